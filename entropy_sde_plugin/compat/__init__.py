@@ -1,0 +1,86 @@
+"""What is broken in BasicSR under current libraries, mended from outside.
+
+One small function for one defect, each with the version (P: 1.4.2 from PyPI, M: git master 8d56e3a), the place and the
+symptom. What is replaced is looked at first, and left alone where it is not broken; what only adds a check around
+BasicSR's code is put on always.
+
+=============== =======================================================================================================
+Module          Mends
+=============== =======================================================================================================
+``stand_ins``   modules that BasicSR's import misses
+``launch``      command line, devices, output folders, seeds
+``option_file`` reading option files
+``processes``   starting several processes
+``resume``      finding and loading a training state
+``training``    optimisers, processes without CUDA, saving, validation
+``data``        LMDB, sampler and draws, workers, loaders
+``metrics``     JPEG, FID and NIQE under current OpenCV and SciPy
+=============== =======================================================================================================
+
+Not mended, because a plugin comes too late or would have to rewrite what it mends:
+
+- P+M setup.py: the build fails on Python 3.13 (``KeyError: '__version__'``), and an isolated build downloads torch for
+  itself. See ``HOW_TO_GET_BASICSR``.
+- BasicSR's LMDB writers (``MapFullError``, lost keys). ``entropy_sde_plugin.data.lmdb_store`` writes instead.
+- ``dist_validation`` of BasicSR's models uses one process while the others wait, which they may for a day.
+- A resumed run begins its epoch anew, and the state knows no random generators and no best metrics.
+- ``realesrgan_model``, ``realesrnet_model`` and the video models call ``.cuda()`` in many places: they need a GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['HOW_TO_GET_BASICSR', 'apply', 'import_basicsr']
+
+HOW_TO_GET_BASICSR = (
+    'BasicSR is not installed. On Python 3.10 to 3.12: pip install basicsr. On later ones its release does not build: '
+    'git clone https://github.com/XPixelGroup/BasicSR and put that folder on PYTHONPATH.'
+)
+
+
+def import_basicsr() -> None:
+    """Import BasicSR with the stand-ins it needs, whatever the environment says about the plugin.
+
+    Raises:
+        InputError: BasicSR is not installed.
+    """
+    from entropy_sde_plugin._bootstrap import hook
+
+    hook()
+    try:
+        import basicsr  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != 'basicsr':
+            raise
+        raise InputError(HOW_TO_GET_BASICSR) from None
+
+
+def apply() -> None:
+    """Mend what is broken in the imported BasicSR. Idempotent."""
+    import basicsr.train  # noqa: F401
+
+    from entropy_sde_plugin.compat import data, launch, metrics, option_file, processes, resume, training
+
+    launch.hush_runpy()
+    option_file.mend_ordered_yaml()
+    launch.mend_parse_options()
+    launch.mend_make_exp_dirs()
+    processes.mend_init_dist()
+    resume.mend_load_resume_state(sys.modules['basicsr.train'].__dict__)
+    training.mend_get_optimizer()
+    training.mend_model_to_device()
+    training.mend_saving()
+    training.mend_dist_validation()
+    training.mend_validation()
+    data.mend_lmdb_backend()
+    data.mend_enlarged_sampler()
+    data.mend_worker_init_fn()
+    data.mend_build_dataloader()
+    data.mend_prefetch_generator()
+    data.mend_cpu_prefetcher()
+    metrics.mend_jpeg_quality()
+    metrics.mend_fid()
+    metrics.mend_niqe()

@@ -1,0 +1,177 @@
+"""Mends of the way of the data: databases, order and draws, workers, loaders."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import basicsr.data
+import numpy as np
+import torch
+from basicsr.data.data_sampler import EnlargedSampler
+from basicsr.data.prefetch_dataloader import CPUPrefetcher, PrefetchGenerator
+from basicsr.utils.file_client import LmdbBackend
+
+from entropy_sde_plugin.compat.patching import is_ours, mentions, replace
+from entropy_sde_plugin.data.draws import DrawIndex
+from entropy_sde_plugin.data.lmdb_store import open_environment
+from entropy_sde_plugin.errors import InputError
+
+__all__ = [
+    'mend_build_dataloader',
+    'mend_cpu_prefetcher',
+    'mend_enlarged_sampler',
+    'mend_lmdb_backend',
+    'mend_prefetch_generator',
+    'mend_worker_init_fn',
+]
+
+
+def mend_lmdb_backend() -> None:
+    """Open a database once in a process, however many datasets read it, and anew in a forked worker.
+
+    P+M file_client.py:112, py-lmdb ≥ 2. Symptom: ``The environment '…' is already open in this process`` where input
+    and truth, or training and validation, lie in one database; the latter only in the worker after the first
+    validation.
+    """
+    original = LmdbBackend.__init__
+    if is_ours(original):
+        return
+
+    def init(self: LmdbBackend, db_paths: Any, client_keys: Any = 'default', **kwargs: Any) -> None:
+        if kwargs:  # an environment of one's own, opened as told
+            original(self, db_paths, client_keys, **kwargs)
+            return
+        paths, keys = (value if isinstance(value, list) else [value] for value in (db_paths, client_keys))
+        self.db_paths = [str(path) for path in paths]
+        self._client = Environments(zip(keys, self.db_paths, strict=True))
+
+    LmdbBackend.__init__ = init
+
+
+class Environments(dict[str, str]):
+    """Client keys to environments, each asked for when it is needed; holds, and pickles, paths."""
+
+    def __getitem__(self, key: str) -> Any:
+        return open_environment(super().__getitem__(key))
+
+
+def mend_enlarged_sampler() -> None:
+    """Yield indices that know their epoch and draw, in the order that BasicSR's sampler gives.
+
+    P+M data_sampler.py:35, with data/__init__.py:97. Symptom: augmentation repeats every epoch, since nothing tells a
+    dataset which epoch it is in. An index stays an ``int`` to datasets that do not ask.
+    """
+    if not is_ours(EnlargedSampler.__iter__):
+        EnlargedSampler.__iter__ = enlarged_sampler_iter
+
+
+def enlarged_sampler_iter(self: EnlargedSampler) -> Iterator[DrawIndex]:
+    """This process's share of the epoch's permutation."""
+    generator = torch.Generator().manual_seed(self.epoch)
+    draws = torch.randperm(self.total_size, generator=generator).tolist()
+    size = len(self.dataset)
+    for draw in draws[self.rank : self.total_size : self.num_replicas]:
+        yield DrawIndex(draw % size, epoch=self.epoch, draw=draw)
+
+
+def mend_worker_init_fn() -> None:
+    """Seed the workers' global generators anew in every epoch.
+
+    P+M data/__init__.py:97 seeds them from rank and worker alone. Symptom: BasicSR's own datasets draw the same crops
+    and flips in every epoch.
+    """
+    if not mentions(basicsr.data.worker_init_fn, 'get_worker_info'):
+        replace(basicsr.data.worker_init_fn, worker_init_fn)
+
+
+def worker_init_fn(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
+    """Seed from PyTorch's seed of this worker, which follows from the run's seed, the rank and the epoch."""
+    info = torch.utils.data.get_worker_info()
+    assert info is not None
+    random.seed(info.seed)
+    np.random.seed(info.seed % 2**32)
+
+
+def mend_build_dataloader() -> None:
+    """Refuse a dataset that gives no batch, and fill the last batch of an epoch.
+
+    P+M data/__init__.py:71, train.py:179. Symptom: fewer images than the batch size train for zero iterations, and
+    the run ends with ``End of training`` and exit code 0; an empty validation set fails after the first training steps.
+    """
+    original = basicsr.data.build_dataloader
+    if is_ours(original):
+        return
+
+    def build_dataloader(dataset: Any, dataset_opt: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        loader = original(dataset, dataset_opt, *args, **kwargs)
+        if len(loader) == 0:
+            name, share = dataset_opt.get('name', dataset_opt['phase']), len(loader.sampler)
+            raise InputError(
+                f"Dataset '{name}' gives a process {share} images an epoch, fewer than the batch of "
+                f'{loader.batch_size}: lower datasets.{dataset_opt["phase"]}.batch_size_per_gpu, raise '
+                'dataset_enlarge_ratio, or give more images.'
+            )
+        if isinstance(loader.sampler, EnlargedSampler):
+            fill_batches(loader.sampler, loader.batch_size)
+        return loader
+
+    replace(original, build_dataloader)
+
+
+def fill_batches(sampler: EnlargedSampler, batch_size: int) -> None:
+    """Lengthen an epoch to whole batches, by drawing some images once more.
+
+    P+M train.py:45 rounds the batches of an epoch up when it counts epochs, while the loader drops the last one.
+    Symptom: a training ends early, and its learning rate above the schedule's end: with the 485 images of LOL-v1 and a
+    batch of 16 after 193,590 of 200,000 iterations.
+    """
+    sampler.num_samples = math.ceil(sampler.num_samples / batch_size) * batch_size
+    sampler.total_size = sampler.num_samples * sampler.num_replicas
+
+
+def mend_prefetch_generator() -> None:
+    """Let a failing dataset end the run under ``prefetch_mode: cpu``.
+
+    P+M prefetch_dataloader.py:27. Symptom: the exception ends the reading thread alone, and the training waits forever.
+    """
+    if not is_ours(PrefetchGenerator.run):
+        PrefetchGenerator.run = prefetch_generator_run
+        PrefetchGenerator.__next__ = prefetch_generator_next
+
+
+def prefetch_generator_run(self: PrefetchGenerator) -> None:
+    """Read ahead until the generator ends or fails; what ended it goes last into the queue."""
+    try:
+        for item in self.generator:
+            self.queue.put(item)
+    except Exception as error:
+        self.queue.put(error)
+    else:
+        self.queue.put(StopIteration())
+
+
+def prefetch_generator_next(self: PrefetchGenerator) -> Any:
+    """The next batch; raises what ended the reading."""
+    item = self.queue.get()
+    if isinstance(item, Exception):
+        raise item
+    return item
+
+
+def mend_cpu_prefetcher() -> None:
+    """Start the workers once.
+
+    P+M prefetch_dataloader.py:71: starts them when it is made and again for the first epoch. Symptom: the first epoch
+    starts twice as slowly, and under ``prefetch_mode: cpu`` the first workers stay until the end of the run.
+    """
+    if mentions(CPUPrefetcher.__init__, 'iter'):
+        CPUPrefetcher.__init__ = cpu_prefetcher_init
+
+
+def cpu_prefetcher_init(self: CPUPrefetcher, loader: Any) -> None:
+    """Keep the loader; ``reset``, which the pipeline calls before the first batch, starts it."""
+    self.ori_loader = loader
+    self.loader = iter(())

@@ -1,0 +1,184 @@
+"""Mends of the launch: command line, devices, folders, seeds."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import basicsr.utils.misc
+import basicsr.utils.options
+import torch
+import torch.distributed
+
+from entropy_sde_plugin.compat.option_file import one_line_option_errors, read_numbers
+from entropy_sde_plugin.compat.patching import is_ours, replace, warn
+from entropy_sde_plugin.compat.resume import mend_load_resume_state
+from entropy_sde_plugin.errors import report_input_errors
+
+__all__ = ['hush_runpy', 'mend_make_exp_dirs', 'mend_parse_options']
+
+Options = dict[str, Any]
+
+# --- parse_options ----------------------------------------------------------------------------------------------------
+
+
+def mend_parse_options() -> None:
+    """Wrap ``parse_options``: every run of the stock pipelines passes it before anything is loaded.
+
+    What goes wrong in it or right behind it is mended by the functions below, each for one defect; the options of this
+    package are checked here, and bad input ends the run in one line.
+    """
+    original = basicsr.utils.options.parse_options
+    if is_ours(original):
+        return
+
+    def parse_options(root_path: str, is_train: bool = True) -> tuple[Options, Any]:
+        from entropy_sde_plugin.options import check
+
+        report_input_errors()
+        mend_load_resume_state(sys._getframe(1).f_globals)
+        with underscore_local_rank(), one_line_option_errors():
+            opt, args = original(str(Path.cwd()), is_train)
+        opt = RunOptions(opt, root_path=str(Path.cwd()))
+        read_numbers(opt)
+        check(opt)
+        share_seed(opt)
+        fill_in_defaults(opt)
+        keep_workers(opt)
+        fall_back_to_cpu(opt)
+        fall_back_to_no_tensorboard(opt)
+        return opt, args
+
+    replace(original, parse_options)
+
+
+class RunOptions(OrderedDict):
+    """Options that keep their ``root_path``: outputs go under the working directory.
+
+    P options.py:158, :172 and train.py:94. Symptom: ``python -m basicsr.train`` writes experiments/, results/ and
+    tb_logger/ into site-packages, since the pipeline sets ``root_path`` to where BasicSR lies.
+    """
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key != 'root_path' or key not in self:
+            super().__setitem__(key, value)
+
+
+@contextmanager
+def underscore_local_rank() -> Iterator[None]:
+    """Let ``--local-rank=1``, as ``torch.distributed.launch`` writes it since torch 2.0, read as ``--local_rank=1``.
+
+    P options.py:88, M :105. Symptom: ``unrecognized arguments: --local-rank=1``.
+    """
+    given = sys.argv
+    sys.argv = [re.sub(r'^--local-rank(?==|$)', '--local_rank', argument) for argument in given]
+    try:
+        yield
+    finally:
+        sys.argv = given
+
+
+def share_seed(opt: Options) -> None:
+    """Seed from the final ``manual_seed``, the same one in every process.
+
+    P+M options.py:109: seeds before ``--force_yml`` is read, and without a ``manual_seed`` every process draws its own.
+    Symptom: ``--force_yml manual_seed=1`` changes nothing; draws that processes should share differ.
+    """
+    if opt['dist']:
+        device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
+        seed = torch.tensor(opt['manual_seed'], device=device)
+        torch.distributed.broadcast(seed, src=0)
+        opt['manual_seed'] = int(seed)
+    basicsr.utils.misc.set_random_seed(opt['manual_seed'] + opt['rank'])
+
+
+def fill_in_defaults(opt: Options) -> None:
+    """Give the options that the pipelines read without asking, and the datasets their seed.
+
+    P+M logger.py:77 reads ``logger.use_tb_logger``, sr_model.py ``val.suffix`` and ``val.save_img``. Symptom:
+    ``KeyError: 'use_tb_logger'``.
+    """
+    for dataset in opt['datasets'].values():
+        dataset.setdefault('seed', opt['manual_seed'])
+    if opt.get('logger') is not None:
+        opt['logger'].setdefault('use_tb_logger', False)
+    if opt.get('val') is not None:
+        opt['val'].setdefault('save_img', False)
+        opt['val'].setdefault('suffix', None)
+
+
+def keep_workers(opt: Options) -> None:
+    """Keep the workers of the training set from one epoch to the next, unless the options say otherwise.
+
+    P+M data/__init__.py:90 and dist_util.py:11, which lets several processes start their workers by ``spawn``. Symptom:
+    every epoch begins with 10 to 20 seconds of imports.
+    """
+    for dataset in opt['datasets'].values():
+        if dataset['phase'] == 'train':
+            dataset.setdefault('persistent_workers', dataset.get('num_worker_per_gpu', 0) > 0)
+
+
+def fall_back_to_cpu(opt: Options) -> None:
+    """Train on the CPU where there is no CUDA device.
+
+    P+M base_model.py:18, prefetch_dataloader.py:98. Symptom: ``Found no NVIDIA driver on your system`` from
+    ``num_gpu: 1`` and from ``prefetch_mode: cuda``.
+    """
+    if torch.cuda.is_available():
+        return
+    if opt['num_gpu'] != 0:
+        warn(f'num_gpu: {opt["num_gpu"]}, but there is no CUDA device here: running on the CPU (num_gpu: 0).')
+        opt['num_gpu'] = 0
+    for phase, dataset in opt['datasets'].items():
+        if dataset.get('prefetch_mode') == 'cuda':
+            warn(f"datasets.{phase}.prefetch_mode: 'cuda' needs a CUDA device: running without prefetching.")
+            dataset['prefetch_mode'] = None
+
+
+def fall_back_to_no_tensorboard(opt: Options) -> None:
+    """Run without TensorBoard where it is not installed.
+
+    P+M logger.py:112. Symptom: ``No module named 'tensorboard'`` after the experiment's folder was made.
+    """
+    logger = opt.get('logger') or {}
+    if logger.get('use_tb_logger') and importlib.util.find_spec('tensorboard') is None:
+        warn('logger.use_tb_logger: TensorBoard is not installed: running without (pip install tensorboard).')
+        logger['use_tb_logger'] = False
+
+
+def hush_runpy() -> None:
+    """Keep quiet about a command that its own package imports.
+
+    P+M ``__init__``.py:9. Symptom: ``python -m basicsr.train`` begins, in every process and worker, with a warning that
+    ``basicsr.train`` was found in ``sys.modules`` and might behave unpredictably, which it does not.
+    """
+    message = r"'basicsr\.(train|test)' found in sys\.modules"
+    warnings.filterwarnings('ignore', message=message, category=RuntimeWarning)
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+RUN_FOLDERS = {'experiments_root', 'results_root', 'models', 'training_states', 'log', 'visualization'}
+
+
+def mend_make_exp_dirs() -> None:
+    """Make the folders of a run, and no others.
+
+    P+M misc.py:39. Symptom: every other key under ``path:`` becomes a folder, so that ``path: {weights: a.pth}`` leaves
+    a folder ``a.pth``, and an empty one ends in ``TypeError``.
+    """
+    original = basicsr.utils.misc.make_exp_dirs
+    if is_ours(original):
+        return
+
+    def make_exp_dirs(opt: Options) -> None:
+        original({**opt, 'path': {key: folder for key, folder in opt['path'].items() if key in RUN_FOLDERS}})
+
+    replace(original, make_exp_dirs)

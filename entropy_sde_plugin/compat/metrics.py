@@ -1,0 +1,80 @@
+"""Mends of metrics and degradations under current OpenCV and SciPy."""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import basicsr.data.degradations
+import basicsr.metrics.niqe
+import cv2
+import numpy as np
+import scipy.linalg
+from basicsr.utils.registry import METRIC_REGISTRY
+
+from entropy_sde_plugin.compat.patching import is_ours, replace
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['mend_fid', 'mend_jpeg_quality', 'mend_niqe']
+
+
+def mend_jpeg_quality() -> None:
+    """Hand OpenCV a whole number as JPEG quality.
+
+    P data/degradations.py:745 (M fixed), OpenCV 5. Symptom: ``Can't parse 'params'`` from
+    ``random_add_jpg_compression``.
+    """
+    original = basicsr.data.degradations.add_jpg_compression
+    try:
+        original(np.zeros((8, 8, 3), np.float32), 90.0)
+    except (cv2.error, TypeError):
+
+        def add_jpg_compression(img: Any, quality: float = 90) -> Any:
+            return original(img, int(quality))
+
+        replace(original, add_jpg_compression)
+
+
+def mend_fid() -> None:
+    """Compute FID without ``scipy.linalg.sqrtm(…, disp=False)``.
+
+    P+M metrics/fid.py:73, SciPy ≥ 1.18. Symptom: ``sqrtm() got an unexpected keyword argument 'disp'``.
+    """
+    if 'disp' in inspect.signature(scipy.linalg.sqrtm).parameters:
+        return
+    import basicsr.metrics.fid
+
+    def sqrtm(matrix: Any, disp: bool = True) -> Any:
+        root = scipy.linalg.sqrtm(matrix)
+        return root if disp else (root, np.nan)
+
+    basicsr.metrics.fid.linalg = SimpleNamespace(sqrtm=sqrtm)
+
+
+NIQE_BLOCK = 96
+
+
+def mend_niqe() -> None:
+    """Say what NIQE needs.
+
+    P+M metrics/niqe.py:94. Symptom: ``SVD did not converge`` on an image of fewer than two blocks of 96 x 96 pixels,
+    since it fits a covariance over the blocks.
+    """
+    original = basicsr.metrics.niqe.calculate_niqe
+    if is_ours(original):
+        return
+
+    def calculate_niqe(img: Any, crop_border: int, input_order: str = 'HWC', *args: Any, **kwargs: Any) -> Any:
+        shape = np.shape(img)
+        height, width = shape[1:] if len(shape) == 3 and input_order == 'CHW' else shape[:2]
+        blocks = [(side - 2 * crop_border) // NIQE_BLOCK for side in (height, width)]
+        if blocks[0] * blocks[1] < 2:
+            raise InputError(
+                f'NIQE needs two blocks of {NIQE_BLOCK} x {NIQE_BLOCK} pixels, an image of {height} x {width} with '
+                f'crop_border {crop_border} has not: leave calculate_niqe out of val.metrics.'
+            )
+        return original(img, crop_border, input_order, *args, **kwargs)
+
+    replace(original, calculate_niqe)
+    METRIC_REGISTRY._obj_map['calculate_niqe'] = calculate_niqe

@@ -1,0 +1,47 @@
+"""Tools of the mends: look at what BasicSR has, replace it wherever it is known."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType
+from typing import Any
+
+__all__ = ['is_ours', 'mentions', 'replace', 'warn']
+
+
+def mentions(function: Callable[..., Any], name: str) -> bool:
+    """Say whether the code of a function mentions a name, an attribute or a piece of text.
+
+    Most defects are recognised by what their code uses: a BasicSR that no longer uses it is left alone.
+    """
+    return any(name in code.co_names or name in code.co_consts for code in _codes(inspect.unwrap(function).__code__))
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def is_ours(function: Callable[..., Any]) -> bool:
+    """Say whether a function of BasicSR has been replaced by one of this package already."""
+    return inspect.unwrap(function).__globals__['__name__'].startswith('entropy_sde_plugin.')
+
+
+def replace(original: object, replacement: object) -> None:
+    """Replace an object in every module of BasicSR and of this package that knows it, under whatever name."""
+    for module_name, module in list(sys.modules.items()):
+        if module is not None and module_name.split('.')[0] in ('basicsr', 'entropy_sde_plugin'):
+            for name in [name for name, value in vars(module).items() if value is original]:
+                setattr(module, name, replacement)
+
+
+def warn(message: str) -> None:
+    """Tell the user, once for all processes. BasicSR's log file does not exist yet when this is needed."""
+    from basicsr.utils.dist_util import get_dist_info
+
+    if get_dist_info()[0] == 0:
+        print(f'warning: {message}', file=sys.stderr, flush=True)

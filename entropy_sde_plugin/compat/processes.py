@@ -1,0 +1,58 @@
+"""Mends of starting several processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import timedelta
+from typing import Any
+
+import basicsr.utils.dist_util
+import torch
+import torch.distributed
+
+from entropy_sde_plugin.compat.patching import mentions
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['mend_init_dist']
+
+
+def mend_init_dist() -> None:
+    """Start several processes without CUDA too, over gloo, and with it each on the device of its local rank.
+
+    P+M dist_util.py:24, :43. Symptom: ``ZeroDivisionError: integer modulo by zero`` on a CPU machine.
+    """
+    module = basicsr.utils.dist_util
+    if not mentions(module._init_dist_pytorch, 'is_available'):
+        module._init_dist_pytorch = init_dist_pytorch
+    if not mentions(module._init_dist_slurm, 'is_available'):
+        module._init_dist_slurm = init_dist_slurm
+
+
+def init_dist_pytorch(backend: str, **kwargs: Any) -> None:
+    """Join the processes that torchrun started."""
+    if 'RANK' not in os.environ:
+        raise InputError('--launcher pytorch is for processes that torchrun starts: torchrun --nproc_per_node=2 -m …')
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ['LOCAL_RANK']) % torch.cuda.device_count())
+    else:
+        backend = 'gloo'
+    # The others wait while one process validates, which a diffusion makes longer than the default of ten minutes.
+    kwargs.setdefault('timeout', timedelta(days=1))
+    torch.distributed.init_process_group(backend=backend, **kwargs)
+
+
+def init_dist_slurm(backend: str, port: int | None = None) -> None:
+    """Join the processes that srun started, the first node's host being the meeting point."""
+    if 'SLURM_PROCID' not in os.environ:
+        raise InputError('--launcher slurm is for processes that srun starts.')
+    command = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
+    hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    os.environ['MASTER_ADDR'] = hosts[0]
+    if port is not None:
+        os.environ['MASTER_PORT'] = str(port)
+    os.environ.setdefault('MASTER_PORT', '29500')
+    os.environ['RANK'] = os.environ['SLURM_PROCID']
+    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+    os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
+    init_dist_pytorch(backend)

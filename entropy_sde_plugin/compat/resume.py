@@ -1,0 +1,115 @@
+"""Mends of resuming: which state, on which machine, complete or not."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from entropy_sde_plugin.compat.patching import mentions, warn
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['load_resume_state', 'mend_load_resume_state']
+
+
+def mend_load_resume_state(namespace: dict[str, Any]) -> None:
+    """Replace ``load_resume_state`` in the globals of a pipeline.
+
+    P+M train.py:71–85. Symptoms: any resume without CUDA fails in ``torch.cuda.current_device()``; ``--auto_resume``
+    looks in ``./experiments`` whatever the experiment's folder is, finds nothing, starts at 0 and archives the old run;
+    a state cut off by a kill ends in ``PytorchStreamReader failed reading zip archive``.
+
+    Args:
+        namespace: Globals of ``basicsr.train`` or of the ``__main__`` that runs it.
+    """
+    original = namespace.get('load_resume_state')
+    if original is not None and mentions(original, 'current_device'):
+        namespace['load_resume_state'] = load_resume_state
+
+
+def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """Load the training state to resume from, with the networks' paths set beside it.
+
+    With ``--auto_resume`` the newest state of the experiment, else ``path.resume_state``. One that is cut off, or whose
+    networks are, is named and passed over for the next older one.
+
+    Returns:
+        The state, or None where there is nothing to resume from.
+
+    Raises:
+        InputError: There are states, but none of them complete; or the named one does not exist.
+    """
+    from basicsr.utils import check_resume
+
+    path_opt = opt['path']
+    if opt['auto_resume']:
+        candidates = _newest_first(Path(path_opt['training_states']))
+    elif path_opt.get('resume_state'):
+        candidates = _from(Path(path_opt['resume_state']))
+    else:
+        return None
+    if not candidates:
+        return None
+
+    for path in candidates:
+        try:
+            state = _load(path)
+            for network in _networks(opt, state['iter']):
+                _check_complete(network)
+        except IncompleteError as error:
+            warn(f'cannot resume from {path}: {error}.')
+            continue
+        if path != candidates[0]:
+            warn(f'resuming from the older {path} instead.')
+        path_opt['resume_state'] = str(path)
+        check_resume(opt, state['iter'])
+        return state
+    raise InputError(
+        f"None of the {len(candidates)} training states in '{candidates[0].parent}' is complete: "
+        'move the experiment away and start again.'
+    )
+
+
+class IncompleteError(Exception):
+    """A file of a checkpoint is missing, cut off or unreadable."""
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    states = [path for path in folder.glob('*.state') if path.stem.isdecimal()]
+    return sorted(states, key=lambda path: int(path.stem), reverse=True)
+
+
+def _from(state: Path) -> list[Path]:
+    """The named state and, in case it is incomplete, the older ones beside it."""
+    if not state.is_file():
+        raise InputError(f"path.resume_state: there is no '{state}'.")
+    if not state.stem.isdecimal():
+        return [state]
+    return [state] + [path for path in _newest_first(state.parent) if int(path.stem) < int(state.stem)]
+
+
+def _networks(opt: dict[str, Any], current_iter: int) -> list[Path]:
+    """The files that ``check_resume`` will name for the networks."""
+    ignored = opt['path'].get('ignore_resume_networks') or ()
+    labels = [key.removeprefix('network_') for key in opt if key.startswith('network_') and key not in ignored]
+    return [Path(opt['path']['models'], f'net_{label}_{current_iter}.pth') for label in labels]
+
+
+def _check_complete(path: Path) -> None:
+    if not path.is_file():
+        raise IncompleteError(f'{path} is missing')
+    # The table of contents of the archive stands at its end.
+    if not zipfile.is_zipfile(path):
+        raise IncompleteError(f'{path} is cut off')
+
+
+def _load(path: Path) -> dict[str, Any]:
+    _check_complete(path)
+    try:
+        # On the CPU: the optimisers move what they load to where their parameters are.
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise IncompleteError(f'{path} is unreadable ({str(error).splitlines()[0]})') from error

@@ -1,0 +1,133 @@
+"""Mends of BasicSR's base models: optimisers, processes without CUDA, saving, validation."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.models.base_model import BaseModel
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.dist_util import master_only
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from entropy_sde_plugin import checkpoint
+from entropy_sde_plugin.compat.patching import is_ours, mentions
+from entropy_sde_plugin.errors import InputError, suggestion
+
+__all__ = ['mend_dist_validation', 'mend_get_optimizer', 'mend_model_to_device', 'mend_saving', 'mend_validation']
+
+
+def mend_get_optimizer() -> None:
+    """Know every optimiser of ``torch.optim``.
+
+    P base_model.py:103. Symptom: ``NotImplementedError: optimizer AdamW is not supperted yet.``
+    """
+    if not mentions(BaseModel.get_optimizer, 'AdamW'):
+        BaseModel.get_optimizer = get_optimizer
+
+
+def get_optimizer(self: BaseModel, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
+    """Build ``torch.optim.<optim_type>``."""
+    known: dict[str, Any] = {
+        name: kind
+        for name, kind in vars(torch.optim).items()
+        if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
+    }
+    if optim_type not in known:
+        raise InputError(f"Optimiser '{optim_type}' does not exist. {suggestion(optim_type, known)}")
+    return known[optim_type](params, lr=lr, **kwargs)
+
+
+def mend_model_to_device() -> None:
+    """Let several processes share a model on the CPU.
+
+    P+M base_model.py:97. Symptom: ``torch.cuda.current_device()`` fails in every process of a CPU machine.
+    """
+    original = BaseModel.model_to_device
+    if not mentions(original, 'current_device'):
+        return
+
+    def model_to_device(self: BaseModel, net: nn.Module) -> nn.Module:
+        if not self.opt['dist'] or torch.cuda.is_available():
+            return original(self, net)
+        find_unused_parameters = self.opt.get('find_unused_parameters', False)
+        return DistributedDataParallel(net.to(self.device), find_unused_parameters=find_unused_parameters)
+
+    BaseModel.model_to_device = model_to_device
+
+
+def mend_saving() -> None:
+    """Save checkpoints whole, or fail.
+
+    P+M base_model.py:208–303. Symptoms: a kill while saving leaves a cut-off file under the final name; three failures
+    to write end in ``Just ignore it``, and the training goes on without checkpoints.
+    """
+    if mentions(BaseModel.save_network, '. Just ignore it.'):
+        BaseModel.save_network = save_network
+    if mentions(BaseModel.save_training_state, '. Just ignore it.'):
+        BaseModel.save_training_state = save_training_state
+
+
+@master_only
+def save_network(
+    self: BaseModel, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = 'params'
+) -> None:
+    """Save networks under their parameter keys into ``<models>/<net_label>_<iteration or 'latest'>.pth``."""
+    nets, keys = (value if isinstance(value, list) else [value] for value in (net, param_key))
+    networks = {key: self.get_bare_model(network) for network, key in zip(nets, keys, strict=True)}
+    checkpoint.save_networks(self.opt['path']['models'], net_label, current_iter, networks)
+
+
+@master_only
+def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
+    """Save epoch, iteration, optimisers and schedulers into ``<training_states>/<iteration>.state``."""
+    if current_iter == -1:
+        return
+    content = {
+        'epoch': epoch,
+        'iter': current_iter,
+        'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
+        'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
+    }
+    checkpoint.save(content, Path(self.opt['path']['training_states'], f'{current_iter}.state'))
+
+
+def mend_dist_validation() -> None:
+    """Validate on the bare network where the first process validates alone.
+
+    P+M sr_model.py:129. Symptom: with buffers and without EMA, calling the DistributedDataParallel module on one
+    process puts the collectives out of step: ``Connection closed by peer``, or a hang.
+    """
+    original = SRModel.dist_validation
+    if is_ours(original):
+        return
+
+    def dist_validation(self: SRModel, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
+        wrapped = self.net_g
+        self.net_g = self.get_bare_model(wrapped)
+        try:
+            original(self, dataloader, current_iter, tb_logger, save_img)
+        finally:
+            self.net_g = wrapped
+
+    SRModel.dist_validation = dist_validation
+
+
+def mend_validation() -> None:
+    """Give the last validation the number of the last iteration.
+
+    P+M train.py:207. Symptom: a training of 1000 iterations reports its last validation as iteration 1001.
+    """
+    original = BaseModel.validation
+    if is_ours(original):
+        return
+
+    def validation(self: BaseModel, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool = False) -> None:
+        if self.is_train:
+            current_iter = min(current_iter, int(self.opt['train']['total_iter']))
+        original(self, dataloader, current_iter, tb_logger, save_img)
+
+    BaseModel.validation = validation

@@ -1,0 +1,61 @@
+"""Errors that speak to the user in one line."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+__all__ = ['InputError', 'report_input_errors', 'suggestion']
+
+
+class InputError(ValueError):
+    """Bad input from the user: an option, a file, a key.
+
+    The message is one line that says what was wrong, where it stands (file, key or option) and what to do about it.
+    Commands print it without a traceback.
+    """
+
+
+def suggestion(name: str, valid: Iterable[str]) -> str:
+    """Return the tail of an error message for a misspelt ``name``.
+
+    Args:
+        name: What the user wrote.
+        valid: The names that exist.
+
+    Returns:
+        ``"Did you mean 'levels'?"`` when a valid name is near, else the list of valid names.
+    """
+    choices = sorted(valid)
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    return f"Did you mean '{near[0]}'?" if near else f'Valid names: {", ".join(choices)}.'
+
+
+def report_input_errors() -> None:
+    """From here on an uncaught ``InputError`` ends this process with ``error: …`` and exit code 1, without traceback.
+
+    Idempotent. Other exceptions are reported as before. Once several processes have joined, torch puts ``[rank0]:`` in
+    front.
+    """
+    if isinstance(sys.excepthook, _Reporter):
+        return
+    sys.excepthook = _Reporter(sys.excepthook)
+
+
+class _Reporter:
+    def __init__(self, others: Callable[..., None]) -> None:
+        self._others = others
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, InputError):
+            _report(error)
+        else:
+            self._others(kind, error, trace)
+
+
+def _report(error: InputError) -> None:
+    # A DataLoader's worker hands its error over as a text that ends in "…InputError: <message>".
+    message = str(error).split(f'{InputError.__module__}.{InputError.__qualname__}: ')[-1].strip()
+    print(f'error: {message}', file=sys.stderr, flush=True)

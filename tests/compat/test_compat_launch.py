@@ -1,0 +1,265 @@
+"""Command line, option file, devices, folders and processes, through BasicSR's own ``parse_options``."""
+
+import copy
+import multiprocessing
+import pickle
+import random
+import socket
+import stat
+import sys
+
+import basicsr.utils.dist_util
+import basicsr.utils.misc
+import numpy as np
+import pytest
+import torch
+import torch.distributed
+import torch.utils.data
+import yaml
+from basicsr.utils.options import ordered_yaml, parse_options
+
+from entropy_sde_plugin import compat, errors
+from entropy_sde_plugin.compat import launch
+from entropy_sde_plugin.errors import InputError
+from tests.support.commands import stock_options
+from tests.support.pristine import pristine
+
+needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason='shows what happens without a GPU')
+
+
+@pytest.fixture(autouse=True)
+def one_run(monkeypatch, tmp_path):
+    """A run of its own: in a folder, with a fresh excepthook, leaving no seeds behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'excepthook', sys.__excepthook__)
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    yield
+    random.setstate(state[0])
+    np.random.set_state(state[1])
+    torch.set_rng_state(state[2])
+
+
+@pytest.fixture
+def parse(monkeypatch, tmp_path):
+    """Write an option file and parse a command line with it, in the working directory."""
+
+    def run(opt, *arguments, is_train=True, parser=parse_options):
+        (tmp_path / 'opt.yml').write_text(opt if isinstance(opt, str) else yaml.safe_dump(opt))
+        monkeypatch.setattr(sys, 'argv', ['train.py', '-opt', 'opt.yml', *arguments])
+        return parser('elsewhere', is_train=is_train)[0]
+
+    return run
+
+
+@pytest.fixture
+def opt(tmp_path):
+    return stock_options('run', tmp_path)
+
+
+def test_the_symptoms_are_there_without_the_mends(parse, opt):
+    """BasicSR as it comes: each of these is what the tests below find mended."""
+    parser = pristine('utils.options').parse_options
+    with pytest.raises(SystemExit):
+        parse(opt, '--local-rank=1', parser=parser)
+    parsed = parse(opt, '--force_yml', 'train:total_iter=-1', parser=parser)
+    assert parsed['train']['optim_g']['lr'] == '2e-4'
+    assert parsed['path']['experiments_root'] == 'elsewhere/experiments/run'
+    assert parsed['num_gpu'] == 1
+
+
+@pytest.mark.parametrize('argument', [['--local-rank=1'], ['--local-rank', '1'], ['--local_rank=1'], []])
+def test_local_rank_as_launchers_write_it(parse, opt, argument):
+    given = parse(opt, *argument)
+    assert given['name'] == 'run'
+    assert sys.argv[3:] == argument
+
+
+def test_outputs_go_under_the_working_directory(parse, opt, tmp_path):
+    parsed = parse(opt)
+    parsed['root_path'] = 'site-packages'  # as train_pipeline does
+    assert parsed['root_path'] == str(tmp_path)
+    assert parsed['path']['experiments_root'] == str(tmp_path / 'experiments' / 'run')
+    for again in (copy.deepcopy(parsed), pickle.loads(pickle.dumps(parsed))):
+        assert again == parsed
+        assert type(again) is type(parsed)
+    assert parse(opt, is_train=False)['path']['results_root'] == str(tmp_path / 'results' / 'run')
+
+
+def test_numbers_that_yaml_leaves_as_text(parse, opt):
+    opt['train'] |= {'floats': ['1e-4', '-.5e3', '+1.', 'e5', '1e', '0x1f'], 'warmup_iter': '-1'}
+    train = parse(opt, '--force_yml', 'train:ema_decay=1e-1', 'train:optim_g:weight_decay=-3')['train']
+    assert train['floats'] == [1e-4, -0.5e3, 1.0, 'e5', '1e', '0x1f']
+    assert (train['warmup_iter'], train['ema_decay']) == (-1, 0.1)
+    assert (train['optim_g']['lr'], train['optim_g']['weight_decay']) == (2e-4, -3)
+    assert isinstance(train['warmup_iter'], int)
+
+
+def test_seeds_follow_the_command_line(parse, opt):
+    parsed = parse(opt, '--force_yml', 'manual_seed=7', 'datasets:val:seed=3')
+    drawn = random.random(), np.random.random(), torch.rand(1)
+    basicsr.utils.misc.set_random_seed(7)
+    assert drawn == (random.random(), np.random.random(), torch.rand(1))
+    assert (parsed['datasets']['train']['seed'], parsed['datasets']['val']['seed']) == (7, 3)
+
+
+def test_processes_share_the_seed_that_none_was_given(tmp_path):
+    """Two real processes over gloo."""
+    context = multiprocessing.get_context('fork')
+    with context.Pool(2) as pool:
+        seeds = pool.starmap(shared_seed, [(rank, tmp_path / 'store') for rank in range(2)], chunksize=1)
+    assert seeds == [100, 100]
+
+
+def shared_seed(rank, store):
+    torch.distributed.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=2)
+    opt = {'dist': True, 'rank': rank, 'manual_seed': 100 + rank}
+    launch.share_seed(opt)
+    torch.distributed.destroy_process_group()
+    return opt['manual_seed']
+
+
+def test_options_read_without_asking_have_defaults(parse, opt):
+    del opt['logger']['use_tb_logger'], opt['val']['save_img']
+    opt['datasets']['train']['num_worker_per_gpu'] = 2
+    parsed = parse(opt, is_train=False)
+    assert parsed['logger']['use_tb_logger'] is False
+    assert (parsed['val']['save_img'], parsed['val']['suffix']) == (False, None)
+    assert parsed['datasets']['train']['persistent_workers'] is True
+    assert 'persistent_workers' not in parsed['datasets']['val']
+
+
+@needs_no_gpu
+def test_the_cpu_takes_over_and_says_so(parse, opt, capsys):
+    opt['datasets']['train']['prefetch_mode'] = 'cuda'
+    opt['logger']['use_tb_logger'] = False
+    parsed = parse(opt)
+    assert (parsed['num_gpu'], parsed['datasets']['train']['prefetch_mode']) == (0, None)
+    assert capsys.readouterr().err.count('warning: ') == 2
+    assert parse(opt | {'num_gpu': 'auto'})['num_gpu'] == 0
+    assert capsys.readouterr().err.count('warning: ') == 1
+
+
+def test_tensorboard_may_be_missing(parse, opt, monkeypatch, capsys):
+    monkeypatch.setattr(launch.importlib.util, 'find_spec', lambda name: None)
+    assert parse(opt)['logger']['use_tb_logger'] is False
+    assert 'TensorBoard is not installed' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('name: a\ntrain: [1, 2\n', r'^opt\.yml, line 3: '),
+        ('name: !!python/object/apply:os.mkdir [executed]\n', r'^opt\.yml, line 1: could not determine a constructor'),
+        ('just words', r'^opt\.yml, line 1: expected keys and sections\.$'),
+        ('', r'expected keys and sections\.$'),
+        ('name: a\n', r"^Option 'num_gpu' is missing"),
+    ],
+)
+def test_a_bad_option_file_is_told_in_one_line(parse, tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        parse(text)
+    assert '\n' not in str(caught.value)
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_a_missing_option_file_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['train.py', '-opt', 'nowhere.yml'])
+    with pytest.raises(InputError, match=r"'nowhere\.yml' does not exist"):
+        parse_options('.')
+
+
+def test_option_files_keep_their_order():
+    text = 'b: {z: 1, a: 2}\na: [1.5, yes, ~]\n'
+    loaders = [module_loader()[0] for module_loader in (ordered_yaml, pristine('utils.options').ordered_yaml)]
+    read, stock = (yaml.load(text, Loader=loader) for loader in loaders)
+    assert loaders[0] is not loaders[1]
+    assert list(read.items()) == list(stock.items())
+    assert list(read['b']) == ['z', 'a']
+    assert type(read['b']) is type(stock['b'])
+
+
+def test_options_of_the_plugin_are_checked(parse, opt):
+    opt |= {'model_type': 'IRSDEModel', 'sde': {'max_sigmas': 50}}
+    with pytest.raises(InputError, match='max_sigma'):
+        parse(opt)
+
+
+def test_only_the_folders_of_the_run_are_made(parse, opt, tmp_path):
+    opt['path'] |= {'weights': 'a.pth', 'nothing': None}
+    parsed = parse(opt)
+    basicsr.utils.misc.make_exp_dirs(parsed)
+    assert sorted(path.name for path in (tmp_path / 'experiments' / 'run').iterdir()) == [
+        'models', 'training_states', 'visualization',
+    ]  # fmt: skip
+    assert not (tmp_path / 'a.pth').exists()
+
+
+def test_input_errors_end_a_process_in_one_line(capsys):
+    errors.report_input_errors()
+    errors.report_input_errors()
+    for error in (InputError('a.png is no image.'), error_of_worker()):
+        sys.excepthook(type(error), error, None)
+        assert capsys.readouterr().err == 'error: a.png is no image.\n'
+    sys.excepthook(KeyError, KeyError('x'), None)
+    assert "KeyError: 'x'" in capsys.readouterr().err
+
+
+def error_of_worker():
+    with pytest.raises(InputError) as caught:
+        next(iter(torch.utils.data.DataLoader(Broken(), num_workers=1)))
+    assert 'DataLoader worker' in str(caught.value)
+    return caught.value
+
+
+class Broken(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise InputError('a.png is no image.')
+
+
+@needs_no_gpu
+def test_slurm_without_a_gpu(tmp_path, monkeypatch):
+    """One real process over gloo; ``scontrol`` is a stand-in, since there is no SLURM here."""
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text('#!/bin/sh\n[ "$1 $2 $3" = "show hostnames localhost,b" ] && printf "localhost\\nb\\n"\n')
+    scontrol.chmod(scontrol.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv('PATH', f'{tmp_path}:/usr/bin:/bin')
+    for name, value in {'PROCID': '0', 'NTASKS': '1', 'LOCALID': '0', 'NODELIST': 'localhost,b'}.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.setenv(name, '')  # so that what is set below is taken away again
+        monkeypatch.delenv(name)
+    basicsr.utils.dist_util._init_dist_slurm('nccl', port=free_port())
+    try:
+        assert torch.distributed.get_backend() == 'gloo'
+        assert basicsr.utils.dist_util.get_dist_info() == (0, 1)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def free_port():
+    with socket.create_server(('localhost', 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_a_launcher_that_did_not_launch_is_told_in_one_line(parse, opt, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(InputError, match='torchrun'):
+        basicsr.utils.dist_util._init_dist_pytorch('nccl')
+
+
+def test_applying_twice_changes_nothing():
+    def functions():
+        return {
+            (name, attribute): value
+            for name, module in list(sys.modules.items())
+            if name.startswith('basicsr')
+            for attribute, value in vars(module).items()
+            if callable(value)
+        }
+
+    before = functions()
+    compat.apply()
+    assert functions() == before

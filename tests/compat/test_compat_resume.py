@@ -1,0 +1,114 @@
+"""Which training state a run resumes from."""
+
+import pytest
+import torch
+from basicsr import train
+
+from entropy_sde_plugin import checkpoint
+from entropy_sde_plugin.compat.resume import load_resume_state, mend_load_resume_state
+from entropy_sde_plugin.errors import InputError
+from tests.support.pristine import pristine
+
+
+@pytest.fixture
+def opt(tmp_path):
+    """Options of an experiment that saved at iterations 8, 9 and 10."""
+    path = {'models': str(tmp_path / 'models'), 'training_states': str(tmp_path / 'training_states')}
+    path |= {'resume_state': None, 'pretrain_network_g': None, 'param_key_g': 'params_ema'}
+    for folder in ('models', 'training_states'):
+        (tmp_path / folder).mkdir()
+    for iteration in (8, 9, 10):
+        checkpoint.save({'params': {}}, tmp_path / f'models/net_g_{iteration}.pth')
+        state = {'epoch': 1, 'iter': iteration, 'optimizers': [{'exp_avg': torch.ones(3)}], 'schedulers': []}
+        checkpoint.save(state, tmp_path / f'training_states/{iteration}.state')
+    return {'auto_resume': True, 'network_g': {}, 'path': path}
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def test_the_newest_state_with_its_networks(opt, tmp_path):
+    state = load_resume_state(opt)
+    assert state['iter'] == 10  # by number: as text, 9 comes behind 10
+    assert torch.equal(state['optimizers'][0]['exp_avg'], torch.ones(3))
+    assert opt['path']['resume_state'] == str(tmp_path / 'training_states/10.state')
+    assert opt['path']['pretrain_network_g'] == str(tmp_path / 'models/net_g_10.pth')
+    assert opt['path']['param_key_g'] == 'params'
+
+
+@pytest.mark.parametrize('broken', ['training_states/10.state', 'models/net_g_10.pth'])
+@pytest.mark.parametrize('auto_resume', [True, False])
+def test_an_incomplete_pair_is_named_and_passed_over(opt, tmp_path, capsys, broken, auto_resume):
+    opt |= {'auto_resume': auto_resume}
+    opt['path']['resume_state'] = str(tmp_path / 'training_states/10.state')
+    cut_off(tmp_path / broken)
+    (tmp_path / 'models/net_g_9.pth').unlink()
+    assert load_resume_state(opt)['iter'] == 8
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first == f'warning: cannot resume from {tmp_path}/training_states/10.state: {tmp_path / broken} is cut off.'
+    assert second.endswith(f'{tmp_path}/models/net_g_9.pth is missing.')
+    assert third == f'warning: resuming from the older {tmp_path}/training_states/8.state instead.'
+    assert opt['path']['pretrain_network_g'] == str(tmp_path / 'models/net_g_8.pth')
+
+
+def test_a_named_state_does_not_give_way_to_a_newer_one(opt, tmp_path):
+    opt |= {'auto_resume': False}
+    opt['path']['resume_state'] = str(tmp_path / 'training_states/9.state')
+    assert load_resume_state(opt)['iter'] == 9
+    cut_off(tmp_path / 'training_states/9.state')
+    opt['path']['resume_state'] = str(tmp_path / 'training_states/9.state')
+    assert load_resume_state(opt)['iter'] == 8
+
+
+def test_damage_in_the_middle_is_found_too(opt, tmp_path, capsys):
+    path = tmp_path / 'training_states/10.state'
+    content = bytearray(path.read_bytes())
+    content[:200] = bytes(200)
+    path.write_bytes(content)
+    assert load_resume_state(opt)['iter'] == 9
+    assert 'is unreadable' in capsys.readouterr().err
+
+
+def test_networks_that_are_not_resumed_need_not_be_there(opt, tmp_path):
+    opt |= {'network_d': {}}
+    opt['path']['ignore_resume_networks'] = ['network_d']
+    assert load_resume_state(opt)['iter'] == 10
+
+
+def test_nothing_to_resume_from(opt, tmp_path):
+    for state in (tmp_path / 'training_states').iterdir():
+        state.unlink()
+    assert load_resume_state(opt) is None
+    assert load_resume_state(opt | {'auto_resume': False}) is None
+
+
+def test_no_complete_state_is_an_error_not_a_fresh_start(opt, tmp_path):
+    for state in (tmp_path / 'training_states').iterdir():
+        cut_off(state)
+    with pytest.raises(InputError, match='None of the 3 training states'):
+        load_resume_state(opt)
+    opt |= {'auto_resume': False}
+    opt['path']['resume_state'] = 'nowhere/3.state'
+    with pytest.raises(InputError, match=r"there is no 'nowhere/3\.state'"):
+        load_resume_state(opt)
+
+
+def test_every_pipeline_gets_it():
+    """BasicSR's module, and the ``__main__`` that runs its file."""
+    assert train.load_resume_state is load_resume_state
+    main = vars(pristine('train'))
+    assert main['load_resume_state'] is not load_resume_state
+    mend_load_resume_state(main)
+    assert main['load_resume_state'] is load_resume_state
+
+
+def test_a_repaired_or_absent_one_is_left_alone():
+    def load_resume_state(opt):
+        return torch.load(opt, map_location='cpu')
+
+    namespace = {'load_resume_state': load_resume_state}
+    mend_load_resume_state(namespace)
+    assert namespace == {'load_resume_state': load_resume_state}
+    mend_load_resume_state(empty := {})
+    assert empty == {}

@@ -1,0 +1,98 @@
+"""Base models: optimisers, saving, the numbers of validations."""
+
+import pytest
+import torch
+from basicsr.models.base_model import BaseModel
+from torch import nn
+
+from entropy_sde_plugin.compat import training
+from entropy_sde_plugin.errors import InputError
+from tests.support.pristine import pristine
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = {'models': str(tmp_path), 'training_states': str(tmp_path)}
+    return BaseModel({'num_gpu': 0, 'is_train': True, 'dist': False, 'path': path, 'train': {'total_iter': 10}})
+
+
+def test_optimisers_of_torch(model):
+    parameters = [nn.Parameter(torch.ones(2))]
+    stock = pristine('models.base_model').BaseModel
+    with pytest.raises(NotImplementedError):
+        stock.get_optimizer(model, 'AdamW', parameters, 1e-3)
+    for name in ('Adam', 'AdamW', 'SGD', 'RMSprop'):
+        optimiser = model.get_optimizer(name, parameters, lr=1e-3, weight_decay=0.1)
+        assert type(optimiser) is getattr(torch.optim, name)
+        assert (optimiser.defaults['lr'], optimiser.defaults['weight_decay']) == (1e-3, 0.1)
+    with pytest.raises(InputError, match=r"Optimiser 'AdamWW' does not exist\. Did you mean 'AdamW'\?"):
+        model.get_optimizer('AdamWW', parameters, 1e-3)
+
+
+def test_a_basicsr_that_knows_more_optimisers_is_left_alone(monkeypatch):
+    def get_optimizer(self, optim_type, params, lr, **kwargs):
+        return torch.optim.AdamW(params, lr)
+
+    monkeypatch.setattr(BaseModel, 'get_optimizer', get_optimizer)
+    training.mend_get_optimizer()
+    assert BaseModel.get_optimizer is get_optimizer
+
+
+def test_checkpoints_hold_what_basicsr_writes(model, tmp_path):
+    """Read back, they equal those of BasicSR as it comes."""
+    stock = pristine('models.base_model').BaseModel(model.opt | {'path': make_folder(tmp_path / 'stock')})
+    for each in (model, stock):
+        torch.manual_seed(0)
+        net = nn.Linear(3, 2)
+        each.optimizers = [torch.optim.Adam(net.parameters(), 0.1)]
+        net(torch.ones(1, 3)).sum().backward()
+        each.optimizers[0].step()
+        each.schedulers = [torch.optim.lr_scheduler.MultiStepLR(each.optimizers[0], [3])]
+        each.save_network([nn.DataParallel(net), net], 'net_g', 5, ['params', 'params_ema'])
+        each.save_network(net, 'net_g', -1)
+        each.save_training_state(2, 5)
+        each.save_training_state(-1, -1)
+    names = sorted(path.name for path in (tmp_path / 'stock').iterdir())
+    assert names == ['5.state', 'net_g_5.pth', 'net_g_latest.pth']
+    for name in names:
+        ours, theirs = (torch.load(folder / name, weights_only=True) for folder in (tmp_path, tmp_path / 'stock'))
+        assert_same(ours, theirs)
+
+
+def make_folder(path):
+    path.mkdir()
+    return {'models': str(path), 'training_states': str(path)}
+
+
+def assert_same(first, second):
+    assert type(first) is type(second) or isinstance(first, dict)
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second)
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert_same(first[key], second[key])
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second)
+        for one, other in zip(first, second, strict=True):
+            assert_same(one, other)
+    else:
+        assert first == second
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_training(model, tmp_path):
+    model.opt['path'] = {'models': str(tmp_path / 'nowhere'), 'training_states': str(tmp_path / 'nowhere')}
+    with pytest.raises(OSError, match=r'net_g_5\.pth'):
+        model.save_network(nn.Linear(1, 1), 'net_g', 5)
+    with pytest.raises(OSError, match=r'5\.state'):
+        model.save_training_state(0, 5)
+
+
+def test_the_last_validation_has_the_last_iterations_number(model):
+    numbers = []
+    model.nondist_validation = lambda loader, current_iter, tb_logger, save_img: numbers.append(current_iter)
+    for current_iter in (5, 10, 11):
+        model.validation(None, current_iter, None)
+    model.is_train = False
+    model.validation(None, 'name of a test', None)
+    assert numbers == [5, 10, 10, 'name of a test']

@@ -1,0 +1,50 @@
+"""BasicSR as the tests meet it: the one installed beside the plugin, and a bare checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Two workers share the cores: threads that wait for each other would cost more than they bring.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import entropy_sde_plugin
+
+entropy_sde_plugin.register()
+
+
+@pytest.fixture(scope='session')
+def basicsr_checkout(tmp_path_factory, pytestconfig):
+    """A folder like a clone of BasicSR: ``basicsr/`` without the ``version.py`` that only its setup.py writes."""
+    checkout = tmp_path_factory.mktemp('BasicSR')
+    if sys.version_info >= (3, 13):  # pip prepares what it downloads, and the sdist cannot be prepared here
+        import basicsr
+
+        shutil.copytree(Path(basicsr.__file__).parent, checkout / 'basicsr')
+        (checkout / 'VERSION').write_text(basicsr.__version__)
+    else:
+        with tarfile.open(_sdist(pytestconfig.cache.mkdir('basicsr'))) as archive:
+            members = [member for member in archive.getmembers() if '/' in member.name]
+            for member in members:
+                member.name = member.name.partition('/')[2]
+            archive.extractall(checkout, members, filter='data')
+    (checkout / 'basicsr' / 'version.py').unlink(missing_ok=True)
+    return checkout
+
+
+def _sdist(cache: Path) -> Path:
+    sdist = cache / 'basicsr-1.4.2.tar.gz'
+    if not sdist.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--no-build-isolation']
+            command += ['--no-binary=basicsr', 'basicsr==1.4.2']
+            subprocess.run(command, cwd=folder, check=True)
+            (Path(folder) / sdist.name).replace(sdist)
+    return sdist

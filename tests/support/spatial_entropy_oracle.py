@@ -1,0 +1,93 @@
+"""The spatial entropy straight from its formula: float64, every bin of every window held at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def level_planes(
+    image: Tensor,
+    levels: int,
+    weights: Tensor | None = None,
+    all_channels: bool = False,
+    intensity_range: Sequence[float] = (0, 1),
+    clamp: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Planes (B C, H, W) of an image in level units and of its neighbour means, by a convolution."""
+    low, high = intensity_range
+    x = image.double()
+    if clamp:
+        x = x.clamp(low, high)
+    v = ((x - low) / (high - low) * (levels - 1)).flatten(0, 1)
+    kernel = torch.ones(3, 3, dtype=torch.float64) if weights is None else weights.double().view(3, 3).clone()
+    kernel[1, 1] = 0
+    kernel = kernel / kernel.sum() / (image.shape[1] if all_channels else 1)
+    return v, functional.conv2d(v[:, None], kernel[None, None], padding=1)[:, 0]
+
+
+def densities(
+    v: Tensor, v_nbr: Tensor, window: int, levels: int, bandwidth: float, prefactor: float, normalise: bool
+) -> Tensor:
+    """Density over the bins of the window around each pixel, (N, L, L, H, W)."""
+    bins = torch.arange(levels, dtype=torch.float64)[:, None, None]
+
+    def kernels(x: Tensor) -> Tensor:
+        u = (bins - x[:, None]) / bandwidth
+        logarithm = functional.logsigmoid(u) + functional.logsigmoid(-u)
+        return logarithm.softmax(1) if normalise else logarithm.exp()
+
+    products = kernels(v)[:, :, None] * kernels(v_nbr)[:, None]
+    windows = functional.pad(products, [window // 2] * 4).unfold(3, window, 1).unfold(4, window, 1)
+    return prefactor / window**2 * windows.sum((-1, -2))
+
+
+def plane_distance(
+    v: Tensor,
+    v_nbr: Tensor,
+    w: Tensor,
+    w_nbr: Tensor,
+    *,
+    distance: str,
+    levels: int,
+    windows: Sequence[int],
+    bandwidth: float = 0.5,
+    prefactor: float | None = None,
+    normalise: bool = False,
+    root_epsilon: float = 1e-10,
+    generalised: bool = False,
+) -> Tensor:
+    """Mean over pixels and windows, (N,); differentiable."""
+    prefactor = 1 / (0.5 * bandwidth) if prefactor is None else prefactor
+    means = []
+    for window in windows:
+        p, q = (
+            densities(*planes, window, levels, bandwidth, prefactor, normalise) for planes in ((v, v_nbr), (w, w_nbr))
+        )
+        if distance == 'hellinger':
+            squared = ((p + 1e-30).sqrt() - (q + 1e-30).sqrt()).square().sum((1, 2))
+            distances = squared / (squared + root_epsilon).sqrt() / math.sqrt(2)
+        elif distance == 'relative_entropy':
+            distances = (q * ((q + 1e-10).log() - (p + 1e-10).log())).sum((1, 2))
+        else:
+            distances = -(q * (p + 1e-30).log()).sum((1, 2))
+        if generalised:
+            distances = distances + (p - q).sum((1, 2))
+        means.append(distances.mean((1, 2)))
+    return torch.stack(means).mean(0)
+
+
+def relative_error(found: Tensor, expected: Tensor, least: float = 0.0) -> float:
+    """Difference relative in the L2 norm; fails where ``found`` is not finite.
+
+    Args:
+        found: What to judge.
+        expected: What it should be.
+        least: Norm to take for a smaller one, where terms of either sign may cancel.
+    """
+    assert torch.isfinite(found).all()
+    return float((found.double() - expected).norm() / expected.norm().clamp(min=least))
