@@ -1,0 +1,179 @@
+"""ConditionalNAFNet: the noise predictor of IR-SDE and Entropy-SDE, a NAFNet (arXiv 2204.04676) that is told the time.
+
+Module names follow the released network, so that its checkpoints load strictly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['ConditionalNAFNet']
+
+
+class SimpleGate(nn.Module):
+    """Product of the two halves of the channels (arXiv 2204.04676, eq. 3): the network's only non-linearity."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=1)
+        return first * second
+
+
+class ChannelLayerNorm(nn.Module):
+    """Layer norm over the channels of each pixel, with a gain and no bias."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(1, channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Channels last is the layout of torch's fused kernel; a channels-last network pays no copy for it.
+        normed = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.g.flatten(), None, 1e-5)
+        return normed.permute(0, 3, 1, 2)
+
+
+class SinusoidalEmbedding(nn.Module):
+    """Sines, then cosines, of the time at geometrically spaced frequencies: (B,) -> (B, dim)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, time: Tensor) -> Tensor:
+        half = self.dim // 2
+        ladder = torch.arange(half, device=time.device, dtype=torch.float32)
+        angles = time.float()[:, None] * torch.exp(ladder * (-math.log(10000) / (half - 1)))
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class ConditionalNAFBlock(nn.Module):
+    """NAFNet block whose two branches are shifted and scaled by the time, (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int, time_dim: int) -> None:
+        super().__init__()
+        wide = 2 * channels
+        self.mlp = nn.Sequential(SimpleGate(), nn.Linear(time_dim // 2, 4 * channels))
+        self.conv1 = nn.Conv2d(channels, wide, 1)
+        self.conv2 = nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
+        self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, channels, 1))
+        self.conv3 = nn.Conv2d(channels, channels, 1)
+        self.conv4 = nn.Conv2d(channels, wide, 1)
+        self.conv5 = nn.Conv2d(channels, channels, 1)
+        self.norm1 = ChannelLayerNorm(channels)
+        self.norm2 = ChannelLayerNorm(channels)
+        self.sg = SimpleGate()
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        modulation = self.mlp(time)[:, :, None, None]
+        shift_attention, scale_attention, shift_ffn, scale_ffn = modulation.chunk(4, dim=1)
+
+        y = self.norm1(x) * (scale_attention + 1) + shift_attention
+        y = self.sg(self.conv2(self.conv1(y)))
+        y = self.conv3(y * self.sca(y))
+        x = x + y * self.beta
+
+        y = self.norm2(x) * (scale_ffn + 1) + shift_ffn
+        y = self.conv5(self.sg(self.conv4(y)))
+        return x + y * self.gamma
+
+
+def _run(blocks: nn.Module, x: Tensor, embedding: Tensor) -> Tensor:
+    for block in blocks.children():
+        x = block(x, embedding)
+    return x
+
+
+@ARCH_REGISTRY.register()
+class ConditionalNAFNet(nn.Module):
+    """U-shaped NAFNet that sees the noisy state, the degraded image and the time.
+
+    The released network is ``width=64, enc_blk_nums=[1, 1, 1, 1, 28], middle_blk_num=1, dec_blk_nums=[1, 1, 1, 1, 1]``
+    (287,965,571 parameters).
+
+    Args:
+        img_channel: Channels of an image.
+        width: Channels of the first level, even and at least 4; each level down doubles them.
+        middle_blk_num: Blocks at the bottom.
+        enc_blk_nums: Blocks of each level on the way down.
+        dec_blk_nums: Blocks of each level on the way up, as many levels as ``enc_blk_nums``.
+
+    Raises:
+        InputError: A size that makes no network.
+    """
+
+    def __init__(
+        self,
+        img_channel: int = 3,
+        width: int = 16,
+        middle_blk_num: int = 1,
+        enc_blk_nums: Sequence[int] = (),
+        dec_blk_nums: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        if width < 4 or width % 2:
+            raise InputError(f'width must be even and at least 4, got {width}.')
+        if len(enc_blk_nums) != len(dec_blk_nums):
+            raise InputError(
+                f'enc_blk_nums has {len(enc_blk_nums)} levels and dec_blk_nums {len(dec_blk_nums)}: '
+                'give both the same number.'
+            )
+        self.size_multiple = 2 ** len(enc_blk_nums)
+        time_dim = 4 * width
+        self.time_mlp = nn.Sequential(
+            SinusoidalEmbedding(width), nn.Linear(width, 2 * time_dim), SimpleGate(), nn.Linear(time_dim, time_dim)
+        )
+        self.intro = nn.Conv2d(2 * img_channel, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, img_channel, 3, padding=1)
+
+        def level(channels: int, blocks: int) -> nn.ModuleList:
+            return nn.ModuleList(ConditionalNAFBlock(channels, time_dim) for _ in range(blocks))
+
+        widths = [width * 2**depth for depth in range(len(enc_blk_nums) + 1)]
+        self.encoders = nn.ModuleList(level(c, n) for c, n in zip(widths, enc_blk_nums, strict=False))
+        self.downs = nn.ModuleList(nn.Conv2d(c, 2 * c, 2, 2) for c in widths[:-1])
+        self.middle_blks = level(widths[-1], middle_blk_num)
+        self.ups = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(2 * c, 4 * c, 1, bias=False), nn.PixelShuffle(2)) for c in reversed(widths[:-1])
+        )
+        self.decoders = nn.ModuleList(level(c, n) for c, n in zip(reversed(widths[:-1]), dec_blk_nums, strict=True))
+
+    def forward(self, x: Tensor, cond: Tensor, time: int | float | Tensor) -> Tensor:
+        """Predict from a state.
+
+        Args:
+            x: Noisy states x_t, (B, C, H, W), any H and W.
+            cond: Degraded images mu in [0, 1], shaped as x.
+            time: Raw time t (not t / T): a number, or a tensor of B values or of one.
+
+        Returns:
+            The prediction (noise, or the residual x0 - mu, as trained), shaped as x.
+        """
+        height, width = x.shape[-2:]
+        times = torch.as_tensor(time, device=x.device).reshape(-1).expand(x.shape[0])
+        embedding = self.time_mlp(times)
+
+        x = self._pad(torch.cat([x - cond, cond], dim=1))
+        x = self.intro(x)
+        skips = []
+        for blocks, down in zip(self.encoders, self.downs, strict=True):
+            x = _run(blocks, x, embedding)
+            skips.append(x)
+            x = down(x)
+        x = _run(self.middle_blks, x, embedding)
+        for blocks, up in zip(self.decoders, self.ups, strict=True):
+            x = _run(blocks, up(x) + skips.pop(), embedding)
+        return self.ending(x)[..., :height, :width]
+
+    def _pad(self, x: Tensor) -> Tensor:
+        """Zero-pad right and bottom to the multiple that the strided levels need."""
+        height, width = x.shape[-2:]
+        return F.pad(x, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
