@@ -1,0 +1,174 @@
+"""The loss as a module: by itself, and as the pixel loss of a stock BasicSR model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from basicsr.losses import build_loss
+from basicsr.models import build_model
+from torch import Tensor
+
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.losses.neighbours import draw_neighbour_weights, neighbour_mean
+from entropy_sde_plugin.losses.spatial_entropy import spatial_entropy
+from entropy_sde_plugin.losses.spatial_entropy_loss import SpatialEntropyLoss
+
+
+def pair(batch: int = 2) -> tuple[Tensor, Tensor]:
+    y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing='ij')
+    phase = torch.arange(3.0 * batch).view(batch, 3, 1, 1)
+    target = 0.5 + 0.4 * torch.sin(0.4 * x + 0.2 * y + phase)
+    return target + 0.1 * torch.cos(x), target
+
+
+def test_defaults_are_the_released_loss_with_positive_weights() -> None:
+    pred, target = pair()
+    generator = torch.Generator().manual_seed(5)
+    weights = draw_neighbour_weights('random', torch.Generator().manual_seed(5))
+    expected = spatial_entropy(
+        pred, target, distance='hellinger', levels=32, windows=(1, 3, 5), neighbour_weights=weights
+    )
+    assert SpatialEntropyLoss()(pred, target, generator=generator) == expected
+
+
+def test_weights_are_drawn_anew_unless_their_generators_agree() -> None:
+    pred, target = pair()
+    loss = SpatialEntropyLoss(levels=8)
+    assert loss(pred, target) != loss(pred, target)
+    shared = [loss(pred, target, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert shared[0] == shared[1]
+    fixed = SpatialEntropyLoss(levels=8, neighbour_weights='mean')
+    assert fixed(pred, target) == fixed(pred, target)
+
+
+def test_neighbour_weights() -> None:
+    draws = torch.stack([draw_neighbour_weights('random', torch.Generator().manual_seed(seed)) for seed in range(400)])
+    centre = torch.zeros(3, 3, dtype=torch.bool)
+    centre[1, 1] = True
+    assert (draws[:, centre] == 0).all()
+    assert (draws[:, ~centre] > 0).all()
+    assert draws[:, ~centre].mean().item() == pytest.approx(0.5, abs=0.02)
+    assert (draw_neighbour_weights('mean')[~centre] == 1).all()
+    signed = torch.stack(
+        [draw_neighbour_weights('legacy_normal', torch.Generator().manual_seed(seed)) for seed in range(400)]
+    )
+    assert signed[:, ~centre].mean().item() == pytest.approx(0, abs=0.05)
+    assert signed[:, ~centre].std().item() == pytest.approx(1, abs=0.05)
+
+
+def test_neighbour_mean_is_a_cross_correlation_padded_with_zeros() -> None:
+    v = torch.rand(2, 3, 5, 7, dtype=torch.float64)
+    weights = torch.rand(3, 3, dtype=torch.float64)
+    kernel = weights.clone()
+    kernel[1, 1] = 0
+    kernel = (kernel / kernel.sum()).expand(3, 1, 3, 3)
+    expected = torch.nn.functional.conv2d(v, kernel, padding=1, groups=3)
+    torch.testing.assert_close(neighbour_mean(v, weights, 'per_channel'), expected)
+    torch.testing.assert_close(neighbour_mean(v, weights, 'all_channels'), expected / 3)
+
+
+def test_reduction_and_weights() -> None:
+    pred, target = pair()
+    options = {'levels': 8, 'neighbour_weights': 'mean'}
+    each = SpatialEntropyLoss(reduction='none', **options)(pred, target)
+    assert each.shape == (2,)
+    assert SpatialEntropyLoss(loss_weight=3, **options)(pred, target).item() == pytest.approx(3 * each.mean().item())
+    assert SpatialEntropyLoss(reduction='sum', **options)(pred, target).item() == pytest.approx(each.sum().item())
+    weighted = SpatialEntropyLoss(**options)(pred, target, torch.tensor([0.0, 2.0]))
+    assert weighted.item() == pytest.approx(each[1].item())
+    with pytest.raises(InputError, match='one value for each of 2 images'):
+        SpatialEntropyLoss(**options)(pred, target, torch.ones(2, 3, 12, 12))
+
+
+def test_levels_refine_with_the_iterations() -> None:
+    pred, target = pair()
+    loss = SpatialEntropyLoss(levels=[[0, 8], [100, 16], [300, 32]], neighbour_weights='mean')
+    seen = []
+    for iteration in (0, 1, 99, 100, 299, 300, 10_000, 5):
+        loss.update(iteration)
+        seen.append(loss.levels)
+    assert seen == [8, 8, 8, 16, 16, 32, 32, 8]
+    expected = SpatialEntropyLoss(levels=8, neighbour_weights='mean')(pred, target)
+    assert loss(pred, target) == expected
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'neighbour_weights': 'ones'}, "neighbour_weights: unknown 'ones'"),
+        ({'levels': [[0, 8], [100, 1]]}, 'levels: 1 '),
+        ({'levels': [[5, 8], [100, 16]]}, r'levels: \[\[5, 8\], \[100, 16\]\] is neither'),
+        ({'levels': [[0, 8], [0, 16]]}, 'is neither a number nor steps'),
+        ({'levels': [8, 16]}, 'is neither a number nor steps'),
+        ({'levels': []}, 'is neither a number nor steps'),
+        ({'levels': '32'}, 'is neither a number nor steps'),
+        ({'windows': [2]}, r'windows: \[2\] is not'),
+        ({'distance': 'kl'}, "distance: unknown 'kl'"),
+    ],
+    ids=str,
+)
+def test_wrong_options_say_so_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SpatialEntropyLoss(**options)
+
+
+def test_options_are_shown() -> None:
+    shown = repr(SpatialEntropyLoss(distance='relative_entropy', levels=16, engine='torch'))
+    assert "distance='relative_entropy'" in shown
+    assert 'levels=16' in shown
+    assert "engine='torch'" in shown
+
+
+@pytest.mark.parametrize('mended', [False, True])
+def test_any_pytorch_loop_descends(mended: bool) -> None:
+    pred, target = pair()
+    options = {'clamp': False, 'generalised': True} if mended else {}
+    loss = SpatialEntropyLoss(distance='relative_entropy', levels=16, neighbour_weights='mean', **options)
+    image = pred.clone().requires_grad_()
+    optimiser = torch.optim.Adam([image], lr=0.01)
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss(image, target).backward()
+        optimiser.step()
+    assert (image - target).square().mean() < 0.05 * (pred - target).square().mean()
+
+
+def test_stock_sr_model_trains_with_it(tmp_path) -> None:
+    torch.manual_seed(0)
+    opt = {
+        'model_type': 'SRModel',
+        'num_gpu': 0,
+        'dist': False,
+        'is_train': True,
+        'path': {'pretrain_network_g': None, 'strict_load_g': True, 'training_states': str(tmp_path)},
+        'network_g': {
+            'type': 'SRVGGNetCompact',
+            'num_in_ch': 3,
+            'num_out_ch': 3,
+            'num_feat': 8,
+            'num_conv': 2,
+            'upscale': 1,
+        },
+        'train': {
+            'ema_decay': 0,
+            'optim_g': {'type': 'Adam', 'lr': 1e-3},
+            'scheduler': {'type': 'MultiStepLR', 'milestones': [1000]},
+            'pixel_opt': {'type': 'SpatialEntropyLoss', 'levels': 16, 'neighbour_weights': 'mean'},
+        },
+    }
+    model = build_model(opt)
+    lq, gt = pair()
+    losses = []
+    for iteration in range(1, 41):
+        model.feed_data({'lq': lq, 'gt': gt})
+        model.optimize_parameters(iteration)
+        losses.append(model.log_dict['l_pix'])
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_basicsr_builds_it_from_options() -> None:
+    loss = build_loss({'type': 'SpatialEntropyLoss', 'loss_weight': 2, 'levels': 8, 'windows': [1, 3]})
+    assert isinstance(loss, SpatialEntropyLoss)
+    assert loss.loss_weight == 2

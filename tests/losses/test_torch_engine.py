@@ -1,0 +1,164 @@
+"""The PyTorch engine against the definition in double precision."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from entropy_sde_plugin.losses import torch_engine
+from entropy_sde_plugin.losses.engine_contract import DISTANCES, EntropySpec
+from entropy_sde_plugin.losses.torch_engine import distance_and_gradient
+from tests.support.spatial_entropy_oracle import plane_distance, relative_error
+
+
+def brute_force(planes: list[Tensor], spec: EntropySpec) -> tuple[Tensor, Tensor, Tensor]:
+    v, v_nbr, w, w_nbr = (plane.double().clone() for plane in planes)
+    v.requires_grad_()
+    v_nbr.requires_grad_()
+    value = plane_distance(v, v_nbr, w, w_nbr, **dataclasses.asdict(spec))
+    return value.detach(), *torch.autograd.grad(value.sum(), (v, v_nbr))
+
+
+def wavy_planes(seed: int, planes: int, height: int, width: int, levels: int, noise: float) -> list[Tensor]:
+    """Like waves with noise, in level units, and means that follow them: (v, v_nbr, w, w_nbr)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    result = []
+    phase = rng.uniform(0, 6, (planes, 1, 1))
+    for shift in (0, 0.2):
+        wave = 0.5 + 0.45 * np.sin(0.2 * x + 0.3 * y + phase + shift) + noise * rng.normal(size=(planes, height, width))
+        v = np.clip(wave, 0, 1) * (levels - 1)
+        result += [v, np.clip(v + rng.normal(size=v.shape), 0, levels - 1)]
+    return [torch.tensor(v, dtype=torch.float32) for v in result]
+
+
+def assert_agrees(planes: list[Tensor], spec: EntropySpec, tolerance: float, least: float = 0.0) -> None:
+    expected = brute_force(planes, spec)
+    found = distance_and_gradient(*planes, spec, True)
+    for name, ours, theirs in zip(('value', 'v', 'v_nbr'), found, expected, strict=True):
+        assert ours.dtype == planes[0].dtype
+        assert relative_error(ours, theirs, least) <= tolerance, name
+
+
+@pytest.mark.parametrize('distance', DISTANCES)
+@pytest.mark.parametrize(
+    ('levels', 'windows', 'shape'),
+    [
+        (8, (1,), (8, 9, 5)),
+        (16, (3, 1, 7), (2, 19, 23)),
+        (32, (1, 3, 5), (1, 33, 17)),
+        (32, (11,), (1, 21, 27)),
+        (64, (5, 11), (1, 9, 8)),
+        (256, (1, 3), (1, 7, 5)),
+        (12, (13,), (1, 3, 4)),
+    ],
+    ids=str,
+)
+def test_equals_brute_force(distance: str, levels: int, windows: tuple[int, ...], shape: tuple[int, int, int]) -> None:
+    planes = wavy_planes(0, *shape, levels=levels, noise=0.05)
+    spec = EntropySpec(distance, levels, windows, bandwidth=0.5, prefactor=4.0)
+    assert_agrees(planes, spec, tolerance=1e-5)
+    if levels <= 32:
+        assert_agrees([plane.double() for plane in planes], spec, tolerance=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    distance=st.sampled_from(DISTANCES),
+    levels=st.integers(2, 20),
+    windows=st.sets(st.sampled_from([1, 3, 5, 7, 9]), min_size=1, max_size=3),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 20), st.integers(1, 20)),
+    bandwidth=st.floats(0.3, 2),
+    normalise=st.booleans(),
+    noise=st.floats(0.02, 1),
+    seed=st.integers(0, 1000),
+)
+def test_any_options_equal_brute_force(
+    distance: str,
+    levels: int,
+    windows: set[int],
+    shape: tuple[int, int, int],
+    bandwidth: float,
+    normalise: bool,
+    noise: float,
+    seed: int,
+) -> None:
+    planes = wavy_planes(seed, *shape, levels=levels, noise=noise)
+    spec = EntropySpec(
+        distance, levels, tuple(windows), bandwidth, prefactor=1 / (0.5 * bandwidth), normalise=normalise
+    )
+    assert_agrees(planes, spec, tolerance=1e-5, least=0.3)
+    assert_agrees([plane.double() for plane in planes], spec, tolerance=1e-11, least=0.3)
+
+
+@pytest.mark.parametrize('distance', DISTANCES)
+@pytest.mark.parametrize('windows', [(1,), (1, 3, 5), (11,)], ids=str)
+def test_window_sums_by_pooling(distance: str, windows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_engine, 'WINDOW_SUMS', {})  # what a GPU takes; here in place of one
+    planes = wavy_planes(6, 2, 19, 22, levels=16, noise=0.05)
+    assert_agrees(planes, EntropySpec(distance, 16, windows, bandwidth=0.5, prefactor=4.0), tolerance=1e-5)
+
+
+@pytest.mark.parametrize('distance', DISTANCES)
+def test_tile_that_fills_the_buffers_alone(distance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_engine, 'CHUNK_ELEMENTS_CPU', 10_000)
+    planes = wavy_planes(1, 2, 20, 34, levels=24, noise=0.1)
+    assert_agrees(planes, EntropySpec(distance, 24, (1, 5), bandwidth=0.5, prefactor=4.0), tolerance=1e-5)
+
+
+@pytest.mark.parametrize('normalise', [False, True])
+@pytest.mark.parametrize('distance', DISTANCES)
+def test_intensities_outside_the_bins(distance: str, normalise: bool) -> None:
+    planes = [plane * 1.6 - 4 for plane in wavy_planes(2, 1, 12, 14, levels=16, noise=0.1)]
+    spec = EntropySpec(distance, 16, (1, 3), bandwidth=0.5, prefactor=4.0, normalise=normalise)
+    assert_agrees(planes, spec, tolerance=1e-5)
+
+
+@pytest.mark.parametrize('distance', DISTANCES)
+def test_value_alone_is_the_same(distance: str) -> None:
+    planes = wavy_planes(3, 2, 18, 20, levels=16, noise=0.1)
+    spec = EntropySpec(distance, 16, (1, 3), bandwidth=0.5, prefactor=4.0)
+    value, *gradients = distance_and_gradient(*planes, spec, False)
+    assert gradients == [None, None]
+    assert torch.equal(value, distance_and_gradient(*planes, spec, True)[0])
+
+
+def test_nan_stays_visible() -> None:
+    planes = wavy_planes(4, 2, 10, 10, levels=16, noise=0.1)
+    planes[0][1, 5, 5] = float('nan')
+    value, _, _ = distance_and_gradient(*planes, EntropySpec('hellinger', 16, (3,), 0.5, 4.0), True)
+    assert value.isfinite().tolist() == [True, False]
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the number of elements of the largest tensor that any operation returns, and counts the operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = self.operations = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.operations += 1
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor):
+                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // 4)
+        return result
+
+
+def test_memory_does_not_grow_with_the_levels_nor_with_the_pixels() -> None:
+    largest = []
+    for levels, side in ((32, 64), (128, 64), (32, 160)):
+        planes = wavy_planes(5, 1, side, side, levels=levels, noise=0.05)
+        with LargestTensor() as mode:
+            distance_and_gradient(*planes, EntropySpec('hellinger', levels, (1, 3, 5), 0.5, 4.0), True)
+        largest.append(mode.elements)
+    # The largest holds a chunk for both pictures, or for large ones their tiles; far below L^2 x pixels.
+    assert max(largest) <= 2.1 * torch_engine.CHUNK_ELEMENTS_CPU
