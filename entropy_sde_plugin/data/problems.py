@@ -1,0 +1,38 @@
+"""All the faults of an input at once: gathered while checking goes on, raised together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['Problems']
+
+
+class Problems:
+    """Gathers input errors, so that a user hears of every offender in one go."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Note a fault."""
+        self._lines.append(line)
+
+    @contextmanager
+    def gather(self) -> Iterator[None]:
+        """Note an ``InputError`` of the block and go on after it."""
+        try:
+            yield
+        except InputError as error:
+            self.add(str(error))
+
+    def raise_any(self) -> None:
+        """Raise what was noted.
+
+        Raises:
+            InputError: One line per fault, in the order in which they were found.
+        """
+        if self._lines:
+            raise InputError('\n'.join(self._lines))

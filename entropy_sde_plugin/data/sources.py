@@ -1,0 +1,155 @@
+"""Sets of named images, in a folder or in LMDB, and the pairing of two of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from entropy_sde_plugin.data import images
+from entropy_sde_plugin.data.lmdb_store import LmdbReader
+from entropy_sde_plugin.data.problems import Problems
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['ImageFolder', 'ImageSource', 'Pair', 'check_sizes', 'match_pairs', 'open_source']
+
+
+class ImageSource(Protocol):
+    """A set of images with names."""
+
+    @property
+    def path(self) -> Path:
+        """Where the set lies."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names, sorted."""
+        ...
+
+    def where(self, name: str) -> str:
+        """Return the path of one image, for messages and as the path of a sample."""
+        ...
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return (height, width) without decoding the image."""
+        ...
+
+    def image(self, name: str) -> images.RGBImage:
+        """Return the image, shape (H, W, 3), uint8, RGB."""
+        ...
+
+
+class ImageFolder:
+    """The images of one folder, named by their file names without suffix.
+
+    Other files, hidden files and subfolders are left alone.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        InputError: No such folder, no images in it, or names that differ in their suffix alone.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise InputError(f"'{path}' is no folder.")
+        files = defaultdict(list)
+        for file in sorted(self.path.iterdir()):
+            if file.suffix.lower() in images.IMAGE_SUFFIXES and not file.name.startswith('.'):
+                files[file.stem].append(file)
+        problems = Problems()
+        for same in files.values():
+            if len(same) > 1:
+                problems.add(f'{path}: {" and ".join(file.name for file in same)} share a name; rename or remove one.')
+        problems.raise_any()
+        if not files:
+            raise InputError(f"'{path}' holds no images ({', '.join(sorted(images.IMAGE_SUFFIXES))}).")
+        self._files = {name: same[0] for name, same in files.items()}
+        self.names = tuple(sorted(self._files))
+
+    def where(self, name: str) -> str:
+        """Return the file's path."""
+        return str(self._files[name])
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return (height, width) from the file's header."""
+        return images.header_size(self._files[name])
+
+    def image(self, name: str) -> images.RGBImage:
+        """Return the image, shape (H, W, 3), uint8, RGB."""
+        return images.read(self._files[name])
+
+
+def open_source(path: str | Path, backend: Literal['lmdb', 'disk'] | None = None) -> ImageSource:
+    """Open a folder of images or a database; without ``backend`` the suffix ``.lmdb`` decides."""
+    is_database = backend == 'lmdb' or (backend is None and str(path).rstrip('/').endswith('.lmdb'))
+    return LmdbReader(path) if is_database else ImageFolder(path)
+
+
+class Pair(NamedTuple):
+    """Names of one sample in its two sets; ``gt`` is none for an input without ground truth."""
+
+    lq: str
+    gt: str | None
+
+
+def match_pairs(
+    lq: ImageSource,
+    gt: ImageSource,
+    lq_name: Callable[[str], str] = str,
+    names: Sequence[str] | None = None,
+) -> list[Pair]:
+    """Pair the dark images with the bright ones.
+
+    Args:
+        lq: The dark images.
+        gt: The bright images.
+        lq_name: Gives the name of the dark image from that of the bright one.
+        names: Names of the bright images to take; all of them by default, and then no dark image may be left over.
+
+    Returns:
+        The pairs, in the order of ``names``.
+
+    Raises:
+        InputError: One line per image without a partner.
+    """
+    bright, dark = set(gt.names), set(lq.names)
+    problems = Problems()
+    pairs = []
+    for name in gt.names if names is None else names:
+        if name not in bright:
+            problems.add(f"{gt.path}: there is no image '{name}'.")
+        elif lq_name(name) not in dark:
+            problems.add(f"{gt.where(name)}: its partner '{lq_name(name)}' is not in {lq.path}.")
+        else:
+            pairs.append(Pair(lq_name(name), name))
+    if names is None:
+        wanted = {lq_name(name) for name in gt.names}
+        for name in lq.names:
+            if name not in wanted:
+                problems.add(f'{lq.where(name)}: no partner in {gt.path}.')
+    problems.raise_any()
+    return pairs
+
+
+def check_sizes(lq: ImageSource, gt: ImageSource, pairs: Sequence[Pair]) -> None:
+    """Check by the headers that the images of each pair can be read and have one size.
+
+    Raises:
+        InputError: One line per offending pair or unreadable image.
+    """
+    problems = Problems()
+    for dark, bright in pairs:
+        assert bright is not None  # these pairs come from two sets
+        sizes = []
+        for source, name in ((lq, dark), (gt, bright)):
+            with problems.gather():
+                sizes.append(source.size(name))
+        if len(sizes) == 2 and sizes[0] != sizes[1]:
+            (height, width), (gt_height, gt_width) = sizes
+            problems.add(f'{lq.where(dark)} is {width}x{height}, but {gt.where(bright)} is {gt_width}x{gt_height}.')
+    problems.raise_any()

@@ -1,0 +1,92 @@
+"""Folders and databases of images, and their pairing: every offender is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs, open_source
+from entropy_sde_plugin.errors import InputError
+from tests.support.pictures import write_png
+
+
+def folder(path, names, image):
+    for name in names:
+        write_png(path / f'{name}.png', image)
+    return ImageFolder(path)
+
+
+def test_folder_and_database_hold_the_same(pairs, bright):
+    disk, database = open_source(pairs / 'gt'), open_source(f'{pairs}/gt.lmdb/')
+    assert disk.names == database.names == tuple(sorted(bright))
+    for name in disk.names:
+        assert disk.size(name) == database.size(name) == (200, 240)
+        np.testing.assert_array_equal(disk.image(name), database.image(name))
+        np.testing.assert_array_equal(disk.image(name), bright[name])
+
+
+def test_the_backend_may_be_named(tmp_path, bright):
+    write_png(tmp_path / 'odd.lmdb' / 'a.png', bright['coffee'])
+    assert open_source(tmp_path / 'odd.lmdb', 'disk').names == ('a',)
+    with pytest.raises(InputError, match='no image database'):
+        open_source(tmp_path / 'odd.lmdb')
+
+
+def test_a_folder_leaves_other_files_alone(tmp_path, bright):
+    images = tmp_path / 'images'
+    write_png(images / 'a.png', bright['coffee'])
+    write_png(images / 'B.v2.PNG', bright['coffee'])
+    write_png(images / '.hidden.png', bright['coffee'])
+    write_png(images / 'below' / 'c.png', bright['coffee'])
+    (images / 'README.txt').write_text('about')
+    assert ImageFolder(images).names == ('B.v2', 'a')
+
+
+def test_bad_folders(tmp_path, bright):
+    with pytest.raises(InputError, match='is no folder'):
+        open_source(tmp_path / 'nowhere')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(InputError, match='holds no images'):
+        open_source(tmp_path / 'empty')
+    for name in ('a.png', 'a.jpg', 'b.png', 'b.bmp', 'c.png'):
+        write_png(tmp_path / 'twice' / name, bright['coffee'])
+    with pytest.raises(InputError) as caught:
+        open_source(tmp_path / 'twice')
+    assert [line.split(': ')[1] for line in str(caught.value).splitlines()] == [
+        'a.jpg and a.png share a name; rename or remove one.',
+        'b.bmp and b.png share a name; rename or remove one.',
+    ]
+
+
+def test_partners_by_name_and_by_template(tmp_path, bright):
+    gt = folder(tmp_path / 'gt', 'ab', bright['coffee'])
+    assert match_pairs(folder(tmp_path / 'lq', 'ab', bright['coffee']), gt) == [Pair('a', 'a'), Pair('b', 'b')]
+    lq = folder(tmp_path / 'dark', ['a_low', 'b_low'], bright['coffee'])
+    assert match_pairs(lq, gt, '{}_low'.format) == [Pair('a_low', 'a'), Pair('b_low', 'b')]
+    assert match_pairs(lq, gt, '{}_low'.format, ['b']) == [Pair('b_low', 'b')]
+
+
+def test_every_image_without_a_partner_is_named(tmp_path, bright):
+    lq = folder(tmp_path / 'lq', 'abcx', bright['coffee'])
+    gt = folder(tmp_path / 'gt', 'abyz', bright['coffee'])
+    with pytest.raises(InputError) as caught:
+        match_pairs(lq, gt)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert [any(f'/{name}.png' in line for line in lines) for name in 'yzcxab'] == [True] * 4 + [False] * 2
+    with pytest.raises(InputError, match="there is no image 'q'"):
+        match_pairs(lq, gt, names=['a', 'q'])
+
+
+def test_every_pair_of_two_sizes_and_every_unreadable_image_is_named(tmp_path, bright):
+    lq = folder(tmp_path / 'lq', 'abcd', bright['coffee'])
+    gt = folder(tmp_path / 'gt', 'ad', bright['coffee'])
+    write_png(tmp_path / 'gt' / 'b.png', bright['coffee'][1:])
+    (tmp_path / 'gt' / 'c.png').write_text('no picture')
+    gt = ImageFolder(tmp_path / 'gt')
+    with pytest.raises(InputError) as caught:
+        check_sizes(lq, gt, match_pairs(lq, gt))
+    different, unreadable = str(caught.value).splitlines()
+    assert 'lq/b.png is 240x200' in different
+    assert 'gt/b.png is 240x199' in different
+    assert 'gt/c.png: no readable image' in unreadable
