@@ -1,0 +1,194 @@
+"""IRSDEModel: BasicSR's trainer around the mean-reverting diffusion."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from basicsr.losses import build_loss
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional
+
+from entropy_sde_plugin import checkpoint
+from entropy_sde_plugin.basicsr_sections import needs_truth
+from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.losses import spatial_entropy_loss
+from entropy_sde_plugin.options import model_options, train_options
+from entropy_sde_plugin.weights import SETTINGS_KEY, load_weights
+
+__all__ = ['IRSDEModel']
+
+
+@MODEL_REGISTRY.register()
+class IRSDEModel(SRModel):
+    """Trains, validates and tests a diffusion of IR-SDE's kind (arXiv 2301.11699) with the losses of Entropy-SDE.
+
+    One training step draws t ~ U{1…T} and noise for every image, makes x_t from its marginal, and compares at
+    ``train.objective``: the reverse SDE's mean under the predicted score with the optimal x_{t-1} (the maximum
+    likelihood objective of the paper, section 3.1), or the estimated x0 with the truth.
+
+    Every draw is keyed by (manual_seed, iteration, position in the global batch), so that a run does not depend on how
+    many processes share a batch; sampling is keyed by (sampler.seed, picture's name), so that validation changes
+    neither training nor itself with the order of the pictures.
+
+    Options: sections ``sde``, ``sampler``, ``prediction`` and ``train`` (:mod:`entropy_sde_plugin.options`).
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.options = model_options(opt)
+        self.process = self.options.sde.build()
+        super().__init__(opt)
+
+    def init_training_settings(self) -> None:
+        self.train_options = train_options(self.opt)
+        super().init_training_settings()
+        entropy_opt = self.train_options.entropy_opt
+        self.cri_entropy = build_loss(entropy_opt).to(self.device) if entropy_opt else None
+
+    def validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool = False) -> None:
+        """Validate as BasicSR does.
+
+        Raises:
+            InputError: A metric compares with ground truth, and the set has none.
+        """
+        metrics = needs_truth(self.opt['val'])
+        if metrics and 'gt' not in dataloader.dataset[0]:
+            name = dataloader.dataset.opt['name']
+            raise InputError(
+                f"val.metrics: {', '.join(metrics)} compare with ground truth, and '{name}' has none: "
+                'give dataroot_gt, or write `metrics: ~`.'
+            )
+        super().validation(dataloader, current_iter, tb_logger, save_img)
+
+    def feed_data(self, data: dict[str, Any]) -> None:
+        if 'gt' not in data and hasattr(self, 'gt'):
+            del self.gt  # of the last training batch: SRModel would take it for this picture's
+        super().feed_data(data)
+        self.names = [Path(path).stem for path in data['lq_path']]
+        self.full_size = data['full_size'][0].tolist() if 'full_size' in data else None
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        t, noise = self._draw(current_iter)
+        mean, std = self.process.marginal(self.gt, self.lq, t)
+        predicted, target = self._compare(mean + std * noise, t)
+
+        losses = OrderedDict(l_pix=self._loss(self.cri_pix, predicted, target, current_iter))
+        if self.cri_entropy is not None:
+            losses['l_entropy'] = self._loss(self.cri_entropy, predicted, target, current_iter)
+
+        self.optimizer_g.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        if self.train_options.grad_clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.net_g.parameters(), self.train_options.grad_clip_norm)
+        self.optimizer_g.step()
+
+        self.log_dict = self.reduce_loss_dict(losses)
+        if self.ema_decay > 0:
+            self.model_ema(self._current_ema_decay(current_iter))
+
+    def test(self) -> None:
+        """Sample a restoration of the pictures fed in, enlarged where the dataset reduced them for loading."""
+        network = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
+        denoiser = NetworkDenoiser(network, self.process, self.options.prediction)
+        sampler = self.options.sampler
+        generator = torch.Generator().manual_seed(_seed_of(sampler.seed, *self.names))
+        was_training = network.training
+        network.eval()
+        with torch.no_grad():
+            sample = SAMPLERS[sampler.type]
+            self.output = sample(denoiser, self.process, self.lq, self.options.times(), generator=generator)
+        network.train(was_training)
+        if self.full_size is not None and self.full_size != list(self.output.shape[-2:]):
+            self.output = functional.interpolate(self.output, self.full_size, mode='bicubic').clamp(0, 1)
+
+    @master_only
+    def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = 'params') -> None:
+        """Save as BasicSR does, with the settings the weights were trained under beside them."""
+        nets, keys = (value if isinstance(value, list) else [value] for value in (net, param_key))
+        networks = {key: self.get_bare_model(network) for network, key in zip(nets, keys, strict=True)}
+        settings = {SETTINGS_KEY: self.options.settings()}
+        checkpoint.save_networks(self.opt['path']['models'], net_label, current_iter, networks, **settings)
+
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
+    ) -> None:
+        """Load BasicSR's, the released or bare weights; refuse weights trained under another diffusion.
+
+        Raises:
+            InputError: An unreadable file, weights of another network, or settings that differ from the options.
+        """
+        state, settings = load_weights(load_path, param_key)
+        self._compare_settings(settings, load_path)
+        bare = self.get_bare_model(net)
+        get_root_logger().info(f'Loading {type(bare).__name__} from {load_path} [{param_key}].')
+        self._print_different_keys_loading(bare, state, strict)
+        try:
+            bare.load_state_dict(state, strict=strict)
+        except RuntimeError as error:
+            reason = ' '.join(str(error).split())[:300]
+            raise InputError(f"Weights '{load_path}' do not fit the options' network_g: {reason}") from None
+
+    def _draw(self, current_iter: int) -> tuple[Tensor, Tensor]:
+        """Times (B,) and standard normal noise shaped as the batch, a generator for each image."""
+        times, noises = [], []
+        for row in range(self.gt.shape[0]):
+            # BasicSR's sampler deals its order out by rank: row r of rank k is picture r · world_size + k of the batch.
+            position = row * self.opt['world_size'] + self.opt['rank']
+            generator = self._generator(current_iter, position)
+            times.append(torch.randint(1, self.process.T + 1, (), generator=generator))
+            noises.append(torch.randn(self.gt.shape[1:], generator=generator))
+        return torch.stack(times), torch.stack(noises).to(self.device)
+
+    def _generator(self, *key: int) -> torch.Generator:
+        seed = np.random.SeedSequence((self.opt['manual_seed'], *key)).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(seed[0] >> np.uint64(1)))
+
+    def _compare(self, xt: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The prediction and its target, both images (B, C, H, W), at the objective's place."""
+        denoiser = NetworkDenoiser(self.net_g, self.process, self.options.prediction)
+        if self.train_options.objective == 'x0':
+            return denoiser(xt, self.lq, t), self.gt
+        noise = denoiser.noise(xt, self.lq, t)
+        predicted = self.process.reverse_sde_mean(xt, self.lq, noise, t)
+        return predicted, self.process.optimal_step(xt, self.gt, self.lq, t)
+
+    def _loss(self, criterion: nn.Module, predicted: Tensor, target: Tensor, current_iter: int) -> Tensor:
+        if isinstance(criterion, spatial_entropy_loss.SpatialEntropyLoss):
+            criterion.update(current_iter)
+            # Drawn once for all processes: the position behind the last picture's belongs to no picture.
+            return criterion(predicted, target, generator=self._generator(current_iter, 2**32))
+        return criterion(predicted, target)
+
+    def _current_ema_decay(self, current_iter: int) -> float:
+        if self.train_options.ema_warmup:
+            return min(self.ema_decay, (1 + current_iter) / (10 + current_iter))
+        return self.ema_decay
+
+    def _compare_settings(self, settings: dict[str, Any] | None, load_path: str) -> None:
+        if settings is None:
+            get_root_logger().info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')
+            return
+        wanted = self.options.settings()
+        pairs = [('prediction', settings.get('prediction'), wanted['prediction'])]
+        pairs += [(f'sde.{key}', settings.get('sde', {}).get(key), value) for key, value in wanted['sde'].items()]
+        differences = [f'{key}: trained with {was}, options say {now}' for key, was, now in pairs if was != now]
+        if differences:
+            raise InputError(
+                f"Weights '{load_path}' were trained under another diffusion ({'; '.join(differences)}): "
+                'give the same settings.'
+            )
+
+
+def _seed_of(seed: int, *names: str) -> int:
+    digest = hashlib.sha256('/'.join((str(seed), *names)).encode()).digest()
+    return int.from_bytes(digest[:8], 'big') >> 1

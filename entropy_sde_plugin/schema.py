@@ -1,0 +1,92 @@
+"""Option sections as msgspec structs: names, types and ranges checked once, each fault told in one line."""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from entropy_sde_plugin.errors import InputError, suggestion
+
+__all__ = ['parse']
+
+Section = TypeVar('Section', bound=msgspec.Struct)
+
+
+def parse(struct: type[Section], mapping: object, where: str) -> Section:
+    """Turn a section of an option file into a struct.
+
+    The fields' annotations say what is allowed: types, ``Literal`` choices, ranges by ``Annotated[float,
+    msgspec.Meta(gt=0)]``, sections within sections by structs. Numbers may be written as text, since YAML reads
+    ``2e-4`` as text. Relations between fields belong into the struct's ``__post_init__``, as a ``ValueError``.
+
+    Args:
+        struct: The struct's class.
+        mapping: What the option file says, keys to values.
+        where: Name of the section for messages, e.g. ``'datasets.train'``; ``''`` for the whole file.
+
+    Returns:
+        An instance of ``struct``.
+
+    Raises:
+        InputError: An unknown, missing or badly typed option, or one out of its range.
+    """
+    if not isinstance(mapping, Mapping):
+        raise InputError(f"'{where}' must be a section of options, not {mapping!r}.")
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    for key in mapping:
+        if key not in fields:
+            raise InputError(f"Unknown option '{_join(where, key)}'. {suggestion(str(key), fields)}")
+    values = {}
+    for key, field in fields.items():
+        if key in mapping:
+            values[field.name] = _convert(mapping[key], field.type, _join(where, key))
+        elif field.required:
+            raise InputError(f"Option '{_join(where, key)}' is missing: add it to the option file.")
+    try:
+        return struct(**values)
+    except ValueError as error:
+        raise InputError(f"Options '{where}': {error}") from None
+
+
+def _join(where: str, key: object) -> str:
+    return f'{where}.{key}' if where else str(key)
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the type itself."""
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    section = next((k for k in _alternatives(kind) if isinstance(k, type) and issubclass(k, msgspec.Struct)), None)
+    if section is not None and isinstance(value, Mapping):
+        return parse(section, value, where)
+    try:
+        result = msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(f"Option '{where}': {_explain(value, kind, str(error))}") from None
+    if any(isinstance(number, float) and not math.isfinite(number) for number in _leaves(result)):
+        raise InputError(f"Option '{where}' must be finite, but is {value!r}.")
+    return result
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _explain(value: Any, kind: Any, message: str) -> str:
+    """Say what is wrong with ``value`` in the words of an option file."""
+    choices = [choice for k in _alternatives(kind) if get_origin(k) is Literal for choice in get_args(k)]
+    if choices:
+        return f'{value!r} is not one of its values. {suggestion(str(value), map(str, choices))}'
+    wanted = re.sub(r', got `\w+`', '', message).replace('`', '').replace('null', 'none').replace('$', 'value')
+    return f'{wanted[0].lower()}{wanted[1:]}, but it is {value!r}.'

@@ -1,0 +1,98 @@
+"""IRSDEModel under BasicSR's own trainer, in processes of its own, on the packaged photographs."""
+
+import copy
+import re
+
+import pytest
+import torch
+import yaml
+
+from entropy_sde_plugin.data.photographs import write_demo_databases
+from entropy_sde_plugin.resources import options_folder
+from tests.support.commands import python, write_options
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A working directory that holds the demonstration's databases."""
+    path = tmp_path_factory.mktemp('runs')
+    write_demo_databases(path / 'datasets')
+    return path
+
+
+def options(name, **train):
+    """The demonstration's options, smaller: a tiny network, four iterations, no validation."""
+    opt = yaml.safe_load((options_folder() / 'demo.yml').read_text())
+    opt |= {'name': name, 'network_g': TINY_NETWORK}
+    opt['train'] |= {'total_iter': 4, 'warmup_iter': -1, **train}
+    opt['datasets']['train'] |= {'gt_size': 32, 'batch_size_per_gpu': 4}
+    del opt['val'], opt['datasets']['val']
+    return opt
+
+
+TINY_NETWORK = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
+ENTROPY = {'type': 'SpatialEntropyLoss', 'levels': 8, 'windows': [1, 3], 'neighbour_weights': 'random'}
+
+
+def run(folder, opt, processes=1, module='basicsr.train'):
+    """Run one of BasicSR's commands; return its exit code and all it printed."""
+    arguments = ['-m', module, '-opt', write_options(folder, opt)]
+    if processes > 1:
+        torchrun = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
+        arguments = [*torchrun, *arguments, '--launcher', 'pytorch']
+    code, out, err = python(*arguments, cwd=folder)
+    return code, out + err
+
+
+def weights(folder, name, key='params'):
+    return torch.load(folder / 'experiments' / name / 'models' / 'net_g_latest.pth', weights_only=True)[key]
+
+
+def test_two_processes_are_one_with_the_doubled_batch(folder):
+    """The paper's objective with random neighbour weights, fresh noise and augmentation: all of it keyed, none shared
+    by accident. What is left is the order of floating point sums."""
+    one = options('one', pixel_opt=ENTROPY, objective='previous_state')
+    two = copy.deepcopy(one) | {'name': 'two'}
+    two['datasets']['train']['batch_size_per_gpu'] = 2
+    for opt, processes in ((one, 1), (two, 2)):
+        code, output = run(folder, opt, processes)
+        assert code == 0, output
+    for key in ('params', 'params_ema'):
+        first, second = weights(folder, 'one', key), weights(folder, 'two', key)
+        start = weights_at_start(one)
+        for name, value in first.items():
+            torch.testing.assert_close(second[name], value, rtol=1e-3, atol=2e-5)
+        assert any((first[name] - start[name]).abs().max() > 1e-3 for name in first)
+
+
+def weights_at_start(opt):
+    from basicsr.archs import build_network
+    from basicsr.utils import set_random_seed
+
+    set_random_seed(opt['manual_seed'])
+    return build_network(opt['network_g']).state_dict()
+
+
+def test_training_and_testing_must_agree_on_the_diffusion(folder):
+    train = options('settings')
+    assert run(folder, train)[0] == 0
+    test = options('settings_test')
+    test['datasets'] = {'test': {'name': 'held_out', 'type': 'PairedLowLightDataset', **VALIDATION}}
+    test['path'] = {'pretrain_network_g': 'experiments/settings/models/net_g_latest.pth', 'strict_load_g': True}
+    test['val'] = {'save_img': False, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}}
+    test['sde']['max_sigma'] = 30
+    code, output = run(folder, test, module='basicsr.test')
+    assert code == 1
+    assert re.search(r'^error: .*sde\.max_sigma: trained with 50\.0, options say 30\.0', output, re.MULTILINE)
+    assert 'Traceback' not in output
+
+
+VALIDATION = {'dataroot_lq': 'datasets/val_lq.lmdb', 'dataroot_gt': 'datasets/val_gt.lmdb'}
+
+
+def test_a_misspelt_option_ends_in_one_line(folder):
+    code, output = run(folder, options('misspelt', objectve='x0'))
+    assert code == 1
+    assert output.strip().splitlines()[-1] == "error: Unknown option 'train.objectve'. Did you mean 'objective'?"
+    assert 'Traceback' not in output
+    assert not (folder / 'experiments' / 'misspelt').exists()

@@ -1,0 +1,79 @@
+"""Checkpoints survive kills and full disks."""
+
+import itertools
+import multiprocessing
+import random
+import resource
+import signal
+import time
+
+import pytest
+import torch
+
+from entropy_sde_plugin import checkpoint
+
+FORK = multiprocessing.get_context('fork')
+
+
+def test_a_saved_checkpoint_reads_back(tmp_path):
+    content = {'params': {'weight': torch.arange(6.0).reshape(2, 3)}, 'iter': 3}
+    checkpoint.save(content, tmp_path / 'a.pth')
+    read = torch.load(tmp_path / 'a.pth', weights_only=True)
+    assert read['iter'] == 3
+    assert torch.equal(read['params']['weight'], content['params']['weight'])
+    assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_a_kill_while_saving_leaves_the_old_or_the_new(tmp_path):
+    """A process that saves without end is killed, at no particular moment; again and again."""
+    path = tmp_path / 'a.pth'
+    checkpoint.save(weights_of_step(0), path)
+    interrupted = 0
+    for _ in range(20):
+        before = torch.load(path, weights_only=True)['step']
+        saving = FORK.Process(target=save_forever, args=(path, before + 1))
+        saving.start()
+        time.sleep(random.uniform(0.02, 0.1))
+        saving.kill()
+        saving.join()
+        assert saving.exitcode == -signal.SIGKILL
+        content = torch.load(path, weights_only=True)
+        assert content['step'] >= before
+        assert content['weights'].unique().tolist() == [content['step']]
+        interrupted += len(list(tmp_path.glob('.*.part')))
+    assert interrupted > 0, 'no kill met a save: the test shows nothing'
+
+
+def weights_of_step(step):
+    return {'step': step, 'weights': torch.full((1 << 20,), float(step))}
+
+
+def save_forever(path, start):
+    for step in itertools.count(start):
+        checkpoint.save(weights_of_step(step), path)
+
+
+def test_a_disk_that_takes_no_more(tmp_path):
+    """The system refuses one process files over 64 KiB: what was there stays, and nothing is left aside."""
+    checkpoint.save('old', tmp_path / 'a.pth')
+    receiver, sender = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=save_too_much, args=(tmp_path / 'a.pth', sender))
+    process.start()
+    assert receiver.recv().startswith(f"'{tmp_path / 'a.pth'}' could not be saved: ")
+    process.join()
+    assert torch.load(tmp_path / 'a.pth', weights_only=True) == 'old'
+    assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
+
+
+def save_too_much(path, sender):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+    try:
+        checkpoint.save(torch.zeros(1 << 20), path)
+    except OSError as error:
+        sender.send(str(error))
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(OSError, match='nowhere'):
+        checkpoint.save({}, tmp_path / 'nowhere' / 'a.pth')
