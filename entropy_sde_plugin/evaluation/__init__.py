@@ -1,0 +1,1 @@
+"""What results are measured against and how they are shown."""

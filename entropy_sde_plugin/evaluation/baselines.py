@@ -1,0 +1,64 @@
+"""Classical ways to brighten a photograph: what any learned method has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ['BASELINES', 'RGBImage']
+
+RGBImage = NDArray[np.uint8]
+
+
+def dark_input(image: RGBImage) -> RGBImage:
+    """The picture as it is."""
+    return image
+
+
+def gamma_correction(image: RGBImage, gamma: float = 2.2) -> RGBImage:
+    """(x / 255)^(1 / gamma), the usual correction."""
+    table = np.rint(255 * (np.arange(256) / 255) ** (1 / gamma)).astype(np.uint8)
+    return table[image]
+
+
+def histogram_equalisation(image: RGBImage) -> RGBImage:
+    """Global equalisation of the luma (Y of YCrCb)."""
+    luma, red, blue = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
+    return _as_image(cv2.cvtColor(cv2.merge([cv2.equalizeHist(luma), red, blue]), cv2.COLOR_YCrCb2RGB))
+
+
+def clahe(image: RGBImage, clip_limit: float = 4.0, tiles: int = 8) -> RGBImage:
+    """Contrast-limited adaptive equalisation of the lightness (L of CIELAB), ``tiles`` x ``tiles`` tiles."""
+    lightness, a, b = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2LAB))
+    equalise = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=(tiles, tiles))
+    return _as_image(cv2.cvtColor(cv2.merge([equalise.apply(lightness), a, b]), cv2.COLOR_LAB2RGB))
+
+
+def gain(image: RGBImage, mean: float = 0.45) -> RGBImage:
+    """One factor on all values that lifts the mean to ``mean`` of full scale, a typical photograph's."""
+    factor = mean * 255 / max(float(image.mean()), 1e-3)
+    return np.clip(np.rint(image * factor), 0, 255).astype(np.uint8)
+
+
+def gain_and_denoise(image: RGBImage) -> RGBImage:
+    """The same gain, then non-local means, at a strength for noise that was lifted by a factor of ten."""
+    return _as_image(cv2.fastNlMeansDenoisingColored(gain(image), None, 20, 20, 7, 21))
+
+
+def _as_image(array: NDArray[Any]) -> RGBImage:
+    return np.asarray(array, dtype=np.uint8)
+
+
+BASELINES: dict[str, Callable[[RGBImage], RGBImage]] = {
+    'dark input': dark_input,
+    'gamma 2.2': gamma_correction,
+    'histogram equalisation': histogram_equalisation,
+    'CLAHE': clahe,
+    'gain to mean 0.45': gain,
+    'gain + non-local means': gain_and_denoise,
+}
+"""Name in the tables -> function from an RGB uint8 picture (H, W, 3) to one of the same shape."""

@@ -1,0 +1,47 @@
+"""The classical baselines against their definitions."""
+
+import cv2
+import numpy as np
+import pytest
+from skimage.exposure import equalize_hist
+
+from entropy_sde_plugin.data.low_light_synthesis import darken
+from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.evaluation import baselines
+
+
+@pytest.fixture(scope='module')
+def dark():
+    return darken(photograph('coffee'), exposure=0.1, rng=np.random.default_rng(0))
+
+
+def test_every_baseline_keeps_shape_and_type(dark):
+    for method in baselines.BASELINES.values():
+        result = method(dark)
+        assert (result.shape, result.dtype) == (dark.shape, np.uint8)
+
+
+def test_gamma_is_a_power(dark):
+    expected = 255 * (dark / 255) ** (1 / 2.2)
+    assert np.abs(baselines.gamma_correction(dark) - expected).max() <= 0.5
+
+
+def test_gain_lifts_the_mean_by_one_factor(dark):
+    lifted = baselines.gain(dark, mean=0.2)
+    assert lifted.mean() / 255 == pytest.approx(0.2, abs=2e-3)  # a few values saturate
+    unsaturated = lifted < 255
+    factor = 0.2 * 255 / dark.mean()
+    assert np.abs(lifted[unsaturated] - factor * dark[unsaturated]).max() <= 0.5
+
+
+def test_equalisation_is_that_of_scikit_image(dark):
+    luma = cv2.cvtColor(dark, cv2.COLOR_RGB2YCrCb)[..., 0]
+    result = cv2.cvtColor(baselines.histogram_equalisation(dark), cv2.COLOR_RGB2YCrCb)[..., 0]
+    expected = 255 * equalize_hist(luma)
+    assert np.corrcoef(result.ravel(), expected.ravel())[0, 1] > 0.97  # colours that leave the gamut differ
+
+
+def test_denoising_removes_noise_and_keeps_the_mean(dark):
+    noisy, clean = baselines.gain(dark).astype(float), baselines.gain_and_denoise(dark).astype(float)
+    assert clean.mean() == pytest.approx(noisy.mean(), rel=0.02)
+    assert np.abs(np.diff(clean, axis=1)).mean() < 0.5 * np.abs(np.diff(noisy, axis=1)).mean()
