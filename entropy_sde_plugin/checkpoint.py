@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from entropy_sde_plugin.atomic_file import atomic_file
+
 __all__ = ['save', 'save_networks']
 
 
 def save(content: Any, path: str | Path) -> None:
     """Save with ``torch.save`` such that ``path`` holds the old or the new content, whole, whatever happens meanwhile.
-
-    Written to a file aside, flushed to the disk, then renamed.
 
     Args:
         content: Anything ``torch.save`` takes.
@@ -25,18 +24,11 @@ def save(content: Any, path: str | Path) -> None:
     Raises:
         OSError: It could not be written; the message names ``path``, and what stood there stays.
     """
-    path = Path(path)
-    aside = path.with_name(f'.{path.name}.part')
     try:
-        with aside.open('wb') as file:
+        with atomic_file(path) as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
     except (OSError, RuntimeError) as error:  # torch's archive writer turns a failed write into a RuntimeError
         raise OSError(f"'{path}' could not be saved: {error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def save_networks(

@@ -6,7 +6,9 @@ Module names follow the released network, so that its checkpoints load strictly.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -15,7 +17,7 @@ from torch.nn import functional as F
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['ConditionalNAFNet']
+__all__ = ['ConditionalNAFNet', 'network_options']
 
 
 class SimpleGate(nn.Module):
@@ -177,3 +179,38 @@ class ConditionalNAFNet(nn.Module):
         """Zero-pad right and bottom to the multiple that the strided levels need."""
         height, width = x.shape[-2:]
         return F.pad(x, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
+
+
+def network_options(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read the arguments of a ConditionalNAFNet off its weights.
+
+    Args:
+        state: State dict of a network of any size.
+
+    Returns:
+        Keyword arguments of :class:`ConditionalNAFNet`.
+
+    Raises:
+        InputError: The weights are those of another network.
+    """
+
+    def blocks(side: str, level: int) -> int:
+        return len({match[1] for key in state if (match := re.match(rf'{side}\.{level}\.(\d+)\.', key))})
+
+    for key in ('intro.weight', 'ending.weight'):
+        if key not in state or state[key].dim() != 4:
+            raise InputError(f"These are not the weights of a ConditionalNAFNet: '{key}' is missing or misshapen.")
+    levels = sum(bool(re.fullmatch(r'downs\.\d+\.weight', key)) for key in state)
+    options = {
+        'img_channel': state['ending.weight'].shape[0],
+        'width': state['intro.weight'].shape[0],
+        'middle_blk_num': len({match[1] for key in state if (match := re.match(r'middle_blks\.(\d+)\.', key))}),
+        'enc_blk_nums': [blocks('encoders', level) for level in range(levels)],
+        'dec_blk_nums': [blocks('decoders', level) for level in range(levels)],
+    }
+    with torch.device('meta'):
+        expected = ConditionalNAFNet(**options).state_dict()
+    for key in [*expected, *state]:
+        if key not in expected or key not in state or expected[key].shape != state[key].shape:
+            raise InputError(f"These are not the weights of a ConditionalNAFNet: '{key}' does not fit the others.")
+    return options
