@@ -1,0 +1,38 @@
+"""The ``entropy-sde`` command: a module for each verb, each of them a call into the rooms below."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from entropy_sde_plugin import __version__
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['main']
+
+VERBS = ('demo',)
+"""Modules of this package; each has ``add_verb(verbs)``, which adds a parser whose ``run`` default does the work."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0; 1 after one line that says what was wrong; 130 on Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (InputError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='entropy-sde', description='Entropy-SDE: dark photographs become bright.')
+    parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
+    verbs = parser.add_subparsers(title='verbs', required=True, metavar='VERB')
+    for name in VERBS:
+        import_module(f'{__name__}.{name}').add_verb(verbs)
+    return parser

@@ -1,0 +1,38 @@
+"""``entropy-sde demo``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from entropy_sde_plugin import register
+
+
+def add_verb(verbs: Any) -> None:
+    """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
+    demo = verbs.add_parser(
+        'demo',
+        help='train on the packaged photographs and show what became of dark ones (minutes, no GPU needed)',
+        description='Writes the packaged photographs to LMDB, trains with BasicSR on two CPU cores, validates on '
+        'photographs that were held out, and leaves a table and a before | after | truth picture.',
+    )
+    demo.add_argument(
+        '-o', '--output', type=Path, default=Path('entropy_sde_demo'), help='folder for everything [%(default)s]'
+    )
+    demo.add_argument(
+        '--force_yml',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help="override options/demo.yml as BasicSR's --force_yml does, e.g. train:total_iter=200",
+    )
+    demo.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the verb."""
+    register()
+    from entropy_sde_plugin import demo
+
+    demo.run(options.output, options.force_yml)
