@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
-from entropy_sde_plugin.basicsr_sections import check_names, check_optimiser, check_run, check_schedule, registered
+from entropy_sde_plugin import basicsr_sections
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.diffusion.denoiser import Prediction
-from entropy_sde_plugin.diffusion.samplers import time_grid
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler, time_grid
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.schema import parse
 
@@ -35,11 +36,24 @@ class SDEOptions(msgspec.Struct, frozen=True):
 
 
 class SamplerOptions(msgspec.Struct, frozen=True):
-    """Section ``sampler``: how validation and test walk from noise to picture. No ``steps`` means ``sde.T`` of them."""
+    """Section ``sampler``: how validation and test walk from noise to picture (:mod:`.diffusion.samplers`).
 
-    type: Literal['posterior'] = 'posterior'
+    No ``steps`` means ``sde.T`` of them. ``eta`` is the share of fresh noise of ``ddim``.
+    """
+
+    type: Literal['posterior', 'euler_maruyama', 'euler_ode', 'ddim', 'dpmpp_2m', 'dpmpp_2m_sde'] = 'posterior'
     steps: AtLeastOne | None = None
+    eta: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.eta is not None and self.type != 'ddim':
+            raise ValueError(f"eta belongs to the sampler 'ddim', not to '{self.type}': leave it out.")
+
+    def build(self) -> Sampler:
+        """The sampler's function, its own arguments given."""
+        function = SAMPLERS[self.type]
+        return function if self.eta is None else partial(function, eta=self.eta)
 
 
 class ModelOptions(msgspec.Struct, frozen=True):
@@ -129,15 +143,15 @@ def check(opt: Mapping[str, Any]) -> None:
     for key in opt:
         if key not in known:
             raise InputError(f"Unknown option '{key}' at the top level. {suggestion(key, known)}")
-    check_run(opt)
+    basicsr_sections.check_run(opt)
     model_options(opt)
     if opt.get('is_train'):
         _check_training(train_options(opt))
 
 
 def _check_training(train: TrainOptions) -> None:
-    check_optimiser(train.optim_g)
-    check_schedule(train.scheduler, train.total_iter)
+    basicsr_sections.check_optimiser(train.optim_g)
+    basicsr_sections.check_schedule(train.scheduler, train.total_iter)
     if train.entropy_opt is not None and train.entropy_opt['type'] != 'SpatialEntropyLoss':
         raise InputError("'train.entropy_opt.type' must be SpatialEntropyLoss; another pixel loss goes to pixel_opt.")
     for name, loss in (('pixel_opt', train.pixel_opt), ('entropy_opt', train.entropy_opt)):
@@ -156,7 +170,7 @@ def _check_arguments(registry: Any, section: Any, where: str) -> None:
         return
     built = _named_class(registry, section, where)
     arguments = {key: value for key, value in section.items() if key != 'type'}
-    check_names(built, arguments, where)
+    basicsr_sections.check_names(built, arguments, where)
     if not _is_ours(built):
         return
     try:
@@ -176,7 +190,7 @@ def _check_dataset(section: Any, where: str) -> None:
 def _named_class(registry: Any, section: Any, where: str) -> Any:
     if not isinstance(section, Mapping):
         raise InputError(f"'{where}' must be a section of options, not {section!r}.")
-    return registered(registry, section.get('type'), where)
+    return basicsr_sections.registered(registry, section.get('type'), where)
 
 
 def _is_ours(registered_class: Any) -> bool:

@@ -37,6 +37,7 @@ class IRSDE:
 
     Attributes:
         thetas, sigmas, thetas_cumsum, sigma_bars: float64 tensors of shape (T + 1,), indexed by t.
+        decays: What is left of x0 - mu at t, a_t = exp(-thetas_cumsum[t] · dt); as the others.
         dt: Length of one step, so that exp(-thetas_cumsum[T] · dt) = eps.
         stationary_std: lambda, in image units.
 
@@ -58,6 +59,7 @@ class IRSDE:
         self.dt = -math.log(eps) / self.thetas_cumsum[-1].item()
         self.sigmas = self.stationary_std * torch.sqrt(2 * self.thetas)
         self.sigma_bars = self.stationary_std * torch.sqrt(-torch.expm1(-2 * self.thetas_cumsum * self.dt))
+        self.decays = torch.exp(-self.thetas_cumsum * self.dt)
 
     def marginal(self, x0: Tensor, mu: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of x_t given x0 (arXiv 2301.11699, eq. 6).
@@ -66,19 +68,19 @@ class IRSDE:
             The mean, shaped as x0, and the standard deviation, shaped (B, 1, 1, 1) or (1, 1, 1, 1) for an int.
         """
         t = self._check(t)
-        decay, std = self._on(x0, self._decay(t), self.sigma_bars[t])
+        decay, std = self._on(x0, self.decays[t], self.sigma_bars[t])
         return mu + (x0 - mu) * decay, std
 
     def x0_from_noise(self, xt: Tensor, mu: Tensor, noise: Tensor, t: Time) -> Tensor:
         """The clean image that ``noise`` implies at x_t: the marginal solved for x0."""
         t = self._check(t)
-        decay, std = self._on(xt, self._decay(t), self.sigma_bars[t])
+        decay, std = self._on(xt, self.decays[t], self.sigma_bars[t])
         return mu + (xt - mu - std * noise) / decay
 
     def noise_from_x0(self, xt: Tensor, mu: Tensor, x0: Tensor, t: Time) -> Tensor:
         """The noise that ``x0`` implies at x_t: the marginal solved for the noise."""
         t = self._check(t)
-        decay, std = self._on(xt, self._decay(t), self.sigma_bars[t])
+        decay, std = self._on(xt, self.decays[t], self.sigma_bars[t])
         return (xt - mu - decay * (x0 - mu)) / std
 
     def score(self, noise: Tensor, t: Time) -> Tensor:
@@ -105,7 +107,7 @@ class IRSDE:
         to = self._arrival(t, to)
         A2, B2, C2 = self._variances(t, to)
         towards_xt = torch.exp(-self._elapsed(t, to)) * C2 / B2
-        towards_x0 = self._decay(to) * A2 / B2
+        towards_x0 = self.decays[to] * A2 / B2
         towards_xt, towards_x0 = self._on(xt, towards_xt, towards_x0)
         return mu + towards_xt * (xt - mu) + towards_x0 * (x0 - mu)
 
@@ -116,7 +118,10 @@ class IRSDE:
         return (self.stationary_std * torch.sqrt(A2 * C2 / B2)).view(-1, 1, 1, 1)
 
     def _check(self, t: Time) -> Tensor:
-        times = torch.as_tensor(t, device='cpu').reshape(-1)
+        try:
+            times = torch.as_tensor(t, device='cpu').reshape(-1)
+        except (RuntimeError, TypeError, ValueError):  # no number, or one too large for any tensor
+            raise InputError(f'Diffusion times are integers in 1…{self.T}, got {t!r}.') from None
         if times.is_floating_point() or times.is_complex() or times.dtype == torch.bool:
             raise InputError(f'A diffusion time is an integer, got {times.dtype}.')
         if times.numel() == 0 or times.min() < 1 or times.max() > self.T:
@@ -130,9 +135,6 @@ class IRSDE:
         if (arrival < 0).any() or (arrival >= t).any():
             raise InputError(f'A step from t = {t.tolist()} arrives between 0 and t - 1, got {arrival.tolist()}.')
         return arrival
-
-    def _decay(self, t: Tensor) -> Tensor:
-        return torch.exp(-self.thetas_cumsum[t] * self.dt)
 
     def _elapsed(self, t: Tensor, to: Tensor) -> Tensor:
         return (self.thetas_cumsum[t] - self.thetas_cumsum[to]) * self.dt

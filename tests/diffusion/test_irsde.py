@@ -125,7 +125,7 @@ def test_shape_and_dtype_of_a_batch_of_times():
     assert process.posterior_std(7).shape == (1, 1, 1, 1)
 
 
-@pytest.mark.parametrize('t', [0, 101, -1, torch.tensor([5, 101]), 2.5, torch.tensor([]), True])
+@pytest.mark.parametrize('t', [0, 101, -1, torch.tensor([5, 101]), 2.5, torch.tensor([]), True, None, '3', 10**30])
 def test_a_time_outside_the_process_is_refused(t):
     image = torch.rand(2, 3, 4, 4)
     with pytest.raises(InputError, match=r'1…100|integer'):

@@ -1,61 +1,193 @@
-"""The posterior sampler against a Gaussian whose denoiser and law are known exactly."""
+"""The samplers against laws whose denoisers, flows and marginals are known exactly."""
 
 from itertools import pairwise
 
 import pytest
 import torch
 
-from entropy_sde_plugin.diffusion import IRSDE
-from entropy_sde_plugin.diffusion.samplers import posterior, terminal_state, time_grid
+from entropy_sde_plugin.diffusion import IRSDE, samplers
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS, terminal_state, time_grid
 from entropy_sde_plugin.errors import InputError
 
 PROCESS = IRSDE()
+ODE = ('euler_ode', 'ddim', 'dpmpp_2m')
+SDE = ('posterior', 'euler_maruyama', 'dpmpp_2m_sde')
+MU = 0.2
 
 
-def exact_denoiser(mean, std):
+def moments(process, t):
+    return process.decays[t].item(), process.sigma_bars[t].item()
+
+
+def exact_denoiser(mean, std, process=PROCESS):
     """E[x0 | x_t] for x0 ~ N(mean, std²): the best denoiser there is."""
 
     def denoise(xt, mu, t):
-        drifted, noise = PROCESS.marginal(torch.full_like(mu, mean), mu, t)
-        decay = torch.exp(-PROCESS.thetas_cumsum[t] * PROCESS.dt)
+        decay, noise = moments(process, t)
+        drifted = mu + decay * (mean - mu)
         return mean + std**2 * decay / (decay**2 * std**2 + noise**2) * (xt - drifted)
 
     return denoise
 
 
-def sample(denoiser, steps=100, seed=0, **kwargs):
-    mu = torch.full((1, 1, 100, 100), 0.2, dtype=torch.float64)
+def mixture_denoiser(means, std, process=PROCESS):
+    """E[x0 | x_t] for an even mixture of N(mean, std²): each component's estimate by its posterior probability."""
+
+    def denoise(xt, mu, t):
+        decay, noise = moments(process, t)
+        variance = decay**2 * std**2 + noise**2
+        offsets = torch.stack([xt - mu - decay * (mean - mu) for mean in means])
+        probability = torch.softmax(-(offsets**2) / (2 * variance), 0)
+        estimates = torch.stack([exact_denoiser(mean, std, process)(xt, mu, t) for mean in means])
+        return (probability * estimates).sum(0)
+
+    return denoise
+
+
+def sample(name, denoiser, steps=100, seed=0, process=PROCESS, times=None, **kwargs):
+    mu = torch.full((1, 1, 100, 100), MU, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
-    return posterior(denoiser, PROCESS, mu, time_grid(100, steps), generator=generator, **kwargs)
+    times = time_grid(process.T, steps) if times is None else times
+    return SAMPLERS[name](denoiser, process, mu, times, generator=generator, **kwargs)
 
 
-def test_it_samples_the_law_of_the_data():
-    x = sample(exact_denoiser(0.6, 0.05))
-    assert x.mean().item() == pytest.approx(0.6, abs=2e-3)  # 4 standard errors of 10,000 pixels
-    # Ancestral sampling lays the estimate in place of the unknown x0, which narrows the law: 6% at 100 steps.
-    assert x.std().item() == pytest.approx(0.05, abs=5e-3)
+@pytest.mark.parametrize('name', SAMPLERS)
+def test_it_samples_the_law_of_the_data(name):
+    """A Gaussian in two modes' midst would tell nothing of their shares: the mixture does."""
+    x = sample(name, mixture_denoiser((0.35, 0.65), 0.03))
+    low, high = x[x < 0.5], x[x >= 0.5]
+    assert len(low.flatten()) == pytest.approx(5000, abs=400)  # chance is 50; euler_ode's error at 100 steps is 270
+    assert low.mean().item() == pytest.approx(0.35, abs=4e-3)
+    assert high.mean().item() == pytest.approx(0.65, abs=4e-3)
+    # The last step returns an estimate of x0 instead of a draw, which narrows the law.
+    assert low.std().item() == pytest.approx(0.03, rel=0.2)
+    assert high.std().item() == pytest.approx(0.03, rel=0.2)
 
 
-@pytest.mark.parametrize('steps', [1, 2, 3, 7, 100])
-def test_a_perfect_denoiser_gives_its_picture_at_any_number_of_steps(steps):
-    torch.testing.assert_close(
-        sample(lambda x, mu, t: torch.full_like(x, 0.7), steps), torch.full((1, 1, 100, 100), 0.7).double()
+FINE = IRSDE(T=4000)
+START, STOP = 2000, 400  # in the part where the second order applies, and away from the last step
+MEAN, STD = 0.5, 0.1
+
+
+def walk(name, steps, size=1, **kwargs):
+    """Take ``steps`` steps from START to STOP towards N(MEAN, STD²) on a fine process; the first and last state."""
+    mu = torch.full((1, 1, 1, size), MU, dtype=torch.float64)
+    times = [START - (START - STOP) * k // steps for k in range(steps + 1)]
+    states = []
+    denoiser = exact_denoiser(MEAN, STD, FINE)
+    generator = torch.Generator().manual_seed(0)
+    end = SAMPLERS[name](
+        denoiser, FINE, mu, times, generator=generator, callback=lambda step, t, x, x0: states.append(x), **kwargs
     )
+    return states[0], end
 
 
-def test_estimates_are_clamped_and_the_callback_sees_every_step():
+def law(t):
+    """Mean and variance of x_t."""
+    decay, noise = moments(FINE, t)
+    return MU + decay * (MEAN - MU), decay**2 * STD**2 + noise**2
+
+
+def orders(error_at):
+    """Slopes of the logarithm of the error against that of the step's length."""
+    errors = torch.tensor([error_at(steps) for steps in (50, 100, 200)])
+    return (errors[:-1] / errors[1:]).log2().tolist()
+
+
+@pytest.mark.parametrize(('name', 'order'), [('euler_ode', 1), ('ddim', 1), ('dpmpp_2m', 2)])
+def test_the_solvers_of_the_flow_converge_at_their_order(name, order):
+    """The flow of a Gaussian is known: (x_t - mean_t) / std_t stays what it was."""
+
+    def standardised(x, t):
+        mean, variance = law(t)
+        return (x - mean) / variance**0.5
+
+    def error_at(steps):
+        start, end = walk(name, steps, size=64)
+        return (standardised(end, STOP) - standardised(start, START)).abs().mean().item()
+
+    assert orders(error_at) == pytest.approx([order, order], abs=0.25)
+
+
+@pytest.mark.parametrize(('name', 'order'), [('posterior', 1), ('euler_maruyama', 1), ('dpmpp_2m_sde', 2)])
+def test_the_solvers_of_the_sde_converge_at_their_weak_order(name, order, monkeypatch):
+    """Mean and variance against those of the exact reverse process, a Gaussian whose start is N(mu, lambda²).
+
+    Everything is linear here, so that the moments can be read off without chance: pixel k sees a 1 in place of the k-th
+    draw and 0 otherwise, and the last pixel no noise at all.
+    """
+    (mean_start, var_start), (mean_stop, var_stop) = law(START), law(STOP)
+    gain = moments(FINE, START)[0] / moments(FINE, STOP)[0] * var_stop / var_start
+    mean = mean_stop + gain * (MU - mean_start)
+    variance = gain**2 * (FINE.stationary_std**2 - var_start) + var_stop
+
+    def error_at(steps):
+        draws = iter(torch.eye(steps + 2, dtype=torch.float64)[: steps + 1])
+        monkeypatch.setattr(samplers, 'standard_normal', lambda like, generator: next(draws).expand_as(like))
+        end = walk(name, steps, size=steps + 2)[1].flatten()
+        return abs(end[-1].item() - mean) + abs((end[:-1] - end[-1]).square().sum().item() - variance)
+
+    assert orders(error_at) == pytest.approx([order, order], abs=0.25)
+
+
+def test_the_posterior_is_ddim_with_all_of_the_noise_at_any_grid():
+    for times in ([100, 60, 59, 20, 1, 0], time_grid(100, 7), time_grid(100, 100)):
+        a = sample('posterior', exact_denoiser(0.6, 0.05), times=times)
+        b = sample('ddim', exact_denoiser(0.6, 0.05), times=times, eta=1.0)
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('name', SAMPLERS)
+@pytest.mark.parametrize('steps', [1, 2, 3, 7, 100])
+def test_a_perfect_denoiser_gives_its_picture_at_any_number_of_steps(name, steps):
+    x = sample(name, lambda x, mu, t: torch.full_like(x, 0.7), steps)
+    torch.testing.assert_close(x, torch.full((1, 1, 100, 100), 0.7).double())
+
+
+@pytest.mark.parametrize('name', SAMPLERS)
+def test_estimates_are_clamped_and_the_callback_sees_every_step(name):
     seen = []
-    result = sample(lambda x, mu, t: x + 9, 4, callback=lambda step, t, x, x0: seen.append((step, t, x0.max().item())))
-    assert seen == [(0, 100, 1.0), (1, 75, 1.0), (2, 50, 1.0), (3, 25, 1.0)]
+    result = sample(
+        name, lambda x, mu, t: x + 9, 4, callback=lambda step, t, x, x0: seen.append((step, t, x0.max().item()))
+    )
+    assert seen == [(0, 100, 1.0), (1, 65, 1.0), (2, 35, 1.0), (3, 12, 1.0)]
     assert result.max() <= 1
 
 
-def test_the_seed_decides_and_global_randomness_is_untouched():
+def test_the_second_order_waits_until_the_estimates_are_more_than_noise():
+    """sigma_bar / a falls to 1 at t = 60: a step whose previous time lies before that is of first order, as ddim."""
+    wobbling = [100, 80, 62, 55]
+    a, b = (sample(name, lambda x, mu, t: torch.full_like(x, t / 200), times=wobbling) for name in ('dpmpp_2m', 'ddim'))
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+    later = [*wobbling, 40, 20]
+    a, b = (sample(name, lambda x, mu, t: torch.full_like(x, t / 200), times=later) for name in ('dpmpp_2m', 'ddim'))
+    assert (a - b).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('name', SAMPLERS)
+def test_the_seed_decides_and_global_randomness_is_untouched(name):
     before = torch.get_rng_state()
-    first, same, other = (sample(exact_denoiser(0.5, 0.1), 5, seed) for seed in (1, 1, 2))
+    first, same, other = (sample(name, exact_denoiser(0.5, 0.1), 5, seed) for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize('name', SAMPLERS)
+def test_a_generator_for_each_image_makes_the_batch_irrelevant(name):
+    mu = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(9))
+
+    def run(images, seeds):
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return SAMPLERS[name](exact_denoiser(0.5, 0.1), PROCESS, images, time_grid(100, 4), generator=generators)
+
+    together = run(mu, [5, 6, 7])
+    alone = torch.cat([run(mu[[k]], [5 + k]) for k in (2, 0, 1)])[[1, 2, 0]]
+    assert torch.equal(together, alone)
+    single = SAMPLERS[name](
+        exact_denoiser(0.5, 0.1), PROCESS, mu[:1], time_grid(100, 4), generator=torch.Generator().manual_seed(5)
+    )
+    assert torch.equal(together[:1], single)
 
 
 def test_sampling_starts_from_the_stationary_law():
@@ -65,11 +197,15 @@ def test_sampling_starts_from_the_stationary_law():
     assert (x - mu).mean().item() == pytest.approx(0, abs=0.01)
 
 
-@pytest.mark.parametrize(('T', 'steps'), [(100, 1), (100, 7), (100, 100), (3, 2), (1, 1)])
+@pytest.mark.parametrize(('T', 'steps'), [(100, 1), (100, 7), (100, 64), (100, 99), (100, 100), (3, 2), (1, 1)])
 def test_grids_fall_strictly_from_T_to_0(T, steps):
     times = time_grid(T, steps)
     assert (times[0], times[-1], len(times)) == (T, 0, steps + 1)
     assert all(later < earlier for earlier, later in pairwise(times))
+
+
+def test_grids_are_closer_together_towards_the_picture():
+    assert time_grid(100, 4) == [100, 65, 35, 12, 0]  # 100 (1 - k/4)^1.5, rounded
 
 
 @pytest.mark.parametrize('steps', [0, 101])
