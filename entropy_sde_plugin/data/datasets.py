@@ -1,8 +1,5 @@
 """The datasets; importing this module registers them with BasicSR."""
 
-from entropy_sde_plugin.data.lol_dataset import LOLDataset
-from entropy_sde_plugin.data.ntire_dataset import NTIRELowLightDataset
-from entropy_sde_plugin.data.paired_lowlight_dataset import PairedLowLightDataset
-from entropy_sde_plugin.data.synthetic_lowlight_dataset import SyntheticLowLightDataset
+from entropy_sde_plugin.data import lol_dataset, ntire_dataset, paired_lowlight_dataset, synthetic_lowlight_dataset
 
-__all__ = ['LOLDataset', 'NTIRELowLightDataset', 'PairedLowLightDataset', 'SyntheticLowLightDataset']
+__all__ = ['lol_dataset', 'ntire_dataset', 'paired_lowlight_dataset', 'synthetic_lowlight_dataset']

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
+import numpy as np
 
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.atomic_folder import atomic_folder
@@ -102,7 +103,7 @@ def check_keys(keys: Iterable[str], where: str) -> None:
     for key, count in Counter(keys).items():
         fault = _fault(key) or ('occurs more than once' if count > 1 else None)
         if fault:
-            problems.add(f"{where}: key '{key}' {fault}; rename the image.")
+            problems.add(f'{where}: key {key!r} {fault}; rename the image.')
     problems.raise_any()
 
 
@@ -138,10 +139,13 @@ def lmdb_writer(path: str | Path, *, compress_level: int = 1, overwrite: bool = 
         A writer; see ``LmdbWriter.put``.
 
     Raises:
-        InputError: Wrong suffix, ``path`` exists, a bad or repeated key, no image at all, or a full disk.
+        InputError: Wrong suffix or ``compress_level``, ``path`` exists, a bad or repeated key, something else than an
+            8-bit RGB image, no image at all, or a full disk.
     """
     if not str(path).endswith('.lmdb'):
         raise InputError(f"'{path}': the name of a database must end in .lmdb.")
+    if not 0 <= compress_level <= 9:
+        raise InputError(f"'{path}': compress_level must lie in 0…9, but is {compress_level}.")
     with atomic_folder(path, overwrite=overwrite) as folder:
         writer = LmdbWriter(folder, str(path), compress_level)
         try:
@@ -168,6 +172,10 @@ class LmdbWriter:
         check_keys([key], self._name)
         if key in self._lines:
             raise InputError(f"{self._name}: key '{key}' occurs more than once; rename the image.")
+        # OpenCV would reduce other depths and drop a fourth channel in silence.
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            given = f'{image.dtype} of shape {image.shape}'
+            raise InputError(f"{self._name}: '{key}' is {given}; an image is uint8 of shape (H, W, 3).")
         self._store(key.encode('ascii'), images.encode_png(image, self._compress_level))
         height, width, channels = image.shape
         self._lines[key] = f'{key}.png ({height},{width},{channels}) {self._compress_level}\n'

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
+from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.atomic_folder import atomic_folder
 from entropy_sde_plugin.data.layouts import DATASETS, Layout
 from entropy_sde_plugin.data.lmdb_store import check_keys, lmdb_writer
@@ -28,6 +29,15 @@ class _Split(NamedTuple):
     lq: ImageFolder
     gt: ImageFolder | None
     pairs: Sequence[Pair]
+
+    @property
+    def sources(self) -> list[ImageFolder]:
+        """The sets it has, the dark one first."""
+        return [self.lq] if self.gt is None else [self.lq, self.gt]
+
+    def databases(self, layout: Layout) -> tuple[str, ...]:
+        """Names of the databases for ``sources``."""
+        return layout.databases(self.name)[: len(self.sources)]
 
 
 def prepare(
@@ -54,14 +64,18 @@ def prepare(
 
     Raises:
         InputError: Missing splits and partners, sizes that differ, names that cannot be keys, unreadable images: a line
-            for each. What names and headers tell is checked before the first image is read.
+            for each, whatever kinds come together.
     """
     problems = Problems()
     found: list[_Split] = []
     for name in splits or layout.folders:
         with problems.gather():
-            found.append(_open_split(layout, source, name))
-    problems.raise_any()
+            found.append(_open_split(layout, source, name, problems))
+    if problems:  # nothing will be written; but damaged images are told now and not by the next try
+        for split in found:
+            for _ in _images(layout, split, problems, progress):
+                pass
+        problems.raise_any()
     with atomic_folder(out, overwrite=overwrite) as part:
         for split in found:
             with problems.gather():
@@ -70,37 +84,45 @@ def prepare(
     return {split.name: len(split.pairs) for split in found}
 
 
-def _open_split(layout: Layout, source: str | Path, name: str) -> _Split:
+def _open_split(layout: Layout, source: str | Path, name: str, problems: Problems) -> _Split:
+    """Find a split and check what names and headers tell."""
     dark, bright = layout.find(source, name, 'disk')
-    lq = ImageFolder(dark)
+    lq = ImageFolder(dark, problems)
     if bright is None:
         pairs, gt = [Pair(image, None) for image in lq.names], None
-        check_keys(lq.names, str(dark))
+        with problems.gather():
+            check_keys(lq.names, str(dark))
     else:
-        gt = ImageFolder(bright)
-        pairs = match_pairs(lq, gt, layout.lq_name)
-        check_keys([layout.key(image) for image in gt.names], str(bright))
-        check_sizes(lq, gt, pairs)
+        gt = ImageFolder(bright, problems)
+        pairs = match_pairs(lq, gt, layout.lq_name, problems=problems)
+        with problems.gather():
+            check_keys([layout.key(image) for image in gt.names], str(bright))
+        with problems.gather():
+            check_sizes(lq, gt, pairs)
     return _Split(name, lq, gt, pairs)
 
 
 def _write_split(layout: Layout, split: _Split, folder: Path, progress: Progress) -> None:
-    dark, bright = layout.databases(split.name)
     problems = Problems()
     with ExitStack() as stack:
-        sides = [(split.lq, stack.enter_context(lmdb_writer(folder / dark)))]
-        if split.gt is not None:
-            sides.append((split.gt, stack.enter_context(lmdb_writer(folder / bright))))
-        for pair in progress(split.pairs, split.name):
-            key = pair.lq if pair.gt is None else layout.key(pair.gt)
-            for name, (source, writer) in zip(pair, sides, strict=False):  # a pair without truth has one side
-                try:
-                    image = source.image(str(name))
-                except InputError as error:
-                    problems.add(str(error))
-                else:
-                    writer.put(key, image)
+        writers = [stack.enter_context(lmdb_writer(folder / database)) for database in split.databases(layout)]
+        for key, pictures in _images(layout, split, problems, progress):
+            for writer, picture in zip(writers, pictures, strict=True):
+                writer.put(key, picture)
         problems.raise_any()
+
+
+def _images(
+    layout: Layout, split: _Split, problems: Problems, progress: Progress
+) -> Iterator[tuple[str, list[images.RGBImage]]]:
+    """Read a split: the key and the images of every sample; those that cannot be read are noted and left out."""
+    for pair in progress(split.pairs, split.name):
+        pictures = []
+        for source, name in zip(split.sources, pair, strict=False):  # a pair without truth has one source
+            with problems.gather():
+                pictures.append(source.image(str(name)))
+        if len(pictures) == len(split.sources):
+            yield pair.lq if pair.gt is None else layout.key(pair.gt), pictures
 
 
 def main(name: str, arguments: Sequence[str] | None = None) -> int:

@@ -7,18 +7,21 @@ from contextlib import contextmanager
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['Problems']
+__all__ = ['Problems', 'noted']
 
 
 class Problems:
     """Gathers input errors, so that a user hears of every offender in one go."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._lines: dict[str, None] = {}
 
-    def add(self, line: str) -> None:
-        """Note a fault."""
-        self._lines.append(line)
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(self, lines: str) -> None:
+        """Note a fault, or several in a line each; what is noted already counts once."""
+        self._lines |= dict.fromkeys(lines.splitlines())
 
     @contextmanager
     def gather(self) -> Iterator[None]:
@@ -36,3 +39,11 @@ class Problems:
         """
         if self._lines:
             raise InputError('\n'.join(self._lines))
+
+
+@contextmanager
+def noted(problems: Problems | None) -> Iterator[Problems]:
+    """Give a place to note faults: the caller's, or one that raises them when the block ends."""
+    own = Problems()
+    yield own if problems is None else problems
+    own.raise_any()

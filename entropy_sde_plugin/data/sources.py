@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb_store import LmdbReader
-from entropy_sde_plugin.data.problems import Problems
+from entropy_sde_plugin.data.problems import Problems, noted
 from entropy_sde_plugin.errors import InputError
 
 __all__ = ['ImageFolder', 'ImageSource', 'Pair', 'check_sizes', 'match_pairs', 'open_source']
@@ -48,12 +48,13 @@ class ImageFolder:
 
     Args:
         path: The folder.
+        problems: Where to note names that differ in their suffix alone; the first of them counts.
 
     Raises:
-        InputError: No such folder, no images in it, or names that differ in their suffix alone.
+        InputError: No such folder, no images in it, or, without ``problems``, names that differ in their suffix alone.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, problems: Problems | None = None) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
             raise InputError(f"'{path}' is no folder.")
@@ -61,11 +62,11 @@ class ImageFolder:
         for file in sorted(self.path.iterdir()):
             if file.suffix.lower() in images.IMAGE_SUFFIXES and not file.name.startswith('.'):
                 files[file.stem].append(file)
-        problems = Problems()
-        for same in files.values():
-            if len(same) > 1:
-                problems.add(f'{path}: {" and ".join(file.name for file in same)} share a name; rename or remove one.')
-        problems.raise_any()
+        with noted(problems) as faults:
+            for same in files.values():
+                if len(same) > 1:
+                    shared = ' and '.join(file.name for file in same)
+                    faults.add(f'{path}: {shared} share a name; rename or remove one.')
         if not files:
             raise InputError(f"'{path}' holds no images ({', '.join(sorted(images.IMAGE_SUFFIXES))}).")
         self._files = {name: same[0] for name, same in files.items()}
@@ -102,6 +103,7 @@ def match_pairs(
     gt: ImageSource,
     lq_name: Callable[[str], str] = str,
     names: Sequence[str] | None = None,
+    problems: Problems | None = None,
 ) -> list[Pair]:
     """Pair the dark images with the bright ones.
 
@@ -110,29 +112,29 @@ def match_pairs(
         gt: The bright images.
         lq_name: Gives the name of the dark image from that of the bright one.
         names: Names of the bright images to take; all of them by default, and then no dark image may be left over.
+        problems: Where to note images without a partner.
 
     Returns:
         The pairs, in the order of ``names``.
 
     Raises:
-        InputError: One line per image without a partner.
+        InputError: Without ``problems``, one line per image without a partner.
     """
     bright, dark = set(gt.names), set(lq.names)
-    problems = Problems()
     pairs = []
-    for name in gt.names if names is None else names:
-        if name not in bright:
-            problems.add(f"{gt.path}: there is no image '{name}'.")
-        elif lq_name(name) not in dark:
-            problems.add(f"{gt.where(name)}: its partner '{lq_name(name)}' is not in {lq.path}.")
-        else:
-            pairs.append(Pair(lq_name(name), name))
-    if names is None:
-        wanted = {lq_name(name) for name in gt.names}
-        for name in lq.names:
-            if name not in wanted:
-                problems.add(f'{lq.where(name)}: no partner in {gt.path}.')
-    problems.raise_any()
+    with noted(problems) as faults:
+        for name in gt.names if names is None else names:
+            if name not in bright:
+                faults.add(f"{gt.path}: there is no image '{name}'.")
+            elif lq_name(name) not in dark:
+                faults.add(f"{gt.where(name)}: its partner '{lq_name(name)}' is not in {lq.path}.")
+            else:
+                pairs.append(Pair(lq_name(name), name))
+        if names is None:
+            wanted = {lq_name(name) for name in gt.names}
+            for name in lq.names:
+                if name not in wanted:
+                    faults.add(f'{lq.where(name)}: no partner in {gt.path}.')
     return pairs
 
 

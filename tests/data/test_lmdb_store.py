@@ -141,6 +141,27 @@ def test_repeated_key_wrong_suffix_and_no_image(tmp_path, bright):
     assert [path.name for path in tmp_path.iterdir()] == ['x.lmdb']
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda picture: picture.astype(np.float32) / 255,
+        lambda picture: picture.astype(np.uint16),
+        lambda picture: np.dstack([picture, picture[..., :1]]),
+        lambda picture: picture[..., 0],
+        lambda picture: picture[:0],
+    ],
+)
+def test_what_is_no_8_bit_rgb_image_is_refused(tmp_path, bright, change):
+    with pytest.raises(InputError, match=r"'coffee' is \w+ of shape .*; an image is uint8 of shape \(H, W, 3\)"):
+        write(tmp_path / 'gt.lmdb', {'coffee': change(bright['coffee'])})
+    assert files_below(tmp_path) == []
+
+
+def test_a_compression_that_png_has_not(tmp_path, bright):
+    with pytest.raises(InputError, match=r'compress_level must lie in 0…9, but is 10'):
+        write(tmp_path / 'gt.lmdb', bright, compress_level=10)
+
+
 def test_existing_databases_are_replaced_only_when_told(tmp_path, bright):
     path = write(tmp_path / 'gt.lmdb', {'old': bright['coffee']})
     with pytest.raises(InputError, match='exists already'):

@@ -12,8 +12,9 @@ from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from torch.utils.data import DataLoader
 
-from entropy_sde_plugin.data.datasets import PairedLowLightDataset, SyntheticLowLightDataset
 from entropy_sde_plugin.data.draws import DrawIndex
+from entropy_sde_plugin.data.paired_lowlight_dataset import PairedLowLightDataset
+from entropy_sde_plugin.data.synthetic_lowlight_dataset import SyntheticLowLightDataset
 from entropy_sde_plugin.errors import InputError
 from tests.support.pictures import write_png
 

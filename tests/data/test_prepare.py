@@ -149,7 +149,7 @@ def name_badly(root, bright):
             ],
         ),
         (change_size, ['our485/low/2.png is 240x200, but']),
-        (repeat_name, ['our485/low: 1.jpg and 1.png share a name']),
+        (repeat_name, [f'our485/{kind}: 1.jpg and 1.png share a name' for kind in ('low', 'high')]),
         (
             name_badly,
             [
@@ -168,6 +168,31 @@ def test_every_offender_is_listed_and_nothing_is_written(archive, bright, capsys
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
     assert len(errors) == len(lines)
     for error, line in zip(errors, lines, strict=True):
+        assert line in error
+    assert below(archive) == before
+
+
+def test_offenders_of_every_kind_are_listed_together(archive, bright, capsys):
+    for spoil in (remove_partners, change_size, repeat_name, name_badly):
+        spoil(archive, bright)
+    cut_off = archive / 'our485/low/3.png'
+    cut_off.write_bytes(cut_off.read_bytes()[:-2000])
+    before = below(archive)
+    assert main('lolv1', [str(archive)]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+    wanted = [
+        'our485/high: 1.jpg and 1.png share a name',
+        'our485/high: key',
+        'our485/high: key',
+        'our485/high: key',
+        'our485/high: key',
+        'our485/low/2.png is 240x200, but',
+        "eval15/high/5.png: its partner '5' is not in",
+        'eval15/low/4.png: no partner in',
+        'our485/low/3.png: no readable image',
+    ]
+    assert len(errors) == len(wanted)
+    for error, line in zip(errors, wanted, strict=True):
         assert line in error
     assert below(archive) == before
 
