@@ -37,13 +37,18 @@ class PathOptions(msgspec.Struct, frozen=True):
 
 
 class ValOptions(msgspec.Struct, frozen=True):
-    """Section ``val``."""
+    """Section ``val``; ``seeds``, of the sampling, is ours: without it ``sampler.seed`` alone."""
 
     val_freq: Frequency | None = None
     save_img: bool = False
     suffix: str | int | None = None
     pbar: bool = False
+    seeds: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)] | None = None
     metrics: dict[str, dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"'seeds' names one twice: {', '.join(map(str, self.seeds))}.")
 
 
 class LoggerOptions(msgspec.Struct, frozen=True):
@@ -112,6 +117,9 @@ def check_run(opt: Mapping[str, Any]) -> None:
             raise InputError(f"Section '{section}' is missing: add it to the option file.")
     if opt.get('is_train') and 'train' not in opt['datasets']:
         raise InputError("Section 'datasets.train' is missing: add it to the option file.")
+    for key in ('batch_size_per_gpu', 'num_worker_per_gpu') if opt.get('is_train') else ():
+        if key not in opt['datasets']['train']:
+            raise InputError(f"Option 'datasets.train.{key}' is missing: add it to the option file.")
     parse(PathOptions, opt['path'], 'path')
     if opt.get('logger') is not None:
         parse(LoggerOptions, opt['logger'], 'logger')

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
-__all__ = ['InputError', 'report_input_errors', 'suggestion']
+__all__ = ['InputError', 'MetricUnavailableError', 'report_input_errors', 'suggestion']
 
 
 class InputError(ValueError):
@@ -15,6 +15,13 @@ class InputError(ValueError):
 
     The message is one line that says what was wrong, where it stands (file, key or option) and what to do about it.
     Commands print it without a traceback.
+    """
+
+
+class MetricUnavailableError(InputError):
+    """A metric that cannot be had: weights that are nowhere, a picture too small.
+
+    A validation goes on without it, and its table says n/a and this message.
     """
 
 

@@ -14,7 +14,7 @@ import scipy.linalg
 from basicsr.utils.registry import METRIC_REGISTRY
 
 from entropy_sde_plugin.compat.patching import is_ours, replace
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import MetricUnavailableError
 
 __all__ = ['mend_fid', 'mend_jpeg_quality', 'mend_niqe']
 
@@ -70,7 +70,7 @@ def mend_niqe() -> None:
         height, width = shape[1:] if len(shape) == 3 and input_order == 'CHW' else shape[:2]
         blocks = [(side - 2 * crop_border) // NIQE_BLOCK for side in (height, width)]
         if blocks[0] * blocks[1] < 2:
-            raise InputError(
+            raise MetricUnavailableError(
                 f'NIQE needs two blocks of {NIQE_BLOCK} x {NIQE_BLOCK} pixels, an image of {height} x {width} with '
                 f'crop_border {crop_border} has not: leave calculate_niqe out of val.metrics.'
             )

@@ -8,8 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from skimage.restoration import denoise_tv_chambolle
 
-__all__ = ['BASELINES', 'RGBImage']
+__all__ = ['BASELINES', 'RETINEX', 'RGBImage']
 
 RGBImage = NDArray[np.uint8]
 
@@ -49,6 +50,31 @@ def gain_and_denoise(image: RGBImage) -> RGBImage:
     return _as_image(cv2.fastNlMeansDenoisingColored(gain(image), None, 20, 20, 7, 21))
 
 
+def msrcr(image: RGBImage, sigmas: tuple[float, ...] = (15, 80, 250), clipped: float = 1.0) -> RGBImage:
+    """Multiscale retinex with colour restoration (Jobson et al. 1997) as Petro et al. (IPOL 2014) give it.
+
+    The logarithm of each channel against its surround at three scales, weighted by the channel's share of the colour;
+    then each channel is stretched to full scale with ``clipped`` percent lost at either end.
+    """
+    bright = image.astype(np.float32) + 1
+    surrounds = [cv2.GaussianBlur(bright, (0, 0), sigma) for sigma in sigmas]
+    retinex = np.log(bright) - np.mean([np.log(surround) for surround in surrounds], axis=0)
+    restored = retinex * np.log(125 * bright / bright.sum(axis=2, keepdims=True))
+    low, high = np.percentile(restored, (clipped, 100 - clipped), axis=(0, 1))
+    return _as_image(np.rint(255 * np.clip((restored - low) / np.maximum(high - low, 1e-6), 0, 1)))
+
+
+def lime(image: RGBImage, gamma: float = 0.8, weight: float = 0.1) -> RGBImage:
+    """Division by the illumination (LIME, Guo et al. 2017, eq. 3 and 18): the brightest channel, made piecewise smooth.
+
+    The smoothing is scikit-image's total variation, LIME's own weights its gradients besides.
+    """
+    bright = image.astype(np.float32) / 255
+    illumination = denoise_tv_chambolle(bright.max(axis=2), weight=weight)
+    lit = bright / np.maximum(illumination, 1e-2)[..., None] ** gamma
+    return _as_image(np.rint(255 * np.clip(lit, 0, 1)))
+
+
 def _as_image(array: NDArray[Any]) -> RGBImage:
     return np.asarray(array, dtype=np.uint8)
 
@@ -62,3 +88,6 @@ BASELINES: dict[str, Callable[[RGBImage], RGBImage]] = {
     'gain + non-local means': gain_and_denoise,
 }
 """Name in the tables -> function from an RGB uint8 picture (H, W, 3) to one of the same shape."""
+
+RETINEX: dict[str, Callable[[RGBImage], RGBImage]] = {'MSRCR': msrcr, 'LIME, total variation': lime}
+"""The same for the classical methods that estimate the illumination; slow, and none of them the strongest."""

@@ -7,30 +7,27 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from basicsr.losses import build_loss
-from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional
 
-from entropy_sde_plugin import checkpoint
-from entropy_sde_plugin.basicsr_sections import needs_truth
+from entropy_sde_plugin import checkpoint, options, weights
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
-from entropy_sde_plugin.diffusion.samplers import SAMPLERS
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.losses import spatial_entropy_loss
-from entropy_sde_plugin.options import model_options, train_options
-from entropy_sde_plugin.weights import SETTINGS_KEY, load_weights
+from entropy_sde_plugin.models.validated_model import ValidatedModel
 
 __all__ = ['IRSDEModel']
 
 
 @MODEL_REGISTRY.register()
-class IRSDEModel(SRModel):
+class IRSDEModel(ValidatedModel):
     """Trains, validates and tests a diffusion of IR-SDE's kind (arXiv 2301.11699) with the losses of Entropy-SDE.
 
     One training step draws t ~ U{1…T} and noise for every image, makes x_t from its marginal, and compares at
@@ -45,30 +42,24 @@ class IRSDEModel(SRModel):
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.options = model_options(opt)
+        self.options = options.model_options(opt)
         self.process = self.options.sde.build()
         super().__init__(opt)
 
     def init_training_settings(self) -> None:
-        self.train_options = train_options(self.opt)
+        self.train_options = options.train_options(self.opt)
         super().init_training_settings()
         entropy_opt = self.train_options.entropy_opt
         self.cri_entropy = build_loss(entropy_opt).to(self.device) if entropy_opt else None
 
-    def validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool = False) -> None:
-        """Validate as BasicSR does.
+    @property
+    def sampler_settings(self) -> dict[str, Any]:
+        sampler = self.options.sampler
+        return msgspec.structs.asdict(sampler) | {'steps': sampler.steps or self.options.sde.T}
 
-        Raises:
-            InputError: A metric compares with ground truth, and the set has none.
-        """
-        metrics = needs_truth(self.opt['val'])
-        if metrics and 'gt' not in dataloader.dataset[0]:
-            name = dataloader.dataset.opt['name']
-            raise InputError(
-                f"val.metrics: {', '.join(metrics)} compare with ground truth, and '{name}' has none: "
-                'give dataroot_gt, or write `metrics: ~`.'
-            )
-        super().validation(dataloader, current_iter, tb_logger, save_img)
+    def use_seed(self, seed: int) -> None:
+        sampler = msgspec.structs.replace(self.options.sampler, seed=seed)
+        self.options = msgspec.structs.replace(self.options, sampler=sampler)
 
     def feed_data(self, data: dict[str, Any]) -> None:
         if 'gt' not in data and hasattr(self, 'gt'):
@@ -105,7 +96,7 @@ class IRSDEModel(SRModel):
         was_training = network.training
         network.eval()
         with torch.no_grad():
-            sample = SAMPLERS[sampler.type]
+            sample = sampler.build()
             self.output = sample(denoiser, self.process, self.lq, self.options.times(), generator=generator)
         network.train(was_training)
         if self.full_size is not None and self.full_size != list(self.output.shape[-2:]):
@@ -116,7 +107,7 @@ class IRSDEModel(SRModel):
         """Save as BasicSR does, with the settings the weights were trained under beside them."""
         nets, keys = (value if isinstance(value, list) else [value] for value in (net, param_key))
         networks = {key: self.get_bare_model(network) for network, key in zip(nets, keys, strict=True)}
-        settings = {SETTINGS_KEY: self.options.settings()}
+        settings = {weights.SETTINGS_KEY: self.options.settings()}
         checkpoint.save_networks(self.opt['path']['models'], net_label, current_iter, networks, **settings)
 
     def load_network(
@@ -127,7 +118,7 @@ class IRSDEModel(SRModel):
         Raises:
             InputError: An unreadable file, weights of another network, or settings that differ from the options.
         """
-        state, settings = load_weights(load_path, param_key)
+        state, settings = weights.load_weights(load_path, param_key)
         self._compare_settings(settings, load_path)
         bare = self.get_bare_model(net)
         get_root_logger().info(f'Loading {type(bare).__name__} from {load_path} [{param_key}].')

@@ -1,0 +1,57 @@
+"""``entropy-sde evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from entropy_sde_plugin import register
+
+
+def add_verb(verbs: Any) -> None:
+    """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
+    evaluate = verbs.add_parser(
+        'evaluate',
+        help="score any method's pictures against the truth, as our own validation does",
+        description='Pairs the pictures of two folders (or LMDB databases) by name and scores them. Nothing is '
+        'resized, and no brightness is corrected but by the metrics named …_gtmean.',
+    )
+    evaluate.add_argument('--result', type=Path, required=True, help='what the method made')
+    evaluate.add_argument('--truth', type=Path, required=True, help='the ground truth')
+    evaluate.add_argument('--low', type=Path, help='the dark inputs, scored beside the result')
+    evaluate.add_argument(
+        '--suffix', default='', help="what the results' names have after those of the truth, e.g. _test_lolv1"
+    )
+    evaluate.add_argument(
+        '--metrics',
+        nargs='+',
+        metavar='NAME',
+        help='psnr, ssim, lpips, lpips_vgg, lpips_squeeze, dists, niqe, fid, psnr_gtmean, ssim_gtmean '
+        '[psnr ssim lpips]',
+    )
+    evaluate.add_argument(
+        '-o', '--output', type=Path, help='folder for metrics.csv, a row for each picture (and metrics_low.csv)'
+    )
+    evaluate.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the verb."""
+    register()
+    from entropy_sde_plugin.data.sources import open_source
+    from entropy_sde_plugin.evaluation.folders import DEFAULT_METRICS, evaluate, format_table, write_csv
+
+    metrics = options.metrics or DEFAULT_METRICS
+    truth = open_source(options.truth)
+    evaluations = {}
+    if options.low is not None:
+        evaluations['low'] = evaluate(open_source(options.low), truth, metrics)
+    evaluations['result'] = evaluate(open_source(options.result), truth, metrics, lambda name: name + options.suffix)
+    print(format_table(evaluations), end='')
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        files = {'result': options.output / 'metrics.csv', 'low': options.output / 'metrics_low.csv'}
+        for kind, evaluation in evaluations.items():
+            write_csv(files[kind], evaluation)
+            print(f'A row for each picture: {files[kind]}')

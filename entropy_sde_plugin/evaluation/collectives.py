@@ -1,0 +1,58 @@
+"""Work that several processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch.distributed
+from basicsr.utils.dist_util import get_dist_info
+
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['gather', 'on_first_process']
+
+Result = TypeVar('Result')
+
+
+def gather(work: Callable[[], Result]) -> list[Result]:
+    """Do ``work`` in every process, and return in each of them what all of them made, in the order of their ranks.
+
+    Every process of the run calls this, with work that can be pickled when it is done. A failure in one process ends
+    the call in all of them: none is left waiting for one that is gone. One process alone does its work and no more.
+
+    Raises:
+        InputError: One process met bad input.
+        RuntimeError: One process failed otherwise. The process that failed raises its own error.
+    """
+    rank, world_size = get_dist_info()
+    if world_size == 1:
+        return [work()]
+    result: Result | None = None
+    error: Exception | None = None
+    try:
+        result = work()
+    except Exception as caught:
+        error = caught
+    outcomes: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(outcomes, (result, _report(rank, error)))
+    if error is not None:
+        raise error
+    for _, report in outcomes:
+        if report is not None:
+            raise report
+    return [made for made, _ in outcomes]
+
+
+def on_first_process(work: Callable[[], Result]) -> Result:
+    """Do ``work`` in the first process alone, and return what it made in all of them; errors as in ``gather``."""
+    return cast(Result, gather(lambda: work() if get_dist_info()[0] == 0 else None)[0])
+
+
+def _report(rank: int, error: Exception | None) -> Exception | None:
+    """What the others raise: errors of any class may not survive the way between processes, these do."""
+    if error is None:
+        return None
+    if isinstance(error, InputError):
+        return InputError(str(error))
+    return RuntimeError(f'Process {rank} failed: {type(error).__name__}: {error}')

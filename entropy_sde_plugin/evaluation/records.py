@@ -1,0 +1,193 @@
+"""What a validation or test leaves behind: ``metrics.csv`` and ``run.json``.
+
+They lie in the experiment's folder, or in that of a test's results. Both are replaced whole with every validation; a
+run that is killed leaves the files of its last complete one.
+
+**metrics.csv** (UTF-8, comma, header) has a row per validation, seed and picture:
+
+========== =================================================================================================
+column     content
+========== =================================================================================================
+iteration  of the training; empty in a test
+dataset    the dataset's ``name``
+seed       of the sampling
+image      the picture's name; empty in a row that scores the whole set
+*metrics*  a column per key of ``val.metrics``, full precision. ``n/a``: the metric could not run (the log says
+           why). Empty: it does not belong into the row: a picture's metric in the row of a set, a set's in the
+           row of a picture, or one that was not asked for in that validation
+seconds    of the restoration, loading and metrics left out; empty for a set
+========== =================================================================================================
+
+A column's mean over the numbers of one iteration and dataset is the mean that the log shows. A validation takes the
+place of an earlier one of the same iteration and dataset, as after a resumed training.
+
+**run.json** says what the figures were made with:
+
+=============== ============================================================================================
+key             content
+=============== ============================================================================================
+name            of the run
+options         the option file as it was used: after ``--force_yml`` and defaults
+versions        of ``python``, ``torch``, ``basicsr`` and ``entropy_sde_plugin``
+device          ``cpu``, or the name of the GPU
+sampler         the section ``sampler`` with its defaults; ``steps`` is the number of network calls' time steps
+validations     a list, one for each iteration and dataset, of: ``iteration`` (null in a test), ``dataset``,
+                ``seeds``, ``images``, ``data_sha256`` (names and pictures, input and truth, as the network and
+                the metrics met them), ``weights_sha256`` (of the tensors that restored, see ``weights_sha256``),
+                ``weights_file`` and ``weights_file_sha256`` (what a test loaded; null in a training),
+                ``processes``, ``seconds_per_image``
+=============== ============================================================================================
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from entropy_sde_plugin import __version__
+from entropy_sde_plugin.atomic_file import atomic_file
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError
+from entropy_sde_plugin.evaluation.scoring import Score
+from entropy_sde_plugin.evaluation.validator import Validation
+
+__all__ = ['METRICS_FILE', 'RUN_FILE', 'file_sha256', 'read_metrics', 'read_run', 'weights_sha256', 'write_records']
+
+METRICS_FILE = 'metrics.csv'
+RUN_FILE = 'run.json'
+UNAVAILABLE = 'n/a'
+_FIRST, _LAST = ('iteration', 'dataset', 'seed', 'image'), ('seconds',)
+
+
+def write_records(
+    folder: Path, validation: Validation, iteration: int | None, run: Mapping[str, Any], made_with: Mapping[str, Any]
+) -> None:
+    """Add a validation to ``metrics.csv`` and ``run.json``.
+
+    Args:
+        folder: Where they lie; it exists.
+        validation: The table.
+        iteration: Of the training, None in a test.
+        run: ``name``, ``options``, ``sampler`` and ``device`` of the run.
+        made_with: ``weights_sha256``, ``weights_file`` and ``weights_file_sha256`` of this validation.
+
+    Raises:
+        InputError: A file of these names is there and is none of ours.
+        OSError: They could not be written.
+    """
+    key = {'iteration': '' if iteration is None else str(iteration), 'dataset': validation.dataset}
+    rows = [row for row in read_metrics(folder) if any(row[name] != value for name, value in key.items())]
+    rows += [
+        {
+            **key,
+            'seed': str(row.seed),
+            'image': row.image,
+            **{name: _text(score) for name, score in row.scores.items()},
+            'seconds': '' if row.seconds is None else f'{row.seconds:.4f}',
+        }
+        for row in validation.rows
+    ]
+    entry = {
+        'iteration': iteration,
+        'dataset': validation.dataset,
+        'seeds': list(validation.seeds),
+        'images': validation.images,
+        'data_sha256': validation.data_sha256,
+        **made_with,
+        'processes': validation.processes,
+        'seconds_per_image': validation.seconds_per_image,
+    }
+    earlier = [
+        other
+        for other in read_run(folder).get('validations', [])
+        if (other['iteration'], other['dataset']) != (iteration, validation.dataset)
+    ]
+    content = {**run, 'versions': _versions(), 'validations': [*earlier, entry]}
+    with atomic_file(folder / METRICS_FILE) as file:
+        file.write(_csv(rows).encode())
+    with atomic_file(folder / RUN_FILE) as file:
+        file.write((json.dumps(content, indent=2, default=str) + '\n').encode())
+
+
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """Read ``metrics.csv``, its cells as they are written; no rows where there is no such file.
+
+    Raises:
+        InputError: A file of that name is none of ours.
+    """
+    path = folder / METRICS_FILE
+    if not path.exists():
+        return []
+    with path.open(newline='', encoding='utf-8') as file:
+        reader = csv.DictReader(file)
+        rows = [{name: value or '' for name, value in row.items()} for row in reader]
+    if missing := [name for name in (*_FIRST, *_LAST) if name not in (reader.fieldnames or ())]:
+        raise InputError(f"{path}: no column '{missing[0]}', so it is no table of validations; move it away.")
+    return rows
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read ``run.json``; an empty dictionary where there is no such file.
+
+    Raises:
+        InputError: A file of that name is none of ours.
+    """
+    path = folder / RUN_FILE
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        content['validations']
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f'{path}: it is no record of a run; move it away.') from None
+    return content
+
+
+def weights_sha256(state: Mapping[str, Tensor]) -> str:
+    """Hash a state dict: of each entry, by name, its name, dtype, shape and bytes."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hash a file, as ``sha256sum`` does."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _text(score: Score) -> str:
+    return UNAVAILABLE if isinstance(score, MetricUnavailableError) else repr(score)
+
+
+def _csv(rows: Sequence[Mapping[str, str]]) -> str:
+    metrics = dict.fromkeys(name for row in rows for name in row if name not in (*_FIRST, *_LAST))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, (*_FIRST, *metrics, *_LAST), restval='', lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _versions() -> dict[str, str]:
+    import basicsr
+
+    return {
+        'python': platform.python_version(),
+        'torch': torch.__version__,
+        'basicsr': basicsr.__version__,
+        'entropy_sde_plugin': __version__,
+    }

@@ -1,0 +1,88 @@
+"""The metrics of an option file's section ``val.metrics``, for single pictures and for sets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from basicsr.metrics import calculate_metric
+from basicsr.utils.registry import METRIC_REGISTRY
+
+from entropy_sde_plugin import basicsr_sections
+from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.errors import MetricUnavailableError
+
+__all__ = ['Score', 'Scorer', 'SetMetric']
+
+Score: TypeAlias = 'float | MetricUnavailableError'
+"""A metric's value, or why there is none."""
+
+
+class SetMetric(Protocol):
+    """A metric of a whole set, as a metric function names it in its attribute ``set_metric``: a class that takes the
+    metric's options."""
+
+    def update(self, img: RGBImage, img2: RGBImage | None) -> None:
+        """Take in a result and its truth: (H, W, 3), uint8, BGR, as BasicSR hands them to its metrics."""
+        ...
+
+    def compute(self) -> float:
+        """The value over all that was taken in."""
+        ...
+
+
+class Scorer:
+    """Computes the metrics of a section ``val``; one that cannot run leaves the others alone.
+
+    Args:
+        val: The section; its ``metrics`` maps keys to the metrics' options.
+    """
+
+    def __init__(self, val: Mapping[str, Any]) -> None:
+        self._metrics: dict[str, Mapping[str, Any]] = dict(val.get('metrics') or {})
+        self.needs_truth = basicsr_sections.needs_truth(val)
+        functions = {
+            key: basicsr_sections.registered(METRIC_REGISTRY, metric['type'], f'val.metrics.{key}')
+            for key, metric in self._metrics.items()
+        }
+        self._set_metrics = {
+            key: function.set_metric for key, function in functions.items() if hasattr(function, 'set_metric')
+        }
+
+    @property
+    def keys(self) -> list[str]:
+        """The metrics' keys, in the section's order."""
+        return list(self._metrics)
+
+    @property
+    def scores_sets(self) -> bool:
+        """Whether a metric is among them that needs the whole set."""
+        return bool(self._set_metrics)
+
+    def of_picture(self, image: RGBImage, truth: RGBImage | None) -> dict[str, Score]:
+        """Score one result against its truth, if there is one; both (H, W, 3), uint8, BGR."""
+        pictures = {'img': image} if truth is None else {'img': image, 'img2': truth}
+        return {
+            key: _attempt(lambda metric=metric: calculate_metric(pictures, metric))
+            for key, metric in self._metrics.items()
+            if key not in self._set_metrics
+        }
+
+    def of_set(self, pairs: Iterable[tuple[RGBImage, RGBImage | None]]) -> dict[str, Score]:
+        """Score a set of results and their truths, in its order."""
+        pairs = list(pairs)
+        return {key: _attempt(lambda key=key: self._over(key, pairs)) for key in self._set_metrics}
+
+    def _over(self, key: str, pairs: Iterable[tuple[RGBImage, RGBImage | None]]) -> float:
+        options = {name: value for name, value in self._metrics[key].items() if name not in ('type', 'better')}
+        metric: SetMetric = self._set_metrics[key](**options)
+        for image, truth in pairs:
+            metric.update(image, truth)
+        return metric.compute()
+
+
+def _attempt(compute: Callable[[], Any]) -> Score:
+    try:
+        return float(compute())
+    except MetricUnavailableError as reason:
+        return reason

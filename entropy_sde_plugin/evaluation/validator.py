@@ -1,0 +1,196 @@
+"""Validation that processes share: each restores its part of the set, all of them hold the whole table."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+from basicsr.utils.dist_util import get_dist_info
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError
+from entropy_sde_plugin.evaluation.collectives import gather, on_first_process
+from entropy_sde_plugin.evaluation.scoring import Score, Scorer
+
+__all__ = ['Restoration', 'Row', 'Summary', 'Validation', 'validate']
+
+
+class Restoration(NamedTuple):
+    """A restored picture, its name and its truth, if there is one; (H, W, 3), uint8, BGR, as BasicSR's metrics ask."""
+
+    name: str
+    image: RGBImage
+    truth: RGBImage | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one picture scored under one seed.
+
+    Attributes:
+        seed: Of the sampling.
+        image: The picture's name; empty where the scores are those of the whole set.
+        scores: Metric's key in ``val.metrics`` to its value, or to why there is none.
+        seconds: What the restoration took; None for the whole set.
+    """
+
+    seed: int
+    image: str
+    scores: dict[str, Score]
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean of a metric over the pictures, and its standard deviation between the seeds where there are several."""
+
+    mean: float
+    std: float | None
+
+    @classmethod
+    def of(cls, seeds: Iterable[Sequence[float]]) -> Summary:
+        """Summarise the pictures' values under each seed."""
+        means = [fmean(values) for values in seeds]
+        return cls(fmean(means), float(np.std(means, ddof=1)) if len(means) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The table of one validation.
+
+    Attributes:
+        dataset: The dataset's name.
+        seeds: The sampling's seeds.
+        rows: A row per seed and picture, in the dataset's order, and one per seed where a metric scores the set.
+        images: Number of pictures.
+        data_sha256: Hash of the pictures' names and of the input and truth, as the network and the metrics met them.
+        processes: How many shared the work.
+    """
+
+    dataset: str
+    seeds: tuple[int, ...]
+    rows: list[Row]
+    images: int
+    data_sha256: str
+    processes: int
+
+    @property
+    def seconds_per_image(self) -> float:
+        """Mean time of a restoration, loading and metrics left out."""
+        return fmean(row.seconds for row in self.rows if row.seconds is not None)
+
+    def summary(self, metric: str) -> Summary | MetricUnavailableError:
+        """A metric over all pictures and seeds; unavailable as soon as it is so for one picture, and then says why."""
+        values: dict[int, list[float]] = {seed: [] for seed in self.seeds}
+        for row in self.rows:
+            score = row.scores.get(metric)
+            if isinstance(score, MetricUnavailableError):
+                return MetricUnavailableError(f'{row.image}: {score}' if row.image else str(score))
+            if score is not None:
+                values[row.seed].append(score)
+        return Summary.of(values.values())
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A row, the hash of what was restored, and the pictures themselves where a metric needs them all."""
+
+    index: int
+    row: Row
+    digest: bytes
+    pair: tuple[RGBImage, RGBImage | None] | None
+
+
+def validate(
+    dataloader: DataLoader[Any],
+    restore: Callable[[dict[str, Any], int], Restoration],
+    scorer: Scorer,
+    seeds: Sequence[int],
+    *,
+    progress: bool = False,
+    save: Callable[[str, RGBImage], None] | None = None,
+) -> Validation:
+    """Restore and score every picture of a set; called in every process of the run, of which picture i falls to process
+    i modulo their number. All of them return the same table, and that of one process alone.
+
+    Args:
+        dataloader: Of a set whose items hold ``lq``, perhaps ``gt``, and ``lq_path``; its ``dataset.opt`` has a name.
+        restore: Makes, from a batch of one picture and a seed, the restored picture. What it makes must depend on these
+            alone.
+        scorer: The metrics.
+        seeds: Of the sampling; the whole set is restored under each.
+        progress: Show a bar, on the first process.
+        save: Keeps the picture of a name, as restored under the first seed.
+
+    Raises:
+        InputError: The set is empty, or a metric compares with ground truth and a picture has none.
+        RuntimeError: Another process failed.
+    """
+    dataset: Any = dataloader.dataset
+    name = dataset.opt['name']
+    if len(dataset) == 0:
+        raise InputError(f"Dataset '{name}' holds no pictures to validate on.")
+    rows: list[Row] = []
+    scored: list[_Scored] = []
+    for seed in seeds:
+        shards = gather(
+            lambda seed=seed: list(
+                _shard(dataloader, restore, scorer, seed, progress, save if seed == seeds[0] else None)
+            )
+        )
+        scored = sorted((item for shard in shards for item in shard), key=lambda item: item.index)
+        rows += [item.row for item in scored]
+        if scorer.scores_sets:
+            pairs = [item.pair for item in scored if item.pair is not None]
+            rows.append(Row(seed, '', on_first_process(lambda pairs=pairs: scorer.of_set(pairs)), None))
+    digest = hashlib.sha256(b''.join(item.digest for item in scored)).hexdigest()
+    return Validation(name, tuple(seeds), rows, len(dataset), digest, get_dist_info()[1])
+
+
+def _shard(
+    dataloader: DataLoader[Any],
+    restore: Callable[[dict[str, Any], int], Restoration],
+    scorer: Scorer,
+    seed: int,
+    progress: bool,
+    save: Callable[[str, RGBImage], None] | None,
+) -> Iterator[_Scored]:
+    """Restore and score this process's part of the set."""
+    rank, world_size = get_dist_info()
+    dataset: Any = dataloader.dataset
+    indices = range(rank, len(dataset), world_size)
+    loader = DataLoader(Subset(dataset, indices), collate_fn=dataloader.collate_fn, pin_memory=dataloader.pin_memory)
+    bar = tqdm(loader, unit='image', disable=not progress or rank > 0)
+    for index, data in zip(indices, bar, strict=True):
+        if scorer.needs_truth and 'gt' not in data:
+            raise InputError(
+                f"val.metrics: {', '.join(scorer.needs_truth)} compare with ground truth, and '{dataset.opt['name']}' "
+                'has none: give dataroot_gt, or write `metrics: ~`.'
+            )
+        start = time.perf_counter()
+        restored = restore(data, seed)
+        seconds = time.perf_counter() - start
+        bar.set_description(restored.name)
+        if save is not None:
+            save(restored.name, restored.image)
+        row = Row(seed, restored.name, scorer.of_picture(restored.image, restored.truth), seconds)
+        pair = (restored.image, restored.truth) if scorer.scores_sets else None
+        yield _Scored(index, row, _digest(restored.name, data), pair)
+
+
+def _digest(name: str, data: dict[str, Any]) -> bytes:
+    digest = hashlib.sha256(name.encode())
+    for kind in ('lq', 'gt'):
+        if kind in data:
+            picture: Tensor = data[kind]
+            digest.update(f'{kind}{tuple(picture.shape)}'.encode())
+            digest.update(picture.cpu().numpy().tobytes())
+    return digest.digest()

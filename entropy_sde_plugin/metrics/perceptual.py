@@ -1,0 +1,110 @@
+"""Distances between deep features: LPIPS and DISTS, computed by their authors' packages."""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+from typing import Any, Literal
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError, suggestion
+from entropy_sde_plugin.metrics.backbones import as_batch, evaluation_device, inference, torchvision_features
+from entropy_sde_plugin.metrics.registration import InputOrder, register_metric, rgb_pair
+
+__all__ = ['calculate_dists', 'calculate_lpips']
+
+LPIPSNet = Literal['alex', 'vgg', 'squeeze']
+# Below, a pooling layer would have nothing to give.
+_LPIPS_SMALLEST_SIDE = {'alex': 31, 'vgg': 16, 'squeeze': 17}
+
+
+@register_metric
+def calculate_lpips(
+    img: NDArray[Any],
+    img2: NDArray[Any],
+    crop_border: int = 0,
+    input_order: InputOrder = 'HWC',
+    net: LPIPSNet = 'alex',
+) -> float:
+    """LPIPS, version 0.1 (Zhang et al., CVPR 2018, eq. 1). Lower is better; the paper's tables use ``alex``.
+
+    Protocol: RGB in [-1, 1], the whole picture less ``crop_border``, nothing resized, torchvision's ImageNet weights
+    under the linear heads of the lpips package, float32.
+    Oracle in the tests: eq. 1 written out in float64 over the same weights.
+
+    Args:
+        img: Result: BGR, uint8, shape (H, W, 3), or (3, H, W) with ``input_order`` CHW.
+        img2: Ground truth, likewise.
+        crop_border: Pixels to leave out at each side.
+        input_order: HWC or CHW.
+        net: Backbone: ``alex``, ``vgg`` or ``squeeze``.
+
+    Returns:
+        A distance, 0 for equal pictures.
+
+    Raises:
+        MetricUnavailableError: The backbone's weights cannot be had, or the picture is too small for it.
+        InputError: No such backbone, or not two pictures of one shape.
+    """
+    if net not in _LPIPS_SMALLEST_SIDE:
+        raise InputError(f"net '{net}' of calculate_lpips: {suggestion(net, _LPIPS_SMALLEST_SIDE)}")
+    first, second = rgb_pair(img, img2, crop_border, input_order)
+    smallest = _LPIPS_SMALLEST_SIDE[net]
+    if min(first.shape[:2]) < smallest:
+        height, width = first.shape[:2]
+        raise MetricUnavailableError(f'LPIPS ({net}) needs {smallest} pixels a side, not {height} x {width}.')
+    with inference():
+        return _lpips(net)(as_batch(first), as_batch(second), normalize=True).item()
+
+
+@register_metric
+def calculate_dists(
+    img: NDArray[Any], img2: NDArray[Any], crop_border: int = 0, input_order: InputOrder = 'HWC'
+) -> float:
+    """DISTS (Ding et al., TPAMI 2020, eq. 9). Lower is better.
+
+    Protocol: RGB in [0, 1], the whole picture less ``crop_border``, not resized to 256 pixels as its authors do for
+    their data sets, torchvision's ImageNet VGG16 under the weights of the dists-pytorch package, float32.
+    Oracle in the tests: eq. 6-9 written out in float64 over the same weights.
+
+    Args:
+        img: Result: BGR, uint8, shape (H, W, 3), or (3, H, W) with ``input_order`` CHW.
+        img2: Ground truth, likewise.
+        crop_border: Pixels to leave out at each side.
+        input_order: HWC or CHW.
+
+    Returns:
+        A distance from 0, for equal pictures, to 1.
+
+    Raises:
+        MetricUnavailableError: The weights of VGG16 cannot be had.
+        InputError: Not two pictures of one shape.
+    """
+    first, second = rgb_pair(img, img2, crop_border, input_order)
+    with inference():
+        return _dists()(as_batch(first), as_batch(second)).item()
+
+
+# The packages are imported when a metric is asked for: every start of BasicSR passes here.
+@functools.cache
+def _lpips(net: LPIPSNet) -> nn.Module:
+    import lpips
+
+    with torchvision_features(lpips.pretrained_networks, 'tv'):
+        network = lpips.LPIPS(net=net, verbose=False)
+    return network.to(evaluation_device())
+
+
+@functools.cache
+def _dists() -> nn.Module:
+    from DISTS_pytorch import DISTS_pt
+
+    with torchvision_features(DISTS_pt, 'models'):
+        # The package looks for its weights in sys.prefix, where not every installation puts them.
+        network = DISTS_pt.DISTS(load_weights=False)
+    weights = torch.load(str(files('DISTS_pytorch') / 'weights.pt'), map_location='cpu', weights_only=True)
+    network.load_state_dict(weights, strict=False)
+    return network.to(evaluation_device()).eval()

@@ -1,0 +1,103 @@
+"""Rivals and classical baselines on the demo's held-out photographs, one table, all measured alike.
+
+    pip install 'entropy-sde-plugin[rivals]'
+    python scripts/bench_rivals.py -o rivals --model weights.safetensors
+
+Each method's pictures go to a folder of their own below ``-o``, and each folder through what ``entropy-sde evaluate
+--result FOLDER --truth rivals/datasets/val_gt.lmdb`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from entropy_sde_plugin import register
+from entropy_sde_plugin.errors import InputError
+
+register()
+
+from entropy_sde_plugin.data import images  # noqa: E402
+from entropy_sde_plugin.data.lmdb_store import LmdbReader  # noqa: E402
+from entropy_sde_plugin.data.photographs import write_demo_databases  # noqa: E402
+from entropy_sde_plugin.data.sources import ImageFolder  # noqa: E402
+from entropy_sde_plugin.evaluation.baselines import BASELINES, RETINEX  # noqa: E402
+from entropy_sde_plugin.evaluation.folders import DEFAULT_METRICS, evaluate, format_table  # noqa: E402
+
+OURS = 'Entropy-SDE'
+ZERO_DCE = 'Zero-DCE++ (neuro-low-light)'
+
+
+def main() -> None:
+    """Run all methods, score them, print the table."""
+    options = _parser().parse_args()
+    datasets = write_demo_databases(options.output / 'datasets')
+    dark, truth = LmdbReader(datasets / 'val_lq.lmdb'), LmdbReader(datasets / 'val_gt.lmdb')
+    folders = dict(_restored(dark, options.output, options.model))
+    if options.ours is not None:
+        folders[OURS] = options.ours
+    table = format_table(
+        {name: evaluate(ImageFolder(folder), truth, options.metrics) for name, folder in folders.items()}
+    )
+    (options.output / 'table.md').write_text(table, encoding='utf-8')
+    print(table, end='')
+    if ZERO_DCE not in folders:
+        print(f'\n{ZERO_DCE} is missing: pip install neuro-low-light')
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
+    parser.add_argument('-o', '--output', type=Path, default=Path('rivals'), help='folder for everything [%(default)s]')
+    parser.add_argument('--metrics', nargs='+', default=DEFAULT_METRICS, help='as for entropy-sde evaluate')
+    ours = parser.add_mutually_exclusive_group()
+    ours.add_argument('--model', type=Path, help='weights of ours to restore the photographs with')
+    ours.add_argument('--ours', type=Path, metavar='FOLDER', help='pictures of ours, named as in val_gt.lmdb')
+    return parser
+
+
+def _restored(dark: LmdbReader, output: Path, model: Path | None) -> Iterator[tuple[str, Path]]:
+    """Run the methods one after another; yield each one's name and the folder of its pictures."""
+    for name, method in (BASELINES | RETINEX).items():
+        yield name, _run(name, method, dark, output)
+    if importlib.util.find_spec('neuro_low_light'):
+        yield ZERO_DCE, _zero_dce(output / _slug('dark input'), output / _slug(ZERO_DCE))
+    if model is not None:
+        from entropy_sde_plugin.inference.enhancer import Enhancer
+
+        enhancer = Enhancer.from_file(model)
+        yield OURS, _run(OURS, lambda image: enhancer.enhance(image, seed=0), dark, output)
+
+
+def _run(name: str, method: Callable[[images.RGBImage], images.RGBImage], dark: LmdbReader, output: Path) -> Path:
+    folder = output / _slug(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for key in tqdm(dark.names, desc=name, unit='image', leave=False):
+        (folder / f'{key}.png').write_bytes(images.encode_png(method(dark.image(key))))
+    return folder
+
+
+def _zero_dce(dark: Path, folder: Path) -> Path:
+    """Zero-DCE++ with the weights in the package neuro-low-light, by its own inference."""
+    from neuro_low_light import EnhanceModel
+
+    with contextlib.redirect_stdout(sys.stderr):
+        EnhanceModel(device='cpu').enhance_folder(dark, folder)
+    return folder
+
+
+def _slug(name: str) -> str:
+    return re.sub(r'[^a-z0-9.]+', '_', name.lower()).strip('_')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f'error: {error}')
