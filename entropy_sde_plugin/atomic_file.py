@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ['atomic_file']
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['atomic_file', 'output_path']
 
 
 @contextmanager
@@ -35,3 +37,23 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def output_path(path: str | Path, suffix: str) -> Path:
+    """Return where to write, or say at once what would stop the writing after the work.
+
+    Args:
+        path: The file to create or replace.
+        suffix: What its name must end in, e.g. ``'.onnx'``.
+
+    Raises:
+        InputError: Another ending, a missing folder, or a folder of that name.
+    """
+    path = Path(path)
+    if path.suffix != suffix:
+        raise InputError(f"'{path}': the name of the file to write must end in {suffix}.")
+    if path.is_dir():
+        raise InputError(f"'{path}' is a folder: name a file.")
+    if not path.parent.is_dir():
+        raise InputError(f"'{path}': there is no folder '{path.parent}'; make it first.")
+    return path

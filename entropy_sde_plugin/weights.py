@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,17 +15,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
+from entropy_sde_plugin import options as option_sections
 from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFNet, network_options
-from entropy_sde_plugin.atomic_file import atomic_file
+from entropy_sde_plugin.atomic_file import atomic_file, output_path
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.irsde import IRSDE
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.options import ModelOptions, model_options
+from entropy_sde_plugin.schema import parse
 
 __all__ = ['SETTINGS_KEY', 'Model', 'load_model', 'load_weights', 'save_model']
 
 SETTINGS_KEY = 'entropy_sde'
-"""Entry of a checkpoint that holds the settings its weights were trained under; JSON in safetensors' metadata."""
+"""Entry of a checkpoint that holds the settings its weights were trained under; JSON in the metadata of safetensors
+and ONNX files."""
 
 SAFETENSORS = '.safetensors'
 
@@ -40,7 +42,7 @@ class Model:
     """
 
     network: ConditionalNAFNet
-    options: ModelOptions
+    options: option_sections.ModelOptions
 
     @property
     def process(self) -> IRSDE:
@@ -50,27 +52,36 @@ class Model:
     def prediction(self) -> Prediction:
         return self.options.prediction
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a file that holds the weights elsewhere says beside them: ``SETTINGS_KEY`` to the settings as JSON."""
+        return {SETTINGS_KEY: json.dumps(self.options.settings(), sort_keys=True)}
 
-def load_model(path: str | Path) -> Model:
+
+def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> Model:
     """Read a network whose size is that of its weights. No code in the file is executed.
 
-    A file without settings, such as the released checkpoints, is read under the paper's, with a warning.
+    A file without settings, such as the released checkpoints, is read under the paper's, with a warning where none are
+    given.
 
     Args:
         path: A file that `load_weights` reads; of BasicSR's entries the average of the weights, ``params_ema``, is
             taken where there is one.
+        settings: What the file does not say of ``{'sde': {'max_sigma': …, 'T': …, 'schedule': …, 'eps': …},
+            'prediction': …}``; any part of it.
 
     Raises:
-        InputError: The file is missing, unreadable, or holds no ConditionalNAFNet.
+        InputError: The file is missing, unreadable, or holds no ConditionalNAFNet of finite weights; or ``settings``
+            contradict the file's.
     """
-    state, settings = load_weights(path, 'params_ema')
+    state, carried = load_weights(path, 'params_ema')
     try:
-        options = model_options(settings or {})
+        options = _options(carried or {}, settings or {})
         network = ConditionalNAFNet(**network_options(state))
+        network.load_state_dict({key: _finite(key, value) for key, value in state.items()})
     except InputError as error:
         raise InputError(f"Weights '{path}': {error}") from None
-    network.load_state_dict(state)
-    if settings is None:
+    if carried is None and not settings:
         assumed = options.settings()
         warnings.warn(f"'{path}' carries no SDE settings; taking the paper's: {assumed}.", stacklevel=2)
     return Model(network.eval(), options)
@@ -84,23 +95,22 @@ def save_model(model: Model, path: str | Path) -> None:
         path: The file to create or replace; its folder exists.
 
     Raises:
-        InputError: The name does not end in ``.safetensors``.
+        InputError: The name does not end in ``.safetensors``, or the folder is missing.
         OSError: It could not be written.
     """
-    if Path(path).suffix != SAFETENSORS:
-        raise InputError(f"'{path}': the name of the file to write must end in {SAFETENSORS}.")
+    path = output_path(path, SAFETENSORS)
     state = {key: value.contiguous() for key, value in model.network.state_dict().items()}
-    settings = json.dumps(model.options.settings(), sort_keys=True)
     with atomic_file(path) as file:
-        file.write(safetensors_bytes(state, {'format': 'pt', SETTINGS_KEY: settings}))
+        file.write(safetensors_bytes(state, {'format': 'pt', **model.metadata}))
 
 
 def load_weights(path: str | Path, param_key: str | None = 'params') -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """Read a state dict and, where the file has them, the settings it was trained under. No code in it is executed.
 
     Args:
-        path: A ``.safetensors`` file; or any other name: ``{'params': …, 'params_ema': …}`` as BasicSR saves it, or a
-            bare state dict as the released networks come. Keys may carry the prefix ``module.`` of DataParallel.
+        path: A safetensors file; or ``{'params': …, 'params_ema': …}`` as BasicSR saves it, or a bare state dict as the
+            released networks come. Its content says which, whatever its name. Keys may carry the prefix ``module.`` of
+            DataParallel.
         param_key: Which of BasicSR's entries to take; one that is missing falls back to ``params``, as in BasicSR.
 
     Returns:
@@ -110,14 +120,50 @@ def load_weights(path: str | Path, param_key: str | None = 'params') -> tuple[di
         InputError: The file is missing, is no checkpoint, or holds no weights.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"Weights '{path}' are a folder: name the file in it.")
     if not path.is_file():
         raise InputError(f"Weights '{path}' do not exist: check the path (path.pretrain_network_g in an option file).")
-    weights, settings = _safetensors(path) if path.suffix == SAFETENSORS else _checkpoint(path, param_key)
+    weights, settings = _safetensors(path) if _is_safetensors(path) else _checkpoint(path, param_key)
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise InputError(f"Weights '{path}' hold no state dict: entries {', '.join(map(str, list(weights)[:5]))}.")
+        entries = ', '.join(map(str, list(weights)[:5])) or 'none'
+        raise InputError(f"Weights '{path}' hold no state dict; their entries: {entries}.")
     if settings is not None and not isinstance(settings, dict):
         raise InputError(f"Weights '{path}': the settings must be a dictionary, not {settings!r}.")
     return {str(key).removeprefix('module.'): value for key, value in weights.items()}, settings
+
+
+def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> option_sections.ModelOptions:
+    """The settings of a file, and those given for what it does not say."""
+    trained = parse(option_sections.ModelOptions, carried, '')
+    sections = [settings['sde'] for settings in (carried, given) if 'sde' in settings]
+    sde = {key: value for section in sections for key, value in section.items()}
+    options = parse(option_sections.ModelOptions, {**carried, **given, 'sde': sde}, '')
+    was, now = _flat(trained.settings()), _flat(options.settings())
+    changed = [f'{key} = {was[key]}, not {now[key]}' for key in was if key in _flat(carried) and was[key] != now[key]]
+    if changed:
+        raise InputError(f'trained with {"; ".join(changed)}: leave out what the file says itself.')
+    return options
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    sde = {f'sde.{key}': value for key, value in settings.get('sde', {}).items()}
+    return sde | {key: value for key, value in settings.items() if key != 'sde'}
+
+
+def _finite(key: str, value: Tensor) -> Tensor:
+    value = value.to_dense().float() if value.is_floating_point() else value
+    if not value.is_floating_point() or not value.isfinite().all():
+        raise InputError(f"'{key}' is not made of finite floating-point numbers: take another checkpoint.")
+    return value
+
+
+def _is_safetensors(path: Path) -> bool:
+    try:
+        with path.open('rb') as file:
+            return file.read(9)[8:] == b'{'  # behind its length, the header: a JSON object
+    except OSError as error:
+        raise InputError(f"Weights '{path}' cannot be read ({error.strerror}).") from None
 
 
 def _safetensors(path: Path) -> tuple[Mapping[str, Any], Any]:
@@ -125,16 +171,16 @@ def _safetensors(path: Path) -> tuple[Mapping[str, Any], Any]:
         with safe_open(path, framework='pt') as file:
             settings = (file.metadata() or {}).get(SETTINGS_KEY)
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"Weights '{path}' cannot be read as safetensors: {_first_line(error)}.") from None
+    try:
         return weights, None if settings is None else json.loads(settings)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise _unreadable(path, error) from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"Weights '{path}': '{SETTINGS_KEY}' in the metadata is no JSON: {error}.") from None
 
 
 def _checkpoint(path: Path, param_key: str | None) -> tuple[Mapping[str, Any], Any]:
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise _unreadable(path, error) from None
+    content = _unpickled(path)
     if not isinstance(content, Mapping):
         raise InputError(f"Weights '{path}' hold a {type(content).__name__}, not a dictionary of weights.")
     settings = content.get(SETTINGS_KEY)
@@ -144,6 +190,21 @@ def _checkpoint(path: Path, param_key: str | None) -> tuple[Mapping[str, Any], A
     return weights, settings
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()
-    return InputError(f"Weights '{path}' cannot be read as a checkpoint: {reason[0] if reason else repr(error)}")
+def _unpickled(path: Path) -> Any:
+    """Tensors and plain containers from a pickle; whatever else it asks for is refused, not run."""
+    try:
+        with path.open('rb') as file:
+            return torch.load(file, map_location='cpu', weights_only=True)
+    except Exception as error:  # a damaged file raises anything, from IndexError to struct.error
+        refused = re.search(r'GLOBAL (\S+)', str(error))
+    # torch's own message recommends to load the file unsafely.
+    reason = (
+        f'it holds Python objects ({refused[1]}), which are never run; save its state_dict() alone'
+        if refused
+        else 'it is damaged, cut off or no checkpoint; get the file again'
+    )
+    raise InputError(f"Weights '{path}' cannot be read as a checkpoint: {reason}.")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), repr(error))

@@ -74,9 +74,13 @@ class ConditionalNAFBlock(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
+    def modulation(self, time: Tensor) -> Tensor:
+        """What an embedded time says to the block, (B, 4 C, 1, 1): shift and scale of the attention branch, then of the
+        feed-forward branch, C channels each."""
+        return self.mlp(time)[:, :, None, None]
+
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        modulation = self.mlp(time)[:, :, None, None]
-        shift_attention, scale_attention, shift_ffn, scale_ffn = modulation.chunk(4, dim=1)
+        shift_attention, scale_attention, shift_ffn, scale_ffn = self.modulation(time).chunk(4, dim=1)
 
         y = self.norm1(x) * (scale_attention + 1) + shift_attention
         y = self.sg(self.conv2(self.conv1(y)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -12,13 +13,14 @@ from entropy_sde_plugin.errors import InputError
 
 __all__ = ['main']
 
-VERBS = ('demo',)
+VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'export')
 """Modules of this package; each has ``add_verb(verbs)``, which adds a parser whose ``run`` default does the work."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 1 after one line that says what was wrong; 130 on Ctrl-C."""
     options = _parser().parse_args(arguments)
+    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
     try:
         options.run(options)
     except (InputError, OSError) as error:

@@ -1,0 +1,47 @@
+"""``entropy-sde convert``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from entropy_sde_plugin import register
+
+SDE = ('max_sigma', 'T', 'schedule', 'eps')
+
+
+def add_verb(verbs: Any) -> None:
+    """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
+    convert = verbs.add_parser(
+        'convert',
+        help='write weights as safetensors, the settings of their diffusion in the metadata',
+        description='Reads a checkpoint of BasicSR, a released one, a bare state dict or safetensors, without running '
+        'code in it, and writes safetensors. The settings below are for files that carry none; one that contradicts '
+        "the file's is an error. What neither says is the paper's.",
+    )
+    convert.add_argument('input', type=Path, metavar='INPUT', help='the weights to read')
+    convert.add_argument('output', type=Path, metavar='OUTPUT.safetensors', help='the file to write')
+    convert.add_argument('--prediction', help='what the network puts out: noise or x0')
+    convert.add_argument('--max-sigma', help='stationary noise in 8-bit units (paper: 50)')
+    convert.add_argument('--T', help='diffusion steps (paper: 100)')
+    convert.add_argument('--schedule', help='cosine, linear or constant (paper: cosine)')
+    convert.add_argument('--eps', help="what is left of the picture's difference at T (paper: 0.005)")
+    convert.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the verb."""
+    register()
+    from entropy_sde_plugin.weights import load_model, save_model
+
+    model = load_model(options.input, _settings(options))
+    save_model(model, options.output)
+    print(f'{options.output}: {model.options.settings()}')
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What was given, as a checkpoint holds it."""
+    sde = {key: value for key in SDE if (value := getattr(options, key)) is not None}
+    settings = {'sde': sde, 'prediction': options.prediction}
+    return {key: value for key, value in settings.items() if value not in (None, {})}

@@ -1,0 +1,78 @@
+"""``entropy-sde demo-page``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from entropy_sde_plugin import register
+from entropy_sde_plugin.extras import needs_extra
+
+
+def add_verb(verbs: Any) -> None:
+    """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
+    page = verbs.add_parser(
+        'demo-page',
+        help="brighten pictures on a page in the browser (needs the extra 'page')",
+        description='Serves a page: drop a picture, choose the steps, see before and after with a slider, download. '
+        'It asks nothing of other machines, and deletes the pictures when it ends (Ctrl-C).',
+    )
+    page.add_argument('--model', type=Path, required=True, metavar='FILE', help="the model's weights")
+    page.add_argument(
+        '--host', default='127.0.0.1', help='address to serve at; 0.0.0.0 is for the whole network [%(default)s]'
+    )
+    page.add_argument('--port', type=int, default=7860, help='[%(default)s]')
+    page.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the verb."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the folder goes then, too
+    with tempfile.TemporaryDirectory(prefix='entropy-sde-') as folder:
+        os.environ['GRADIO_TEMP_DIR'] = folder  # read when gradio is imported: uploads and what is shown
+        _serve(options, Path(folder))
+
+
+def _serve(options: argparse.Namespace, folder: Path) -> None:
+    with needs_extra('page'):
+        from entropy_sde_plugin.inference.page import build_page, start
+    register()
+    from entropy_sde_plugin.inference.enhancer import DEFAULT_SAMPLER, Enhancer
+    from entropy_sde_plugin.weights import load_model
+
+    @lru_cache(maxsize=1)
+    def enhancer(steps: int) -> Enhancer:
+        return Enhancer.from_file(options.model, steps=steps)
+
+    most_steps = load_model(options.model).process.T
+    page = build_page(
+        lambda image, steps: enhancer(steps).enhance(image),
+        steps=min(DEFAULT_SAMPLER.steps or most_steps, most_steps),
+        most_steps=most_steps,
+        about=f'Model: `{options.model.name}`. Pictures stay on the machine that serves this page, until it ends.',
+        folder=folder,
+        examples=_dark_photographs(folder),
+    )
+    print(f'{start(page, host=options.host, port=options.port)}  (Ctrl-C ends it)', flush=True)
+    page.block_thread()
+
+
+def _dark_photographs(folder: Path) -> list[Path]:
+    """Photographs that no training of ours saw, as a short exposure would have them."""
+    import numpy as np
+
+    from entropy_sde_plugin.data.images import encode_png
+    from entropy_sde_plugin.data.low_light_synthesis import darken
+    from entropy_sde_plugin.data.photographs import HELD_OUT, photograph
+
+    paths = []
+    for name in HELD_OUT[:4]:
+        paths.append(folder / f'{name}.png')
+        paths[-1].write_bytes(encode_png(darken(photograph(name), exposure=0.07, rng=np.random.default_rng(0))))
+    return paths

@@ -1,0 +1,125 @@
+"""``entropy-sde enhance``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from entropy_sde_plugin.errors import InputError
+
+DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF and BMP pictures of 8 or 16 bits. Transparency, colour profile
+and EXIF are kept; an input is never overwritten."""
+
+EXAMPLE = """example:
+  entropy-sde demo
+  entropy-sde enhance -i photos -o bright --model entropy_sde_demo/experiments/demo/models/net_g_latest.pth --compare
+
+A folder is taken with all its subfolders. What is in the output folder already is not done again, so that a command
+that was interrupted can be given again. Several processes share the pictures out:
+  torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright --model FILE
+"""
+
+
+def add_verb(verbs: Any) -> None:
+    """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
+    parser = verbs.add_parser(
+        'enhance',
+        help='brighten pictures: files and whole folders',
+        description=DESCRIPTION,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('-i', '--input', type=Path, nargs='+', required=True, metavar='PICTURE_OR_FOLDER', help='what to brighten')
+    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='where the pictures go')
+    add('--model', type=Path, metavar='FILE', help='the weights: .pth or .safetensors')
+    add('--sampler', metavar='NAME', help="how the diffusion is run backwards [the enhancer's default]")
+    add('--steps', type=int, metavar='N', help="network calls for a picture [the enhancer's default]")
+    add('--tile', type=_tile, default='auto', metavar='auto|N|0', help='side of the tiles; 0: none [%(default)s]')
+    add('--seed', type=_seed, default=0, metavar='N', help='of the noise [%(default)s]')
+    add('--device', default='auto', metavar='auto|cpu|cuda|cuda:N', help='[%(default)s]')
+    add('--precision', choices=('auto', 'fp32', 'bf16', 'fp16'), default='auto', help='[%(default)s]')
+    add('--compile', action='store_true', help='compile the network first: pays for many pictures of one size')
+    add('--suffix', default='', metavar='TEXT', help='put behind the names, before the extension [none]')
+    add(
+        '--ext',
+        default='auto',
+        metavar='auto|jpg|png|webp|tif',
+        help="format of the output; auto: the input's, and PNG for BMP; 16 bits are rounded to 8 for jpg and webp "
+        '[%(default)s]',
+    )
+    add('--compare', action='store_true', help='write a before | after picture beside each')
+    add('--overwrite', action='store_true', help='do again what is in the output folder already')
+    parser.set_defaults(run=run)
+
+
+def _tile(text: str) -> int | str:
+    if text == 'auto':
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is neither auto nor a number of pixels")
+
+
+def _seed(text: str) -> int:
+    if text.isdecimal() and int(text) < 2**63:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is no number from 0 to 2^63 - 1")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the verb."""
+    if options.model is None:
+        raise InputError(
+            '--model is missing. `entropy-sde demo` trains one in minutes and leaves it in '
+            'entropy_sde_demo/experiments/demo/models/net_g_latest.pth.'
+        )
+    from entropy_sde_plugin.inference.folder import check_output, enhance_pictures
+    from entropy_sde_plugin.inference.jobs import plan
+    from entropy_sde_plugin.inference.sharing import Share
+
+    share = Share.from_environment()
+    jobs = share.part(
+        plan(options.input, options.output, suffix=options.suffix, extension=options.ext, compare=options.compare)
+    )
+    pending = [job for job in jobs if options.overwrite or not job.is_done]
+    passed_over = 0
+    if pending:
+        enhancer = _enhancer(options, share.device(options.device))
+        check_output(options.output)
+        passed_over = enhance_pictures(
+            pending,
+            lambda image, seed: enhancer.enhance(image, seed=seed),
+            seed=options.seed,
+            show_progress=share.rank == 0,
+        )
+    enhanced = len(pending) - passed_over
+    enhanced, there, passed_over = share.total([enhanced, len(jobs) - len(pending), passed_over])
+    if share.rank == 0:
+        _report(options.output, enhanced, there, passed_over)
+
+
+def _enhancer(options: argparse.Namespace, device: str) -> Any:
+    from entropy_sde_plugin.inference.enhancer import Enhancer
+
+    return Enhancer.from_file(
+        options.model,
+        device=device,
+        precision=options.precision,
+        sampler=options.sampler,
+        steps=options.steps,
+        tile=options.tile,
+        compile=options.compile,
+    )
+
+
+def _report(output: Path, enhanced: int, there: int, passed_over: int) -> None:
+    line = f'{output}: {enhanced} pictures enhanced'
+    if there:
+        line += f', {there} were there already (--overwrite does them again)'
+    print(f'{line}.')
+    if passed_over:
+        raise InputError(
+            f'{passed_over} of {enhanced + there + passed_over} pictures were passed over, each named above.'
+        )

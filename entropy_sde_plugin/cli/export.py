@@ -1,0 +1,32 @@
+"""``entropy-sde export``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from entropy_sde_plugin import register
+
+
+def add_verb(verbs: Any) -> None:
+    """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
+    export = verbs.add_parser(
+        'export',
+        help="write a model's network as ONNX (needs the extra 'onnx')",
+        description='Writes the network as ONNX: inputs x and cond (batch, 3, height, width) and time (batch), float32 '
+        "and of any size; output prediction, shaped as x. The SDE's settings stand in the file's metadata as JSON.",
+    )
+    export.add_argument('--model', type=Path, required=True, metavar='FILE', help="the model's weights")
+    export.add_argument('-o', '--output', type=Path, required=True, metavar='FILE.onnx', help='the file to write')
+    export.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the verb."""
+    register()
+    from entropy_sde_plugin.inference.onnx_export import export_onnx
+    from entropy_sde_plugin.weights import load_model
+
+    export_onnx(load_model(options.model), options.output)
+    print(options.output)

@@ -1,0 +1,114 @@
+"""Enhancing many pictures: a job after the other, each whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.inference.jobs import Job
+from entropy_sde_plugin.inference.pictures import Picture, Samples, fit, read_picture, write_picture
+
+__all__ = ['Enhance', 'check_output', 'enhance_pictures']
+
+Enhance = Callable[[Samples, int], Samples]
+"""(RGB array (H, W, 3), uint8 or uint16; seed) -> array of the same shape and type."""
+
+
+def check_output(folder: Path) -> None:
+    """Make the output folder and see that files can be written to it.
+
+    Raises:
+        InputError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"'{folder}': nothing can be written there ({error.strerror}); choose another -o.") from None
+
+
+def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, show_progress: bool = True) -> int:
+    """Enhance pictures and write them, replacing outputs that are there.
+
+    A picture that cannot be read, or not be given back in the format that is asked for, is named on standard error
+    and passed over. Whatever else goes wrong, in ``enhance`` or in writing, ends the work; what is finished stays.
+
+    Args:
+        jobs: What to do.
+        enhance: Gets every picture with the same seed, so that its output depends on neither the order nor the number
+            of the pictures.
+        seed: The seed.
+        show_progress: Show a bar on standard error, with pictures per minute.
+
+    Returns:
+        The number of pictures that were passed over.
+
+    Raises:
+        OSError: An output cannot be written.
+    """
+    passed_over = 0
+    with _Bar(total=len(jobs), unit='picture', disable=not show_progress) as bar:
+        for job in jobs:
+            try:
+                picture = _read(job)
+            except InputError as error:
+                _say(f'passed over: {error}')
+                passed_over += 1
+            else:
+                for note in picture.notes:
+                    _say(f'{job.source}: {note}.')
+                _write(job, picture, enhance(picture.rgb, seed))
+            bar.update()
+    return passed_over
+
+
+def _read(job: Job) -> Picture:
+    """Read a picture and see that its outputs can hold it, before any effort is spent on it."""
+    picture = read_picture(job.source)
+    try:
+        if job.comparison is not None:
+            fit(_side_by_side(picture, picture.rgb), job.comparison.suffix)
+        return fit(picture, job.target.suffix)
+    except InputError as error:
+        raise InputError(f'{job.source}: {error}') from None
+
+
+def _write(job: Job, picture: Picture, enhanced: Samples) -> None:
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    if job.comparison is not None:
+        write_picture(_side_by_side(picture, enhanced), job.comparison)
+    write_picture(replace(picture, rgb=enhanced), job.target)
+
+
+def _side_by_side(picture: Picture, enhanced: Samples) -> Picture:
+    """Return before | after, with the same profile; EXIF tells of one picture and is left to that."""
+    alpha = picture.alpha if picture.alpha is None else np.hstack((picture.alpha, picture.alpha))
+    return replace(picture, rgb=np.hstack((picture.rgb, enhanced)), alpha=alpha, exif=None)
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
+
+
+class _Bar(tqdm):
+    """tqdm's bar, with pictures per minute."""
+
+    def __init__(self, **options: Any) -> None:
+        layout = '{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {per_minute} pictures/min]'
+        super().__init__(bar_format=layout, **options)
+
+    @property
+    def format_dict(self) -> MutableMapping[str, Any]:
+        """What the layout can name."""
+        values = super().format_dict
+        done, seconds = values['n'], values['elapsed']
+        return {**values, 'per_minute': f'{60 * done / seconds:.1f}' if done and seconds else '?'}

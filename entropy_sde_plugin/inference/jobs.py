@@ -1,0 +1,142 @@
+"""Which pictures are to be enhanced, and the files that they become: settled before any work starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
+from entropy_sde_plugin.data.problems import Problems
+from entropy_sde_plugin.errors import InputError, suggestion
+
+__all__ = ['EXTENSIONS', 'Job', 'plan']
+
+EXTENSIONS = ('auto', 'jpg', 'png', 'webp', 'tif')
+"""Formats of the output; ``auto`` keeps the input's suffix, and writes PNG for BMP."""
+
+_LONGEST_NAME = 240
+"""In bytes: file systems take 255, and `atomic_file` adds to the name while it writes."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture.
+
+    Attributes:
+        source: The file to read.
+        target: The file to write.
+        comparison: The before | after picture to write, or none.
+    """
+
+    source: Path
+    target: Path
+    comparison: Path | None = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files that the job writes."""
+        return (self.target,) if self.comparison is None else (self.target, self.comparison)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all its files are there; they are whole then, by the way they are written."""
+        return all(path.is_file() for path in self.outputs)
+
+
+def plan(
+    inputs: Sequence[Path], output: Path, *, suffix: str = '', extension: str = 'auto', compare: bool = False
+) -> list[Job]:
+    """List the pictures of files and folders with the files that they become.
+
+    A file ``-i a/b.jpg`` becomes ``<output>/b<suffix>.jpg``; the pictures below a folder ``-i a`` become
+    ``<output>/<path below a><suffix>.<extension>``. Hidden files and folders, links to folders, and the output folder
+    are left alone.
+
+    Args:
+        inputs: Files and folders.
+        output: The output folder, which need not exist.
+        suffix: Put behind the names.
+        extension: One of ``EXTENSIONS``.
+        compare: Add ``…_compare.<extension>``, a before | after picture.
+
+    Returns:
+        The jobs in the order of the inputs, sorted within a folder; no job twice.
+
+    Raises:
+        InputError: One line each for inputs that are no pictures, pictures that would become the same file, and
+            outputs that would take the place of an input.
+    """
+    if extension not in EXTENSIONS:
+        raise InputError(f"--ext: '{extension}' is not known. {suggestion(extension, EXTENSIONS)}")
+    if Path(f'x{suffix}').name != f'x{suffix}' or '\0' in suffix:
+        raise InputError(f"--suffix: '{suffix}' is no part of a file name.")
+    problems = Problems()
+    jobs = []
+    for given in inputs:
+        with problems.gather():
+            for source, name in _pictures(given, output):
+                ending = source.suffix if extension == 'auto' else f'.{extension}'
+                ending = '.png' if ending.lower() == '.bmp' else ending
+                target, comparison = (
+                    output / name.with_name(f'{name.stem}{suffix}{mark}{ending}') for mark in ('', '_compare')
+                )
+                jobs.append(Job(source, target, comparison if compare else None))
+    jobs = list(dict.fromkeys(jobs))
+    _check_outputs(jobs, problems)
+    problems.raise_any()
+    return jobs
+
+
+def _pictures(given: Path, output: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the pictures of an input, each with its path in the output folder."""
+    if given.is_dir():
+        if given.resolve() == output.resolve():
+            raise InputError(f"'{given}' is the input folder and the output folder; choose another for -o.")
+        found = [(path, path.relative_to(given)) for path in _walk(given, output.resolve())]
+        if not found:
+            raise InputError(f"'{given}' holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        yield from found
+    elif not given.exists():
+        raise InputError(f"'{given}': there is no such file or folder.")
+    elif given.suffix.lower() not in IMAGE_SUFFIXES:
+        raise InputError(f"'{given}' is not named as a picture ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    else:
+        yield given, Path(given.name)
+
+
+def _walk(folder: Path, output: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise InputError(f"'{error.filename}': the folder cannot be read ({error.strerror}).")
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        here = Path(place)
+        folders[:] = sorted(name for name in folders if name[0] != '.' and (here / name).resolve() != output)
+        for name in sorted(files):
+            if name[0] != '.' and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield here / name
+
+
+def _check_outputs(jobs: Sequence[Job], problems: Problems) -> None:
+    sources = {identity: job.source for job in jobs if (identity := _identity(job.source)) is not None}
+    made_from: dict[Path, Path] = {}
+    for job in jobs:
+        for path in job.outputs:
+            if len(os.fsencode(path.name)) > _LONGEST_NAME:
+                problems.add(f"'{job.source}': the name is too long to be written; rename it, or shorten --suffix.")
+            other = made_from.setdefault(path, job.source)
+            if other != job.source:
+                problems.add(f"'{other}' and '{job.source}' would both become '{path}'; rename one, or try --ext auto.")
+            identity = _identity(path)
+            if identity in sources:
+                problems.add(f"'{path}' would replace the input '{sources[identity]}'; choose another -o or --suffix.")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what is the same for all names of a file, or none where there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,68 @@
+"""Sharing work out over the processes that torchrun starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['Share']
+
+Item = TypeVar('Item')
+
+
+@dataclass(frozen=True)
+class Share:
+    """One process's share.
+
+    Attributes:
+        rank: The number of the process, 0 … size - 1.
+        size: How many processes there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def from_environment(cls) -> Share:
+        """Read ``RANK`` and ``WORLD_SIZE``; without them there is one process.
+
+        Raises:
+            InputError: They do not fit together.
+        """
+        rank, size = os.environ.get('RANK', '0'), os.environ.get('WORLD_SIZE', '1')
+        if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+            raise InputError(f'environment: RANK={rank} and WORLD_SIZE={size} do not fit together; torchrun sets both.')
+        return cls(int(rank), int(size))
+
+    def part(self, items: Sequence[Item]) -> list[Item]:
+        """Return this process's part of a list that is the same in all of them."""
+        return list(items[self.rank :: self.size])
+
+    def device(self, device: str) -> str:
+        """Return this process's own device where ``device`` leaves open which CUDA device is meant."""
+        import torch
+
+        if self.size > 1 and device in ('auto', 'cuda') and torch.cuda.is_available():
+            return f'cuda:{os.environ.get("LOCAL_RANK", self.rank)}'
+        return device
+
+    def total(self, counts: Sequence[int]) -> list[int]:
+        """Wait for the other processes of torchrun and return the sums of all their counts.
+
+        torchrun ends the others as soon as one fails, so none may report a failure before all are through. Processes
+        that were started in another way do not wait for each other: they get their own counts.
+        """
+        import torch.distributed
+
+        if self.size == 1 or not torch.distributed.is_torchelastic_launched():
+            return list(counts)
+        torch.distributed.init_process_group('gloo', timeout=timedelta(days=30))
+        sums = torch.tensor(counts)
+        torch.distributed.all_reduce(sums)
+        torch.distributed.destroy_process_group()
+        return sums.tolist()

@@ -1,0 +1,257 @@
+"""A ConditionalNAFNet in strips: the whole picture's result in a strip's memory, and faster than the plain network.
+
+The attention of a NAFNet looks at the mean of a feature over the whole picture, which a tile cut out of it does not
+know. Here the picture goes through the network block by block instead of tile by tile: a first pass over the strips
+gives the gated features and their exact mean, a second one finishes the block. Nothing is approximated and there are no
+seams; what must fit into memory is the features between two blocks (16 numbers a pixel for the demonstration's
+network) and the working set of a strip.
+
+At a fixed time, everything a block does per channel folds into its 1x1 convolutions: norm gain, time scale and shift
+into the one behind the norm, attention and ``beta`` or ``gamma`` into the one before the addition. With the channels
+last, these are matrix products over contiguous rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFBlock, ConditionalNAFNet
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['StripNetwork']
+
+
+class StripNetwork:
+    """A trained network for inference, (x, cond, time) -> prediction as :class:`ConditionalNAFNet`.
+
+    Args:
+        network: In evaluation mode, float32, on the device to compute on. Its weights are read at every call.
+        tile: Work through about ``tile`` x ``tile`` pixels at a time, as strips over the picture's whole width; 0 takes
+            the whole picture.
+        dtype: Of features and products; sums over the picture and the last convolution are float32.
+        compile: Let torch.compile fuse the passes; costs a minute once and needs a C++ compiler.
+
+    Raises:
+        InputError: A negative tile.
+    """
+
+    def __init__(
+        self, network: ConditionalNAFNet, *, tile: int, dtype: torch.dtype = torch.float32, compile: bool = False
+    ) -> None:
+        if tile < 0:
+            raise InputError(f'tile must be 0 (the whole picture) or above, got {tile}.')
+        self.network = network
+        self.tile = tile
+        self.dtype = dtype
+        self._attention_pass, self._feed_forward_pass = attention_pass, feed_forward_pass
+        if compile:
+            # A variant for each number of channels and each place of a strip in the picture.
+            torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+            self._attention_pass, self._feed_forward_pass = (
+                torch.compile(function, dynamic=True) for function in (attention_pass, feed_forward_pass)
+            )
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor, cond: Tensor, time: int) -> Tensor:
+        """Predict from states (B, C, H, W), float32, at one time; see :meth:`ConditionalNAFNet.forward`."""
+        embedding = self.network.time_mlp(torch.full((1,), time, device=x.device))
+        result = torch.empty_like(x)
+        for image in zip(x, cond, result, strict=True):
+            self._image(*image, embedding)
+        return result
+
+    def _image(self, x: Tensor, cond: Tensor, result: Tensor, embedding: Tensor) -> None:
+        """Go through the network for one picture (C, H, W); features are (H, W, C)."""
+        net = self.network
+        features = self._intro(x, cond)
+        # One buffer for all blocks: on a CPU, fresh memory costs as much as the arithmetic.
+        self._gated = torch.empty_like(features).flatten()
+        skips = []
+        for blocks, down in zip(net.encoders, net.downs, strict=True):
+            self._blocks(blocks, features, embedding)
+            skips.append(features)
+            features = self._down(features, down)
+        self._blocks(net.middle_blks, features, embedding)
+        for blocks, up in zip(net.decoders, net.ups, strict=True):
+            features = self._up(features, up[0], skips.pop())
+            self._blocks(blocks, features, embedding)
+        self._ending(features, result)
+
+    def _rows(self, features: Tensor) -> list[tuple[int, int]]:
+        """Cut (H, W, C) into strips: first row, and the row behind the last one."""
+        height, width, _ = features.shape
+        step = height if self.tile == 0 else max(1, self.tile**2 // width)
+        return [(top, min(top + step, height)) for top in range(0, height, step)]
+
+    def _intro(self, x: Tensor, cond: Tensor) -> Tensor:
+        conv, multiple = self.network.intro, self.network.size_multiple
+        channels, height, width = x.shape
+        rows, columns = height + -height % multiple, width + -width % multiple
+        weight = _kernels_last(conv.weight)
+        features = x.new_empty(rows, columns, conv.out_channels, dtype=self.dtype)
+        for top, bottom in self._rows(features):
+            above, below = max(top - 1, 0), min(bottom + 1, height)
+            strip = x.new_zeros(bottom - top + 2, columns + 2, 2 * channels)
+            if above < below:
+                inside = strip[above - top + 1 : below - top + 1, 1 : width + 1]
+                inside[..., channels:] = cond[:, above:below].permute(1, 2, 0)
+                inside[..., :channels] = x[:, above:below].permute(1, 2, 0) - inside[..., channels:]
+            features[top:bottom] = _features(F.conv2d(_image(strip), weight, conv.bias))
+        return features
+
+    def _blocks(self, blocks: torch.nn.Module, features: Tensor, embedding: Tensor) -> None:
+        """Replace the features by what the blocks make of them."""
+        for block in blocks.children():
+            assert isinstance(block, ConditionalNAFBlock)
+            self._block(block, features, embedding)
+
+    def _block(self, block: ConditionalNAFBlock, features: Tensor, embedding: Tensor) -> None:
+        folded = FoldedBlock.of(block, embedding, self.dtype)
+        gated = self._gated[: features.numel()].view(features.shape)
+        total = features.new_zeros(features.shape[2], dtype=torch.float32)
+        height, width, _ = features.shape
+        rows = self._rows(features)
+        for top, bottom in rows:
+            above, below = max(top - 1, 0), min(bottom + 1, height)
+            strip = gated[top:bottom]
+            self._attention_pass(features[above:below], strip, top - above, *folded.attention)
+            total += strip.sum((0, 1), dtype=torch.float32)
+        mixing = folded.mixing(total / (height * width))
+        for top, bottom in rows:
+            self._feed_forward_pass(features[top:bottom], gated[top:bottom], *mixing, *folded.feed_forward)
+
+    def _down(self, features: Tensor, conv: torch.nn.Module) -> Tensor:
+        weight, bias = _kernels_last(conv.weight.to(self.dtype)), conv.bias.to(self.dtype)
+        height, width, channels = features.shape
+        result = features.new_empty(height // 2, width // 2, 2 * channels)
+        for top, bottom in self._rows(result):
+            result[top:bottom] = _features(F.conv2d(_image(features[2 * top : 2 * bottom]), weight, bias, 2))
+        return result
+
+    def _up(self, features: Tensor, conv: torch.nn.Module, skip: Tensor) -> Tensor:
+        """Add the enlarged features to the skip connection's, which they replace."""
+        height, width, channels = features.shape
+        fine = channels // 2
+        # A pixel shuffle's channels are ordered (C, 2, 2); as (2, 2, C) each pixel's four stay contiguous.
+        weight = conv.weight.view(fine, 4, channels).transpose(0, 1).reshape(4 * fine, channels).to(self.dtype)
+        quads = skip.view(height, 2, width, 2, fine)
+        for top, bottom in self._rows(features):
+            enlarged = F.linear(features[top:bottom], weight).view(bottom - top, width, 2, 2, fine)
+            quads[top:bottom] += enlarged.transpose(1, 2)
+        return skip
+
+    def _ending(self, features: Tensor, result: Tensor) -> None:
+        conv = self.network.ending
+        weight = _kernels_last(conv.weight)
+        height, width = result.shape[-2:]
+        for top, bottom in self._rows(features[:height]):
+            above, below = max(top - 1, 0), min(bottom + 1, features.shape[0])
+            strip = F.conv2d(_image(features[above:below].float()), weight, conv.bias, padding=1)[0]
+            result[:, top:bottom] = strip[:, top - above : bottom - above, :width]
+
+
+def attention_pass(
+    features: Tensor,
+    gated: Tensor,
+    skip: int,
+    expand: Tensor,
+    expand_bias: Tensor,
+    depthwise: Tensor,
+    depthwise_bias: Tensor,
+) -> None:
+    """First half of a block's attention branch: norm, 1x1, 3x3 depthwise, gate.
+
+    Args:
+        features: (H, W, C): the strip, and the row above and below it where the picture has one. Beyond lie zeros.
+        gated: Where the strip's gated features go, (H', W, C).
+        skip: Rows above the strip, 0 or 1.
+        expand, expand_bias, depthwise, depthwise_bias: See :class:`FoldedBlock`.
+    """
+    x = F.linear(normalised(features), expand, expand_bias)
+    x = _features(F.conv2d(_image(x), depthwise, depthwise_bias, padding=1, groups=len(depthwise)))
+    first, second = x[skip : skip + len(gated)].chunk(2, dim=-1)
+    torch.mul(first, second, out=gated)
+
+
+def feed_forward_pass(
+    features: Tensor,
+    gated: Tensor,
+    mix: Tensor,
+    mix_bias: Tensor,
+    expand: Tensor,
+    expand_bias: Tensor,
+    project: Tensor,
+    project_bias: Tensor,
+) -> None:
+    """Second half of the attention branch and the feed-forward branch, added to ``features`` (H, W, C) in place."""
+    features += F.linear(gated, mix, mix_bias)
+    first, second = F.linear(normalised(features), expand, expand_bias).chunk(2, dim=-1)
+    features += F.linear(first * second, project, project_bias)
+
+
+def normalised(features: Tensor) -> Tensor:
+    """Layer norm over the channels, without gain and bias."""
+    return F.layer_norm(features, features.shape[-1:])
+
+
+@dataclass(frozen=True)
+class FoldedBlock:
+    """Weights of a block at one time, as matrices of 1x1 convolutions with all that is per channel folded in.
+
+    Attributes:
+        attention: Expansion behind the first norm (2C, C), its bias, the depthwise kernels (2C, 1, 3, 3), their bias.
+        feed_forward: Expansion behind the second norm (2C, C) and its bias, projection (C, C) times gamma and its bias.
+        mixing: Mean of the gated features (C,) -> projection (C, C) with the attention and beta, and its bias.
+    """
+
+    attention: tuple[Tensor, Tensor, Tensor, Tensor]
+    feed_forward: tuple[Tensor, Tensor, Tensor, Tensor]
+    mixing: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, block: ConditionalNAFBlock, embedding: Tensor, dtype: torch.dtype) -> FoldedBlock:
+        shift_attention, scale_attention, shift_ffn, scale_ffn = block.modulation(embedding)[0, :, 0, 0].chunk(4)
+
+        def behind_norm(conv: torch.nn.Module, gain: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+            weight = conv.weight.flatten(1)
+            return (weight * (gain.flatten() * (scale + 1))).to(dtype), (weight @ shift + conv.bias).to(dtype)
+
+        def before_sum(conv: torch.nn.Module, factor: Tensor) -> tuple[Tensor, Tensor]:
+            return conv.weight.flatten(1) * factor.flatten()[:, None], (conv.bias * factor.flatten()).to(dtype)
+
+        weight, bias = before_sum(block.conv3, block.beta)
+
+        def mixing(mean: Tensor) -> tuple[Tensor, Tensor]:
+            attention = block.sca[1](mean[None, :, None, None]).flatten()
+            return (weight * attention).to(dtype), bias
+
+        project, project_bias = before_sum(block.conv5, block.gamma)
+        depthwise = _kernels_last(block.conv2.weight.to(dtype)), block.conv2.bias.to(dtype)
+        return cls(
+            (*behind_norm(block.conv1, block.norm1.g, scale_attention, shift_attention), *depthwise),
+            (*behind_norm(block.conv4, block.norm2.g, scale_ffn, shift_ffn), project.to(dtype), project_bias),
+            mixing,
+        )
+
+
+def _image(features: Tensor) -> Tensor:
+    """(H, W, C) -> (1, C, H, W), channels last in memory."""
+    return features.permute(2, 0, 1)[None]
+
+
+def _features(image: Tensor) -> Tensor:
+    """(1, C, H, W) -> (H, W, C)."""
+    return image[0].permute(1, 2, 0)
+
+
+def _kernels_last(weight: Tensor) -> Tensor:
+    """Kernels in the layout of the features: oneDNN's depthwise convolution is five times faster with it.
+
+    Not ``contiguous``, which leaves depthwise kernels as they are: with one channel they have both layouts.
+    """
+    return weight.to(memory_format=torch.channels_last)

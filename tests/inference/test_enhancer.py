@@ -1,0 +1,146 @@
+"""From a picture to a picture: types, seeds, tiles, memory."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS, time_grid
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.inference import enhancer as enhancer_module
+from entropy_sde_plugin.inference.enhancer import Enhancer
+from entropy_sde_plugin.options import ModelOptions, SamplerOptions
+from entropy_sde_plugin.weights import Model, save_model
+from tests.support.networks import random_network
+
+DARK = photograph('chelsea')[:48, :72] // 5
+
+
+@pytest.fixture(scope='module')
+def model():
+    return Model(random_network(), ModelOptions(prediction='x0'))
+
+
+def enhancer(model, **options):
+    options = {'device': 'cpu', 'precision': 'fp32', 'sampler': SamplerOptions(type='posterior', steps=3)} | options
+    return Enhancer(model, **options)
+
+
+def test_it_is_the_sampler_on_the_plain_network(model):
+    mu = torch.from_numpy(DARK.transpose(2, 0, 1)[None] / 255).float()
+    denoiser = NetworkDenoiser(model.network, model.process, 'x0')
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(5)
+        expected = SAMPLERS['posterior'](denoiser, model.process, mu, time_grid(100, 3), generator=generator)
+    found = enhancer(model).enhance(mu, seed=5)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(('dtype', 'scale'), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1), (np.float64, 1)])
+def test_pictures_come_back_as_they_went_in(model, dtype, scale):
+    """The same picture in another type is the same picture up to rounding."""
+    image = (DARK / 255 * scale).astype(dtype) if scale != 255 else DARK
+    before = image.copy()
+    result = enhancer(model).enhance(image)
+    assert (result.dtype, result.shape) == (image.dtype, image.shape)
+    assert np.array_equal(image, before)
+    reference = enhancer(model).enhance(DARK)
+    assert np.abs(result / scale * 255 - reference).max() <= 0.6
+    assert reference.std() > 5
+
+
+def test_tensors_come_back_as_they_went_in(model):
+    batch = torch.from_numpy(DARK.transpose(2, 0, 1)[None] / 255).half().expand(2, -1, -1, -1)
+    result = enhancer(model).enhance(batch)
+    assert (result.dtype, result.shape) == (torch.float16, batch.shape)
+    assert torch.equal(result[0], result[1])  # each image has the seed's noise
+    assert torch.equal(enhancer(model).enhance(batch[0]), result[0])
+
+
+@pytest.mark.parametrize('tile', [0, 16, 32, 'auto'])
+def test_the_tile_changes_nothing_one_could_see(model, tile):
+    assert np.abs(enhancer(model, tile=tile).enhance(DARK).astype(int) - enhancer(model).enhance(DARK)).max() <= 1
+
+
+def test_the_seed_decides(model):
+    make = enhancer(model, sampler=SamplerOptions(type='dpmpp_2m_sde', steps=4))
+    first, same, other = (make.enhance(DARK, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+def test_memory_that_runs_out_halves_the_tile_and_says_so(model, monkeypatch, caplog):
+    """A stand-in for the allocator: real exhaustion would take this machine with it."""
+    make = enhancer(model, tile=64)
+    expected = make.enhance(DARK)
+    forward = enhancer_module.StripNetwork.__call__
+
+    def scarce(self, x, cond, time):
+        if self.tile > 16:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return forward(self, x, cond, time)
+
+    monkeypatch.setattr(enhancer_module.StripNetwork, '__call__', scarce)
+    with caplog.at_level(logging.WARNING, 'basicsr'):
+        result = make.enhance(DARK)
+    assert np.abs(result.astype(int) - expected).max() <= 1  # the noise begins anew with each attempt
+    assert [record.message for record in caplog.records] == [
+        'Out of memory for a picture of 72x48: going on with tiles of 32.',
+        'Out of memory for a picture of 72x48: going on with tiles of 16.',
+    ]
+
+
+@pytest.mark.parametrize('error', [RuntimeError('shapes'), torch.OutOfMemoryError('CUDA'), MemoryError()])
+def test_other_errors_and_the_last_tile_s_are_raised(model, monkeypatch, error):
+    def fail(self, x, cond, time):
+        raise error
+
+    monkeypatch.setattr(enhancer_module.StripNetwork, '__call__', fail)
+    with pytest.raises(type(error)):
+        enhancer(model, tile=16).enhance(DARK)
+
+
+def test_from_a_file(model, tmp_path):
+    save_model(model, tmp_path / 'model.safetensors')
+    make = Enhancer.from_file(tmp_path / 'model.safetensors', precision='fp32', sampler='ddim', steps=2, eta=0.5)
+    assert make.sampler == SamplerOptions(type='ddim', steps=2, eta=0.5)
+    assert make.enhance(DARK).shape == DARK.shape
+    assert Enhancer.from_file(tmp_path / 'model.safetensors').sampler == enhancer_module.DEFAULT_SAMPLER
+
+
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        ({'device': 'gpu'}, "there is no 'gpu'"),
+        ({'device': 'cuda:7'}, "'cuda:7' is not there"),
+        ({'precision': 'bf61'}, "Did you mean 'bf16'"),
+        ({'tile': 'big'}, "'big' is neither"),
+        ({'tile': 3}, 'at least 16'),
+        ({'tile': True}, 'neither'),
+        ({'sampler': SamplerOptions(steps=101)}, '1…100'),
+    ],
+)
+def test_wrong_options_are_told(model, options, told):
+    with pytest.raises(InputError, match=told):
+        enhancer(model, **options)
+
+
+@pytest.mark.parametrize(
+    ('image', 'told'),
+    [
+        (DARK.astype(np.int32), 'uint8, uint16 or floating'),
+        (DARK[..., 0], r'\(H, W, 3\)'),
+        (DARK[..., :2], 'three channels'),
+        (DARK[:0], 'a size'),
+        (DARK.astype(np.float32), r'\[0, 1\]'),
+        (np.full((4, 4, 3), np.nan, np.float32), r'\[0, 1\]'),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), 'floating'),
+        (torch.zeros(4, 4), 'three channels'),
+    ],
+)
+def test_what_is_no_picture_is_refused(model, image, told):
+    with pytest.raises(InputError, match=told):
+        enhancer(model).enhance(image)
