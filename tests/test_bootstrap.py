@@ -128,6 +128,29 @@ if __name__ == '__main__':
 """
 
 
+def test_a_module_of_any_package_may_be_the_first_to_import_basicsr(tmp_path):
+    """Each in a fork of a process that knows PyTorch but not BasicSR; a failing registration raises in strict mode."""
+    script = """
+import importlib, os, sys
+import cv2, scipy, skimage, torch, torchvision
+assert 'basicsr' not in sys.modules and len(sys.argv) > 1
+for name in sys.argv[1:]:
+    pid = os.fork()
+    if pid == 0:
+        importlib.import_module(name)
+        if 'basicsr' in sys.modules:
+            from basicsr.utils.registry import MODEL_REGISTRY
+            assert 'IRSDEModel' in MODEL_REGISTRY, name
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, name
+"""
+    names = ['archs.conditional_nafnet_arch', 'basicsr_sections', 'data.lol_dataset', 'evaluation.scoring']
+    names += ['inference.enhancer', 'losses.spatial_entropy_loss', 'metrics.perceptual', 'options', 'weights']
+    names = [f'entropy_sde_plugin.{name}' for name in names]
+    code, out, err = python('-c', script, *names, cwd=tmp_path, ENTROPY_SDE_PLUGIN='strict')
+    assert code == 0, out + err
+
+
 def test_a_broken_plugin_leaves_basicsr_alive(tmp_path):
     code = "import sys; sys.modules['entropy_sde_plugin.archs'] = None; import basicsr; print(basicsr.__version__)"
     code, out, err = python('-c', code, cwd=tmp_path)

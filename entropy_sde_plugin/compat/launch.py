@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import sys
 import warnings
@@ -20,7 +21,7 @@ import torch.distributed
 from entropy_sde_plugin.compat.option_file import one_line_option_errors, read_numbers
 from entropy_sde_plugin.compat.patching import is_ours, replace, warn
 from entropy_sde_plugin.compat.resume import mend_load_resume_state
-from entropy_sde_plugin.errors import report_input_errors
+from entropy_sde_plugin.errors import InputError, report_input_errors
 
 __all__ = ['hush_runpy', 'mend_make_exp_dirs', 'mend_parse_options']
 
@@ -43,6 +44,7 @@ def mend_parse_options() -> None:
         from entropy_sde_plugin.options import check
 
         report_input_errors()
+        check_overrides(sys.argv)
         mend_load_resume_state(sys._getframe(1).f_globals)
         with underscore_local_rank(), one_line_option_errors():
             opt, args = original(str(Path.cwd()), is_train)
@@ -57,6 +59,22 @@ def mend_parse_options() -> None:
         return opt, args
 
     replace(original, parse_options)
+
+
+def check_overrides(arguments: list[str]) -> None:
+    """See that what stands behind ``--force_yml`` are assignments.
+
+    P+M options.py. Symptom: ``ValueError: not enough values to unpack`` for an override without ``=``.
+
+    Raises:
+        InputError: An override is no ``KEY=VALUE``.
+    """
+    if '--force_yml' not in arguments:
+        return
+    given = itertools.takewhile(lambda text: not text.startswith('-'), arguments[arguments.index('--force_yml') + 1 :])
+    for override in given:
+        if not re.fullmatch(r'[^=]+=[^=]*', override):
+            raise InputError(f"--force_yml: '{override}' must be KEY=VALUE, e.g. train:total_iter=100.")
 
 
 class RunOptions(OrderedDict):

@@ -94,6 +94,12 @@ def test_numbers_that_yaml_leaves_as_text(parse, opt):
     assert isinstance(train['warmup_iter'], int)
 
 
+@pytest.mark.parametrize('override', ['foo', 'train:lr=1=2', '=3'])
+def test_an_override_that_is_no_assignment_is_told(parse, opt, override):
+    with pytest.raises(InputError, match='must be KEY=VALUE'):
+        parse(opt, '--force_yml', 'manual_seed=1', override)
+
+
 def test_seeds_follow_the_command_line(parse, opt):
     parsed = parse(opt, '--force_yml', 'manual_seed=7', 'datasets:val:seed=3')
     drawn = random.random(), np.random.random(), torch.rand(1)
