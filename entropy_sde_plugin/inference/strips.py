@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFBlock, ConditionalNAFNet
@@ -48,13 +48,13 @@ class StripNetwork:
         self.network = network
         self.tile = tile
         self.dtype = dtype
-        self._attention_pass, self._feed_forward_pass = attention_pass, feed_forward_pass
+        self._attention_pass: Callable[..., None] = attention_pass
+        self._feed_forward_pass: Callable[..., None] = feed_forward_pass
         if compile:
             # A variant for each number of channels and each place of a strip in the picture.
             torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
-            self._attention_pass, self._feed_forward_pass = (
-                torch.compile(function, dynamic=True) for function in (attention_pass, feed_forward_pass)
-            )
+            self._attention_pass = torch.compile(attention_pass, dynamic=True)
+            self._feed_forward_pass = torch.compile(feed_forward_pass, dynamic=True)
 
     @torch.inference_mode()
     def __call__(self, x: Tensor, cond: Tensor, time: int) -> Tensor:
@@ -69,8 +69,6 @@ class StripNetwork:
         """Go through the network for one picture (C, H, W); features are (H, W, C)."""
         net = self.network
         features = self._intro(x, cond)
-        # One buffer for all blocks: on a CPU, fresh memory costs as much as the arithmetic.
-        self._gated = torch.empty_like(features).flatten()
         skips = []
         for blocks, down in zip(net.encoders, net.downs, strict=True):
             self._blocks(blocks, features, embedding)
@@ -78,7 +76,7 @@ class StripNetwork:
             features = self._down(features, down)
         self._blocks(net.middle_blks, features, embedding)
         for blocks, up in zip(net.decoders, net.ups, strict=True):
-            features = self._up(features, up[0], skips.pop())
+            features = self._up(features, up, skips.pop())
             self._blocks(blocks, features, embedding)
         self._ending(features, result)
 
@@ -104,15 +102,16 @@ class StripNetwork:
             features[top:bottom] = _features(F.conv2d(_image(strip), weight, conv.bias))
         return features
 
-    def _blocks(self, blocks: torch.nn.Module, features: Tensor, embedding: Tensor) -> None:
+    def _blocks(self, blocks: nn.Module, features: Tensor, embedding: Tensor) -> None:
         """Replace the features by what the blocks make of them."""
+        # One buffer for a level's blocks: on a CPU, fresh memory costs as much as the arithmetic.
+        gated = torch.empty_like(features)
         for block in blocks.children():
             assert isinstance(block, ConditionalNAFBlock)
-            self._block(block, features, embedding)
+            self._block(block, features, gated, embedding)
 
-    def _block(self, block: ConditionalNAFBlock, features: Tensor, embedding: Tensor) -> None:
+    def _block(self, block: ConditionalNAFBlock, features: Tensor, gated: Tensor, embedding: Tensor) -> None:
         folded = FoldedBlock.of(block, embedding, self.dtype)
-        gated = self._gated[: features.numel()].view(features.shape)
         total = features.new_zeros(features.shape[2], dtype=torch.float32)
         height, width, _ = features.shape
         rows = self._rows(features)
@@ -125,20 +124,22 @@ class StripNetwork:
         for top, bottom in rows:
             self._feed_forward_pass(features[top:bottom], gated[top:bottom], *mixing, *folded.feed_forward)
 
-    def _down(self, features: Tensor, conv: torch.nn.Module) -> Tensor:
-        weight, bias = _kernels_last(conv.weight.to(self.dtype)), conv.bias.to(self.dtype)
+    def _down(self, features: Tensor, conv: nn.Module) -> Tensor:
+        weight, bias = (parameter.to(self.dtype) for parameter in _parameters(conv))
+        weight = _kernels_last(weight)
         height, width, channels = features.shape
         result = features.new_empty(height // 2, width // 2, 2 * channels)
         for top, bottom in self._rows(result):
             result[top:bottom] = _features(F.conv2d(_image(features[2 * top : 2 * bottom]), weight, bias, 2))
         return result
 
-    def _up(self, features: Tensor, conv: torch.nn.Module, skip: Tensor) -> Tensor:
+    def _up(self, features: Tensor, up: nn.Module, skip: Tensor) -> Tensor:
         """Add the enlarged features to the skip connection's, which they replace."""
         height, width, channels = features.shape
         fine = channels // 2
         # A pixel shuffle's channels are ordered (C, 2, 2); as (2, 2, C) each pixel's four stay contiguous.
-        weight = conv.weight.view(fine, 4, channels).transpose(0, 1).reshape(4 * fine, channels).to(self.dtype)
+        (weight,) = up.parameters()
+        weight = weight.view(fine, 4, channels).transpose(0, 1).reshape(4 * fine, channels).to(self.dtype)
         quads = skip.view(height, 2, width, 2, fine)
         for top, bottom in self._rows(features):
             enlarged = F.linear(features[top:bottom], weight).view(bottom - top, width, 2, 2, fine)
@@ -217,26 +218,35 @@ class FoldedBlock:
     def of(cls, block: ConditionalNAFBlock, embedding: Tensor, dtype: torch.dtype) -> FoldedBlock:
         shift_attention, scale_attention, shift_ffn, scale_ffn = block.modulation(embedding)[0, :, 0, 0].chunk(4)
 
-        def behind_norm(conv: torch.nn.Module, gain: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-            weight = conv.weight.flatten(1)
-            return (weight * (gain.flatten() * (scale + 1))).to(dtype), (weight @ shift + conv.bias).to(dtype)
+        def behind_norm(conv: nn.Module, gain: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+            weight, bias = _parameters(conv)
+            weight = weight.flatten(1)
+            return (weight * (gain.flatten() * (scale + 1))).to(dtype), (weight @ shift + bias).to(dtype)
 
-        def before_sum(conv: torch.nn.Module, factor: Tensor) -> tuple[Tensor, Tensor]:
-            return conv.weight.flatten(1) * factor.flatten()[:, None], (conv.bias * factor.flatten()).to(dtype)
+        def before_sum(conv: nn.Module, factor: Tensor) -> tuple[Tensor, Tensor]:
+            weight, bias = _parameters(conv)
+            return weight.flatten(1) * factor.flatten()[:, None], (bias * factor.flatten()).to(dtype)
 
         weight, bias = before_sum(block.conv3, block.beta)
 
         def mixing(mean: Tensor) -> tuple[Tensor, Tensor]:
-            attention = block.sca[1](mean[None, :, None, None]).flatten()
-            return (weight * attention).to(dtype), bias
+            # The means are taken: the pooling in front of the attention's convolution changes nothing.
+            return (weight * block.sca(mean[None, :, None, None]).flatten()).to(dtype), bias
 
         project, project_bias = before_sum(block.conv5, block.gamma)
-        depthwise = _kernels_last(block.conv2.weight.to(dtype)), block.conv2.bias.to(dtype)
+        kernels, kernel_bias = (parameter.to(dtype) for parameter in _parameters(block.conv2))
+        depthwise = _kernels_last(kernels), kernel_bias
         return cls(
             (*behind_norm(block.conv1, block.norm1.g, scale_attention, shift_attention), *depthwise),
             (*behind_norm(block.conv4, block.norm2.g, scale_ffn, shift_ffn), project.to(dtype), project_bias),
             mixing,
         )
+
+
+def _parameters(conv: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that has both."""
+    weight, bias = conv.parameters()
+    return weight, bias
 
 
 def _image(features: Tensor) -> Tensor:
