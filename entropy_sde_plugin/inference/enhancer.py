@@ -21,7 +21,8 @@ from entropy_sde_plugin.weights import Model, load_model
 
 __all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'Enhancer']
 
-DEFAULT_SAMPLER = SamplerOptions(type='ddim', steps=4)
+DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8)
+"""No worse than 100 steps on the demonstration's photographs: `scripts/bench_sampling.py`."""
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 

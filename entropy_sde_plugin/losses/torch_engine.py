@@ -18,6 +18,7 @@ from torch import Tensor
 from entropy_sde_plugin.losses.engine_contract import EntropySpec
 from entropy_sde_plugin.losses.kernel_tables import KernelTables
 from entropy_sde_plugin.losses.occupied_bins import OccupiedBins, occupied_bins
+from entropy_sde_plugin.losses.outer_products import OuterProducts
 from entropy_sde_plugin.losses.tiling import OUTSIDE, Tiling
 from entropy_sde_plugin.losses.window_sums import PooledSums, Scratch, ShiftedSums, WindowSums
 from entropy_sde_plugin.losses.window_terms import window_terms
@@ -25,15 +26,22 @@ from entropy_sde_plugin.losses.window_terms import window_terms
 __all__ = ['distance_and_gradient']
 
 #: Elements (bins x pixels) of a chunk. On a CPU its buffers should stay near the caches, elsewhere launches be few.
-CHUNK_ELEMENTS_CPU = 1 << 19
+CHUNK_ELEMENTS_CPU = 3 << 17
 CHUNK_ELEMENTS = 1 << 23
+
+#: Pixels of the planes that are cut into tiles together, one plane at least; cutting takes about 200 bytes a pixel.
+GROUP_PIXELS_CPU = 1 << 14
+GROUP_PIXELS = 1 << 22
+
+LARGEST_MATRIX_WINDOW = 5
+MATRIX_TILE = 8
 
 WINDOW_SUMS: dict[str, type[WindowSums]] = {'cpu': ShiftedSums}
 
 #: Bins farther than this many bandwidths from every pixel of a tile are left out. exp(-16) is near float32's round-off;
 #: the Hellinger distance needs more, since its square roots halve the decay. Measured: 16 leaves 1e-7 in the gradient,
 #: 14 leaves 1e-6; ten times that for Hellinger between pictures so far apart that its gradient has all but vanished.
-REACH = {'hellinger': 18, 'relative_entropy': 16, 'cross_entropy': 16}
+REACH = {'hellinger': 15, 'relative_entropy': 16, 'cross_entropy': 16}
 REACH_DOUBLE = 40
 
 
@@ -42,11 +50,31 @@ def distance_and_gradient(
     v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: EntropySpec, need_gradient: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Compute the distance of every plane and its gradient; see `engine_contract.SpatialEntropyEngine`."""
-    tiling = Tiling.of(v, max(spec.windows))
+    pixels = GROUP_PIXELS_CPU if v.device.type == 'cpu' else GROUP_PIXELS
+    planes = max(1, pixels // v[0].numel())
+    groups = zip(*(plane.split(planes) for plane in (v, v_nbr, w, w_nbr)), strict=True)
+    found = [_finish_group(a, a_nbr, b, b_nbr, spec, need_gradient) for a, a_nbr, b, b_nbr in groups]
+    value, grad_v, grad_v_nbr = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return (value, grad_v, grad_v_nbr) if need_gradient else (value, None, None)
+
+
+def _finish_group(
+    v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: EntropySpec, need_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the distance of planes that are cut together, and its gradient (without ``need_gradient`` empty)."""
+    by_matrices = v.device.type == 'cpu' and max(spec.windows) <= LARGEST_MATRIX_WINDOW
+    tiling = Tiling.of(v, max(spec.windows), MATRIX_TILE if by_matrices else 16)
     # (tiles, intensity and neighbour mean, prediction and target, area)
     pixels = torch.stack([tiling.cut(plane) for plane in (v, w, v_nbr, w_nbr)], 1).unflatten(1, (2, 2))
     reach = REACH_DOUBLE if v.dtype == torch.float64 else REACH[spec.distance]
-    bins, order = occupied_bins(_reaching(pixels, spec), spec.levels, math.ceil(reach * spec.bandwidth)).fullest_first()
+    points, reach = _reaching(pixels, spec), reach * spec.bandwidth
+    if by_matrices:
+        found = OuterProducts(spec, tiling, pixels, CHUNK_ELEMENTS_CPU, need_gradient)
+        found.finish(points, reach)
+        value = found.values.view(len(v), -1).sum(1)
+        grad_v, grad_v_nbr = found.gradient.t().unflatten(1, (-1, tiling.area)) / spec.bandwidth
+        return value, tiling.join(grad_v), tiling.join(grad_v_nbr)
+    bins, order = occupied_bins(points, spec.levels, math.ceil(reach)).fullest_first()
     tiles = _Tiles(spec, tiling, pixels[order], bins, order, need_gradient)
     del pixels
     for chunk in _chunks(bins, tiles.rows):
@@ -54,7 +82,7 @@ def distance_and_gradient(
     back = order.argsort()
     value = tiles.values()[back].view(len(v), -1).sum(1)
     if not need_gradient:
-        return value, None, None
+        return value, v.new_empty(0), v.new_empty(0)
     grad_v, grad_v_nbr = tiles.gradient[:, back] / spec.bandwidth
     return value, tiling.join(grad_v), tiling.join(grad_v_nbr)
 
@@ -165,14 +193,17 @@ class _Tiles:
         for window, totals in zip(self.windows, self.totals, strict=True):
             total, weights = totals[tiles], self.weights[tiles]
             sums = self.window_sums.sums(products, window)
-            share, ratio = self.terms.summed(sums, window, len(total), self.scratch)
+            p, q = sums.chunk(2)
+            ratio, terms = self.scratch.take(*sums.shape).chunk(2)
+            self.terms.split(p, q, window, terms, ratio)
             self.scratch.give(sums)
             if add_totals:
-                total += share
+                total += terms.view(len(total), -1, *terms.shape[1:]).sum(1).view_as(total)
             if add_slopes:
                 factor = self.terms.slope(total, window) * weights
                 slope = self.window_sums.spread(ratio, factor, window, slope)
-            self.scratch.give(ratio)
+            else:
+                self.scratch.give(ratio)
         return slope
 
     def values(self) -> Tensor:

@@ -85,7 +85,8 @@ class ShiftedSums:
         self.outputs = (tiling.tile_height - 1) * tiling.pitch + tiling.tile_width
         self.weights = torch.nn.functional.pad(weights, (0, 2 * tiling.halo)).flatten(1)[:, : self.outputs]
         # Zeros on both sides of the outputs: what the adjoint's windows reach there.
-        self.padded = {window: weights.new_zeros(rows, self.outputs + 2 * self._reach(window)) for window in windows}
+        self.margin = self._reach(max(windows))
+        self.padded = weights.new_zeros(rows, self.outputs + 2 * self.margin)
 
     def sums(self, products: Tensor, window: int) -> Tensor:
         """See `WindowSums.sums`; (rows, outputs)."""
@@ -95,8 +96,8 @@ class ShiftedSums:
     def spread(self, ratio: Tensor, factor: Tensor, window: int, slope: Tensor | None) -> Tensor:
         """See `WindowSums.spread`."""
         reach = self._reach(window)
-        padded = self.padded[window][: len(ratio)]
-        inner = padded[:, reach : reach + self.outputs].view(len(factor), -1, self.outputs)
+        padded = self.padded[: len(ratio), self.margin - reach : self.margin + self.outputs + reach]
+        inner = padded[:, reach : reach + self.outputs].unflatten(0, (len(factor), -1))
         torch.mul(ratio.view_as(inner), factor[:, None], out=inner)
         self.scratch.give(ratio)
         spread = self._box_sum(padded, window)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from entropy_sde_plugin.losses.engine_contract import DENSITY_FLOOR, RELATIVE_ENTROPY_EPS, EntropySpec
-from entropy_sde_plugin.losses.window_sums import Scratch
 
 __all__ = ['WindowTerms', 'window_terms']
 
@@ -28,18 +27,15 @@ class WindowTerms(Protocol):
     offset: float
     one_pass: bool
 
-    def summed(self, sums: Tensor, window: int, tiles: int, scratch: Scratch) -> tuple[Tensor, Tensor]:
-        """Add the terms of a tile's bins up.
+    def split(self, p: Tensor, q: Tensor, window: int, terms: Tensor, ratio: Tensor) -> None:
+        """Compute the terms bin by bin.
 
         Args:
-            sums: Window sums, (2 t m, ...): the prediction's for the m bins of t tiles, then the target's.
+            p: Window sums of the prediction.
+            q: Window sums of the target, shaped like ``p``.
             window: Side of the window.
-            tiles: t.
-            scratch: Where buffers come from.
-
-        Returns:
-            The sums over the bins (t, outputs); and the terms' derivatives by the prediction's window sums, up to the
-            factor `slope`, (t m, ...) in a buffer of ``scratch``.
+            terms: Like ``p``, overwritten with the terms.
+            ratio: Like ``p``, overwritten with the terms' derivatives by ``p``, up to the factor `slope`.
         """
         ...
 
@@ -66,26 +62,19 @@ class _Hellinger:
     def __init__(self, root_epsilon: float) -> None:
         self.root_epsilon = root_epsilon
 
-    def summed(self, sums: Tensor, window: int, tiles: int, scratch: Scratch) -> tuple[Tensor, Tensor]:
-        rows = len(sums) // 2
-        # The same operations on both, and the difference of the roots itself: identical windows must give exactly 0.
-        roots = torch.sqrt(sums, out=scratch.take(*sums.shape))
-        root_p, square = roots[:rows], roots[rows:]
-        ratio = torch.sub(root_p, square, out=scratch.take(rows, *sums.shape[1:]))
-        torch.mul(ratio, ratio, out=square)
-        total = square.view(tiles, rows // tiles, -1).sum(1)
-        ratio /= root_p
-        scratch.give(roots)
-        return total, ratio
+    def split(self, p: Tensor, q: Tensor, window: int, terms: Tensor, ratio: Tensor) -> None:
+        # (sqrt(p) - sqrt(q))^2 = p (sqrt(q / p) - 1)^2 takes one root, not two, and is exactly 0 for identical windows.
+        torch.div(p, q, out=ratio).rsqrt_().sub_(1)
+        torch.mul(p, ratio, out=terms).mul_(ratio)
 
     def value(self, total: Tensor, window: int) -> Tensor:
         return total * (total + self.root_epsilon * window**2).rsqrt_() / (math.sqrt(2) * window)
 
     def slope(self, total: Tensor, window: int) -> Tensor:
-        # d/ds of s (s + eps)^(-1/2) = (r + eps r^3) / 2 with r = (s + eps)^(-1/2)
+        # d/ds of s (s + eps)^(-1/2) = (r + eps r^3) / 2 with r = (s + eps)^(-1/2); d/dp of a term is -(sqrt(q/p) - 1)
         epsilon = self.root_epsilon * window**2
         root = (total + epsilon).rsqrt_()
-        return root.square().mul_(epsilon).add_(1).mul_(root).mul_(1 / (2 * math.sqrt(2) * window))
+        return root.square().mul_(epsilon).add_(1).mul_(root).mul_(-1 / (2 * math.sqrt(2) * window))
 
 
 class _Logarithmic:
@@ -97,23 +86,15 @@ class _Logarithmic:
         self.relative = relative
         self.offset = RELATIVE_ENTROPY_EPS if relative else DENSITY_FLOOR
 
-    def summed(self, sums: Tensor, window: int, tiles: int, scratch: Scratch) -> tuple[Tensor, Tensor]:
-        rows = len(sums) // 2
-        p, q = sums[:rows], sums[rows:]
-        logarithms = scratch.take(*sums.shape)
-        log_p, terms = logarithms[:rows], logarithms[rows:]
+    def split(self, p: Tensor, q: Tensor, window: int, terms: Tensor, ratio: Tensor) -> None:
         if self.relative:
-            torch.log(sums, out=logarithms)
+            torch.div(q, p, out=ratio)
         else:
-            torch.log(p, out=log_p)
-            terms.fill_(math.log(window**2))
-        terms -= log_p
-        ratio = torch.sub(q, self.offset * window**2, out=scratch.take(*q.shape))
+            torch.reciprocal(p, out=ratio).mul_(window**2)
+        torch.log(ratio, out=terms)
+        torch.sub(q, self.offset * window**2, out=ratio)
         terms *= ratio
-        total = terms.view(tiles, rows // tiles, -1).sum(1)
         ratio /= p
-        scratch.give(logarithms)
-        return total, ratio
 
     def value(self, total: Tensor, window: int) -> Tensor:
         return total / window**2
