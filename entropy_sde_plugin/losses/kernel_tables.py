@@ -10,33 +10,7 @@ from torch import Tensor
 from entropy_sde_plugin.losses.engine_contract import EntropySpec
 from entropy_sde_plugin.losses.tiling import OUTSIDE
 
-__all__ = ['KernelTables', 'kernels']
-
-
-def kernels(bins: Tensor, v: Tensor, dim: int, spec: EntropySpec) -> tuple[Tensor, Tensor]:
-    """Evaluate the kernels of bins at intensities; 0 for bins at ``-OUTSIDE`` and intensities of `OUTSIDE`.
-
-    Args:
-        bins: Numbers of the bins, which lie along ``dim``; broadcasts with ``v``.
-        v: (t, axis, prediction or target, ...) in level units.
-        dim: The bins' dimension.
-        spec: The options.
-
-    Returns:
-        The values; and the derivatives of the prediction's logarithms by its intensities, times h: (t, axis, ...).
-    """
-    half = (bins - v).mul_(0.5 / spec.bandwidth)
-    steepness = torch.tanh(half[:, :, 0])
-    e = half.abs_().mul_(-2)
-    if spec.normalise:
-        # log K = log e - 2 log(1 + e), whose softmax holds where all kernels underflow.
-        values = torch.softmax(e - 2 * torch.log1p(torch.exp(e)), dim=dim).mul_(v < OUTSIDE)
-        steepness -= (steepness * values[:, :, 0]).sum(dim - 1, keepdim=True)
-    else:
-        # e / (1 + e)^2: sigmoid(u) sigmoid(-u) would cancel to 0 in float32 from |u| = 17 on.
-        e.exp_()
-        values = e.div_((e + 1).square_())
-    return values, steepness
+__all__ = ['KernelTables']
 
 
 @dataclass(frozen=True)
@@ -64,7 +38,17 @@ class KernelTables:
         number = torch.arange(span + 1, device=v.device)
         bins = origin[..., None] + number
         bins = bins.masked_fill_((bins >= spec.levels) | (number == span), -int(OUTSIDE)).to(v.dtype)
-        values, steepness = kernels(bins[:, :, None, :, None], v[:, :, :, None], 3, spec)
+        half = (bins[:, :, None, :, None] - v[:, :, :, None]).mul_(0.5 / spec.bandwidth)
+        steepness = torch.tanh(half[:, :, 0])
+        e = half.abs_().mul_(-2)
+        if spec.normalise:
+            # log K = log e - 2 log(1 + e), whose softmax holds where all kernels underflow.
+            values = torch.softmax(e - 2 * torch.log1p(torch.exp(e)), dim=3).mul_(v[:, :, :, None] < OUTSIDE)
+            steepness -= (steepness * values[:, :, 0]).sum(2, keepdim=True)
+        else:
+            # e / (1 + e)^2: sigmoid(u) sigmoid(-u) would cancel to 0 in float32 from |u| = 17 on.
+            e.exp_()
+            values = e.div_((e + 1).square_())
         return cls(values, steepness)
 
     def select(self, bins: Tensor, axis: int, out: Tensor) -> None:

@@ -30,11 +30,11 @@ class Tiling:
     tile_width: int
 
     @classmethod
-    def of(cls, planes: Tensor, window: int, least: int = 16) -> Tiling:
+    def of(cls, planes: Tensor, window: int) -> Tiling:
         """Choose the tiles of (N, H, W) planes: small ones reach few bins, large ones have little halo."""
         count, height, width = planes.shape
         halo = window // 2
-        side = max(least, 6 * halo) if least > 8 else least
+        side = max(16, 6 * halo)
         tile_height, tile_width = (math.ceil(n / math.ceil(n / side)) for n in (height, width))
         return cls(count, height, width, halo, tile_height, tile_width)
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from entropy_sde_plugin.losses.engine_contract import EntropySpec
 from entropy_sde_plugin.losses.kernel_tables import KernelTables
 from entropy_sde_plugin.losses.occupied_bins import OccupiedBins, occupied_bins
-from entropy_sde_plugin.losses.outer_products import OuterProducts
 from entropy_sde_plugin.losses.tiling import OUTSIDE, Tiling
 from entropy_sde_plugin.losses.window_sums import PooledSums, Scratch, ShiftedSums, WindowSums
 from entropy_sde_plugin.losses.window_terms import window_terms
@@ -33,15 +32,12 @@ CHUNK_ELEMENTS = 1 << 23
 GROUP_PIXELS_CPU = 1 << 14
 GROUP_PIXELS = 1 << 22
 
-LARGEST_MATRIX_WINDOW = 5
-MATRIX_TILE = 8
-
 WINDOW_SUMS: dict[str, type[WindowSums]] = {'cpu': ShiftedSums}
 
 #: Bins farther than this many bandwidths from every pixel of a tile are left out. exp(-16) is near float32's round-off;
-#: the Hellinger distance needs more, since its square roots halve the decay. Measured: 16 leaves 1e-7 in the gradient,
-#: 14 leaves 1e-6; ten times that for Hellinger between pictures so far apart that its gradient has all but vanished.
-REACH = {'hellinger': 15, 'relative_entropy': 16, 'cross_entropy': 16}
+#: measured: 16 leaves 1e-7 to 6e-7 in the gradient, 14 up to 5e-6, 18 as much as 16 between pictures far apart. The
+#: cross entropy's terms -q ln p grow as q vanishes: 16 leaves up to 2e-5 in the value, 20 leaves 4e-7.
+REACH = {'hellinger': 16, 'relative_entropy': 16, 'cross_entropy': 20}
 REACH_DOUBLE = 40
 
 
@@ -62,19 +58,11 @@ def _finish_group(
     v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: EntropySpec, need_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the distance of planes that are cut together, and its gradient (without ``need_gradient`` empty)."""
-    by_matrices = v.device.type == 'cpu' and max(spec.windows) <= LARGEST_MATRIX_WINDOW
-    tiling = Tiling.of(v, max(spec.windows), MATRIX_TILE if by_matrices else 16)
+    tiling = Tiling.of(v, max(spec.windows))
     # (tiles, intensity and neighbour mean, prediction and target, area)
     pixels = torch.stack([tiling.cut(plane) for plane in (v, w, v_nbr, w_nbr)], 1).unflatten(1, (2, 2))
     reach = REACH_DOUBLE if v.dtype == torch.float64 else REACH[spec.distance]
-    points, reach = _reaching(pixels, spec), reach * spec.bandwidth
-    if by_matrices:
-        found = OuterProducts(spec, tiling, pixels, CHUNK_ELEMENTS_CPU, need_gradient)
-        found.finish(points, reach)
-        value = found.values.view(len(v), -1).sum(1)
-        grad_v, grad_v_nbr = found.gradient.t().unflatten(1, (-1, tiling.area)) / spec.bandwidth
-        return value, tiling.join(grad_v), tiling.join(grad_v_nbr)
-    bins, order = occupied_bins(points, spec.levels, math.ceil(reach)).fullest_first()
+    bins, order = occupied_bins(_reaching(pixels, spec), spec.levels, math.ceil(reach * spec.bandwidth)).fullest_first()
     tiles = _Tiles(spec, tiling, pixels[order], bins, order, need_gradient)
     del pixels
     for chunk in _chunks(bins, tiles.rows):
@@ -195,10 +183,10 @@ class _Tiles:
             sums = self.window_sums.sums(products, window)
             p, q = sums.chunk(2)
             ratio, terms = self.scratch.take(*sums.shape).chunk(2)
-            self.terms.split(p, q, window, terms, ratio)
+            self.terms.split(p, q, window, ratio, terms)
             self.scratch.give(sums)
             if add_totals:
-                total += terms.view(len(total), -1, *terms.shape[1:]).sum(1).view_as(total)
+                total += terms.view(len(total), len(terms) // len(total), -1).sum(1)
             if add_slopes:
                 factor = self.terms.slope(total, window) * weights
                 slope = self.window_sums.spread(ratio, factor, window, slope)

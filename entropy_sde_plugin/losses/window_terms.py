@@ -27,15 +27,15 @@ class WindowTerms(Protocol):
     offset: float
     one_pass: bool
 
-    def split(self, p: Tensor, q: Tensor, window: int, terms: Tensor, ratio: Tensor) -> None:
+    def split(self, p: Tensor, q: Tensor, window: int, ratio: Tensor, terms: Tensor) -> None:
         """Compute the terms bin by bin.
 
         Args:
             p: Window sums of the prediction.
             q: Window sums of the target, shaped like ``p``.
             window: Side of the window.
-            terms: Like ``p``, overwritten with the terms.
             ratio: Like ``p``, overwritten with the terms' derivatives by ``p``, up to the factor `slope`.
+            terms: Like ``p``, overwritten with the terms.
         """
         ...
 
@@ -44,7 +44,7 @@ class WindowTerms(Protocol):
         ...
 
     def slope(self, total: Tensor, window: int) -> Tensor | float:
-        """Factor that makes the derivatives of `summed` those of the distance."""
+        """Factor that makes the derivatives of `split` those of the distance."""
         ...
 
 
@@ -62,7 +62,7 @@ class _Hellinger:
     def __init__(self, root_epsilon: float) -> None:
         self.root_epsilon = root_epsilon
 
-    def split(self, p: Tensor, q: Tensor, window: int, terms: Tensor, ratio: Tensor) -> None:
+    def split(self, p: Tensor, q: Tensor, window: int, ratio: Tensor, terms: Tensor) -> None:
         # (sqrt(p) - sqrt(q))^2 = p (sqrt(q / p) - 1)^2 takes one root, not two, and is exactly 0 for identical windows.
         torch.div(p, q, out=ratio).rsqrt_().sub_(1)
         torch.mul(p, ratio, out=terms).mul_(ratio)
@@ -86,7 +86,7 @@ class _Logarithmic:
         self.relative = relative
         self.offset = RELATIVE_ENTROPY_EPS if relative else DENSITY_FLOOR
 
-    def split(self, p: Tensor, q: Tensor, window: int, terms: Tensor, ratio: Tensor) -> None:
+    def split(self, p: Tensor, q: Tensor, window: int, ratio: Tensor, terms: Tensor) -> None:
         if self.relative:
             torch.div(q, p, out=ratio)
         else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed
 from basicsr.losses import build_loss
 from basicsr.models import build_model
 from torch import Tensor
@@ -172,3 +175,36 @@ def test_basicsr_builds_it_from_options() -> None:
     loss = build_loss({'type': 'SpatialEntropyLoss', 'loss_weight': 2, 'levels': 8, 'windows': [1, 3]})
     assert isinstance(loss, SpatialEntropyLoss)
     assert loss.loss_weight == 2
+
+
+def test_two_processes_train_as_one(tmp_path) -> None:
+    """DistributedDataParallel over gloo averages to the gradient of the whole batch."""
+    lq, gt = pair()
+    with multiprocessing.get_context('fork').Pool(2) as pool:
+        shared = pool.starmap(_gradient_in_group, [(rank, tmp_path / 'store', lq, gt) for rank in (0, 1)], chunksize=1)
+    whole = _gradient(_network(), lq, gt)
+    assert torch.equal(shared[0], shared[1])
+    torch.testing.assert_close(shared[0], whole, rtol=1e-5, atol=0)
+
+
+def _gradient_in_group(rank: int, store: Path, lq: Tensor, gt: Tensor) -> Tensor:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=2)
+    network = torch.nn.parallel.DistributedDataParallel(_network())
+    gradient = _gradient(network, lq[rank : rank + 1], gt[rank : rank + 1])
+    torch.distributed.destroy_process_group()
+    return gradient
+
+
+def _network() -> torch.nn.Module:
+    network = torch.nn.Conv2d(3, 3, 3, padding=1, bias=False)
+    with torch.no_grad():
+        network.weight.copy_(torch.linspace(0, 0.05, network.weight.numel()).view_as(network.weight))
+    return network
+
+
+def _gradient(network: torch.nn.Module, lq: Tensor, gt: Tensor) -> Tensor:
+    SpatialEntropyLoss(levels=16, neighbour_weights='mean')(network(lq), gt).backward()
+    (parameter,) = network.parameters()
+    assert parameter.grad is not None
+    return parameter.grad

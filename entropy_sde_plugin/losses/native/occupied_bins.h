@@ -8,6 +8,10 @@ inline float nearest_bin(const Problem& problem, float v) {
     return v > 0.0f ? at_most(v, static_cast<float>(problem.levels - 1)) : 0.0f;
 }
 
+inline float reach_in_bandwidths(const Problem& problem) {
+    return problem.distance == Distance::cross_entropy ? kReachCrossEntropy : kReach;
+}
+
 // A bin counts if it lies within reach of some pixel. Pixels are taken four by four, by their bounding box. Values
 // outside the bins count as their nearest bin, since what is left out must be small against what is kept. The summands
 // of the relative and the cross entropy vanish with the target's density, so that only its pixels matter.
@@ -18,7 +22,7 @@ public:
 
     OccupiedBins(const Problem& problem, const Workspace& ws)
         : first_quad_i(ws.quads), last_quad_i(0), first_quad_j(ws.quads), last_quad_j(0), ws_(ws),
-          top_(static_cast<float>(problem.levels - 1)), reach_(kReach / problem.inverse_bandwidth),
+          top_(static_cast<float>(problem.levels - 1)), reach_(reach_in_bandwidths(problem) / problem.inverse_bandwidth),
           vanished_(problem.normalise ? -kOutside / 2 : kVanished / problem.inverse_bandwidth) {
         std::memset(ws.mask, 0, sizeof(std::uint64_t) * ws.block_rows * ws.mask_words);
         for (int x = 0; x < problem.extent; x += 4)

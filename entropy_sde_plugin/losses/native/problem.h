@@ -19,6 +19,9 @@ constexpr float kRelativeEntropyEps = 1e-10f;
 // has fallen to exp(-16) = 1e-7.
 constexpr float kReach = 16.0f;
 
+// The same for the cross entropy, whose summands -q ln p grow as q vanishes: what 16 leaves out is up to 2e-5.
+constexpr float kReachCrossEntropy = 20.0f;
+
 // Intensities further than this (in bandwidths) outside the bins leave densities below exp(-40) everywhere: no bins.
 constexpr float kVanished = 40.0f;
 
