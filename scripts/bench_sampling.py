@@ -25,6 +25,7 @@ register()
 from basicsr.metrics import calculate_psnr, calculate_ssim  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from entropy_sde_plugin.data.images import RGBImage  # noqa: E402
 from entropy_sde_plugin.data.lmdb_store import LmdbReader  # noqa: E402
 from entropy_sde_plugin.data.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases  # noqa: E402
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS  # noqa: E402
@@ -46,6 +47,9 @@ def main() -> None:
     parser.add_argument('--samplers', nargs='+', choices=SAMPLERS, default=list(SAMPLERS))
     parser.add_argument('--steps', nargs='+', type=int, default=STEPS)
     parser.add_argument('--exposures', nargs='+', type=float, choices=EXPOSURES, default=EXPOSURES)
+    parser.add_argument(
+        '--crop', type=int, default=256, help='side of the middle of a photograph that is taken, 0: all'
+    )
     parser.add_argument('--compile', action='store_true', help='time the compiled network too')
     parser.add_argument('--only', choices=('forward', 'samplers'))
     parser.add_argument('--repeats', type=int, default=10)
@@ -94,8 +98,9 @@ def samplers(options: argparse.Namespace) -> None:
         write_demo_databases(options.data)
     dark, truth = (LmdbReader(options.data / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
     keys = [pair_key(name, exposure) for name in HELD_OUT for exposure in options.exposures]
-    pairs = [(dark.image(key), truth.image(key)) for key in keys]
-    print(f'\n{len(keys)} pictures, exposures {", ".join(map(str, options.exposures))}, seed 0\n')
+    pairs = [tuple(middle(source.image(key), options.crop) for source in (dark, truth)) for key in keys]
+    size = f'their middle {options.crop}x{options.crop}' if options.crop else 'whole'
+    print(f'\n{len(keys)} pictures, {size}, exposures {", ".join(map(str, options.exposures))}, seed 0\n')
     print('| sampler | steps | PSNR, dB | SSIM | LPIPS | brightness error | seconds a picture |\n' + '|---' * 7 + '|')
     for name in options.samplers:
         for steps in options.steps:
@@ -116,6 +121,14 @@ def samplers(options: argparse.Namespace) -> None:
             psnr, ssim, lpips, brightness = np.mean(rows, axis=0)
             cells = f'{psnr:.2f} | {ssim:.3f} | {lpips:.3f} | {brightness:+.3f} | {seconds / len(pairs):.2f}'
             print(f'| {name} | {steps} | {cells} |', flush=True)
+
+
+def middle(image: RGBImage, side: int) -> RGBImage:
+    """The square of ``side`` pixels in the middle of a picture; all of it for 0."""
+    if side == 0:
+        return image
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 if __name__ == '__main__':

@@ -115,7 +115,7 @@ def _enhancer(options: argparse.Namespace, device: str) -> Any:
 
 
 def _report(output: Path, enhanced: int, there: int, passed_over: int) -> None:
-    line = f'{output}: {enhanced} pictures enhanced'
+    line = f'{output}: {enhanced} {"picture" if enhanced == 1 else "pictures"} enhanced'
     if there:
         line += f', {there} were there already (--overwrite does them again)'
     print(f'{line}.')

@@ -100,18 +100,19 @@ class Enhancer:
         Args:
             path: A weights file (see :func:`entropy_sde_plugin.weights.load_model`).
             sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); None takes the default one.
-            steps: Network calls; None takes the default.
+            steps: Network calls; None takes the default, or T where that is less.
             eta: Share of fresh noise of ``ddim``.
             device, precision, tile, compile: See :class:`Enhancer`.
 
         Raises:
             InputError: The file holds no model, or an argument is wrong.
         """
+        model = load_model(path)
+        chosen = {'type': DEFAULT_SAMPLER.type, 'steps': min(DEFAULT_SAMPLER.steps or model.process.T, model.process.T)}
         given = {'type': sampler, 'steps': steps, 'eta': eta}
-        chosen = {'type': DEFAULT_SAMPLER.type, 'steps': DEFAULT_SAMPLER.steps}
         chosen |= {key: value for key, value in given.items() if value is not None}
         return cls(
-            load_model(path),
+            model,
             device=device,
             precision=precision,
             sampler=parse(SamplerOptions, chosen, 'sampler'),
@@ -125,15 +126,17 @@ class Enhancer:
         Args:
             image: A NumPy array (H, W, 3), RGB, uint8, uint16 (full scale 65535) or floating in [0, 1]; or a floating
                 tensor (3, H, W) or (B, 3, H, W) in [0, 1], whose images each get the same noise.
-            seed: Of the sampler's noise.
+            seed: Of the sampler's noise, 0…2^63 - 1.
             callback: Called after each network call (see :data:`entropy_sde_plugin.diffusion.samplers.Callback`).
 
         Returns:
             The same kind, shape, dtype and device.
 
         Raises:
-            InputError: Another shape or dtype, or values outside [0, 1].
+            InputError: Another shape or dtype, values outside [0, 1], or a seed out of its range.
         """
+        if not 0 <= seed < 2**63:
+            raise InputError(f'seed must lie in 0…2^63 - 1, got {seed}.')
         if isinstance(image, Tensor):
             batch = _checked(image if image.dim() == 4 else image[None])
             return self._restore(batch, seed, callback).view(image.shape).to(image)
@@ -151,7 +154,7 @@ class Enhancer:
         return restored.permute(1, 2, 0).contiguous().numpy().astype(image.dtype)
 
     def _restore(self, batch: Tensor, seed: int, callback: Callback | None) -> Tensor:
-        """Sample on the device, (B, 3, H, W) in and out on the CPU; in smaller strips where memory runs out."""
+        """Sample on the device, (B, 3, H, W) in and out on the CPU; from where memory runs out on in smaller strips."""
         while True:
             try:
                 sample = self.sampler.build()
@@ -193,6 +196,8 @@ def _device(name: str) -> torch.device:
         raise InputError(f"device: there is no '{name}'. Valid: auto, cpu, cuda, cuda:0, …") from None
     if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device: '{name}' is not there ({torch.cuda.device_count()} CUDA devices). Use 'cpu'.")
+    if device.type not in ('cpu', 'cuda'):
+        raise InputError(f"device: '{name}' is neither a CPU nor a CUDA device. Use 'cpu'.")
     return device
 
 

@@ -12,7 +12,7 @@ from entropy_sde_plugin.diffusion.samplers import SAMPLERS, time_grid
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference import enhancer as enhancer_module
 from entropy_sde_plugin.inference.enhancer import Enhancer
-from entropy_sde_plugin.options import ModelOptions, SamplerOptions
+from entropy_sde_plugin.options import ModelOptions, SamplerOptions, SDEOptions
 from entropy_sde_plugin.weights import Model, save_model
 from tests.support.networks import random_network
 
@@ -103,12 +103,21 @@ def test_other_errors_and_the_last_tile_s_are_raised(model, monkeypatch, error):
         enhancer(model, tile=16).enhance(DARK)
 
 
+@pytest.mark.parametrize('seed', [-1, 2**63])
+def test_a_seed_out_of_range_is_refused(model, seed):
+    with pytest.raises(InputError, match='seed must lie in'):
+        enhancer(model).enhance(DARK, seed=seed)
+
+
 def test_from_a_file(model, tmp_path):
     save_model(model, tmp_path / 'model.safetensors')
     make = Enhancer.from_file(tmp_path / 'model.safetensors', precision='fp32', sampler='ddim', steps=2, eta=0.5)
     assert make.sampler == SamplerOptions(type='ddim', steps=2, eta=0.5)
     assert make.enhance(DARK).shape == DARK.shape
     assert Enhancer.from_file(tmp_path / 'model.safetensors').sampler == enhancer_module.DEFAULT_SAMPLER
+    short = Model(model.network, ModelOptions(sde=SDEOptions(T=4), prediction='x0'))
+    save_model(short, tmp_path / 'short.safetensors')
+    assert Enhancer.from_file(tmp_path / 'short.safetensors').times == [4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +125,7 @@ def test_from_a_file(model, tmp_path):
     [
         ({'device': 'gpu'}, "there is no 'gpu'"),
         ({'device': 'cuda:7'}, "'cuda:7' is not there"),
+        ({'device': 'meta'}, "'meta' is neither a CPU nor"),
         ({'precision': 'bf61'}, "Did you mean 'bf16'"),
         ({'tile': 'big'}, "'big' is neither"),
         ({'tile': 3}, 'at least 16'),
