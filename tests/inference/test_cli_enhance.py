@@ -62,7 +62,7 @@ def test_a_folder_is_brightened_and_resumed(photos, built, capsys):
 
     (photos.parent / 'out' / 'b.png').unlink()
     assert enhance() == 0
-    assert '1 pictures enhanced, 2 were there already (--overwrite does them again).' in capsys.readouterr().out
+    assert '1 picture enhanced, 2 were there already (--overwrite does them again).' in capsys.readouterr().out
     assert len(built) == 2
     assert enhance() == 0
     assert len(built) == 2  # no weights are loaded where there is nothing to do
