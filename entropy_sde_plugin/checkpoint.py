@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from entropy_sde_plugin.atomic_file import atomic_file
 
-__all__ = ['save', 'save_networks']
+__all__ = ['is_whole', 'keep_last', 'save', 'save_networks', 'save_training_state']
 
 
 def save(content: Any, path: str | Path) -> None:
@@ -51,3 +52,64 @@ def save_networks(
         state = network.state_dict()
         content[key] = {name.removeprefix('module.'): value.cpu() for name, value in state.items()}
     save(content, Path(folder) / f'{label}_{"latest" if iteration == -1 else iteration}.pth')
+
+
+def save_training_state(
+    folder: str | Path, epoch: int, iteration: int, optimizers: Iterable[Any], schedulers: Iterable[Any], **entries: Any
+) -> None:
+    """Save what a training resumes from, as BasicSR's states hold it, in ``<folder>/<iteration>.state``.
+
+    Args:
+        folder: The experiment's ``training_states`` folder.
+        epoch: Current epoch.
+        iteration: Current iteration.
+        optimizers: Their states are saved, in this order.
+        schedulers: Likewise.
+        entries: What the state shall hold besides.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    content: dict[str, Any] = {
+        'epoch': epoch,
+        'iter': iteration,
+        'optimizers': [optimizer.state_dict() for optimizer in optimizers],
+        'schedulers': [scheduler.state_dict() for scheduler in schedulers],
+    }
+    save(content | entries, Path(folder) / f'{iteration}.state')
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether a file of a checkpoint is there and not cut off: the archive's table of contents is at its end."""
+    return zipfile.is_zipfile(path)
+
+
+def keep_last(count: int, iteration: int, models: str | Path, states: str | Path, label: str) -> None:
+    """Delete the checkpoints older than the last ``count`` complete ones up to ``iteration``, which was just saved.
+
+    Later ones, of a training resumed from before them, and ``latest`` stay. A checkpoint is the pair
+    ``<models>/<label>_<iteration>.pth`` and ``<states>/<iteration>.state``; it is complete if both are whole. What is
+    incomplete counts for nothing, and goes with its age.
+
+    Args:
+        count: Pairs to keep, at least 1.
+        iteration: Of the last one to consider.
+        models: The experiment's ``models`` folder.
+        states: Its ``training_states`` folder.
+        label: Name of the network, e.g. ``net_g``.
+    """
+    networks = _by_iteration(Path(models), f'{label}_', '.pth')
+    resumable = _by_iteration(Path(states), '', '.state')
+    pairs = sorted((n for n in networks.keys() & resumable.keys() if n <= iteration), reverse=True)
+    complete = [n for n in pairs if is_whole(networks[n]) and is_whole(resumable[n])]
+    oldest_kept = complete[count - 1] if len(complete) >= count else 0
+    # States first: a kill in between leaves weights without a state, and never a state without its weights.
+    for files in (resumable, networks):
+        for number, path in files.items():
+            if number < oldest_kept:
+                path.unlink(missing_ok=True)
+
+
+def _by_iteration(folder: Path, prefix: str, suffix: str) -> dict[int, Path]:
+    numbered = {path: path.name.removeprefix(prefix).removesuffix(suffix) for path in folder.glob(f'{prefix}*{suffix}')}
+    return {int(number): path for path, number in numbered.items() if number.isdecimal()}

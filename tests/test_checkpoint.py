@@ -77,3 +77,32 @@ def save_too_much(path, sender):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(OSError, match='nowhere'):
         checkpoint.save({}, tmp_path / 'nowhere' / 'a.pth')
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Pairs of iterations 5 to 10, and the latest weights; 9's state is cut off and 7's weights are missing."""
+    for iteration in range(5, 11):
+        checkpoint.save_networks(tmp_path, 'net_g', iteration, {'params': torch.nn.Linear(2, 2)})
+        checkpoint.save_training_state(tmp_path, 0, iteration, [], [])
+    checkpoint.save_networks(tmp_path, 'net_g', -1, {'params': torch.nn.Linear(2, 2)})
+    (tmp_path / '9.state').write_bytes((tmp_path / '9.state').read_bytes()[:-30])
+    (tmp_path / 'net_g_7.pth').unlink()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ('count', 'iteration', 'kept'),
+    [
+        (1, 10, {10}),
+        (2, 10, {8, 9, 10}),  # 9 is incomplete and does not count
+        (3, 10, {6, 7, 8, 9, 10}),
+        (9, 10, {5, 6, 7, 8, 9, 10}),
+        (1, 8, {8, 9, 10}),  # resumed from before 8: what it has not reached again stays
+        (1, 9, {8, 9, 10}),
+    ],
+)
+def test_old_pairs_go_and_the_newest_complete_one_never(experiment, count, iteration, kept):
+    checkpoint.keep_last(count, iteration, experiment, experiment, 'net_g')
+    names = {f'{i}.state' for i in kept} | {f'net_g_{i}.pth' for i in kept - {7}} | {'net_g_latest.pth'}
+    assert {path.name for path in experiment.iterdir()} == names

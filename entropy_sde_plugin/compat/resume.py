@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from entropy_sde_plugin import checkpoint
 from entropy_sde_plugin.compat.patching import mentions, warn
 from entropy_sde_plugin.errors import InputError
 
@@ -101,8 +101,7 @@ def _networks(opt: dict[str, Any], current_iter: int) -> list[Path]:
 def _check_complete(path: Path) -> None:
     if not path.is_file():
         raise IncompleteError(f'{path} is missing')
-    # The table of contents of the archive stands at its end.
-    if not zipfile.is_zipfile(path):
+    if not checkpoint.is_whole(path):
         raise IncompleteError(f'{path} is cut off')
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -84,15 +83,9 @@ def save_network(
 @master_only
 def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
     """Save epoch, iteration, optimisers and schedulers into ``<training_states>/<iteration>.state``."""
-    if current_iter == -1:
-        return
-    content = {
-        'epoch': epoch,
-        'iter': current_iter,
-        'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
-        'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
-    }
-    checkpoint.save(content, Path(self.opt['path']['training_states'], f'{current_iter}.state'))
+    if current_iter != -1:
+        folder = self.opt['path']['training_states']
+        checkpoint.save_training_state(folder, epoch, current_iter, self.optimizers, self.schedulers)
 
 
 def mend_dist_validation() -> None:

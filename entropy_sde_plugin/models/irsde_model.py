@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from torch.nn import functional
 from entropy_sde_plugin import checkpoint, options, weights
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.evaluation.collectives import gather
 from entropy_sde_plugin.losses import spatial_entropy_loss
+from entropy_sde_plugin.models.training_step import Losses, TrainingStep, prepare_network
 from entropy_sde_plugin.models.validated_model import ValidatedModel
 
 __all__ = ['IRSDEModel']
@@ -44,11 +46,16 @@ class IRSDEModel(ValidatedModel):
     def __init__(self, opt: dict[str, Any]) -> None:
         self.options = options.model_options(opt)
         self.process = self.options.sde.build()
+        if opt['is_train']:
+            self.train_options = options.train_options(opt)
         super().__init__(opt)
 
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        return super().model_to_device(prepare_network(net, self.train_options) if self.is_train else net)
+
     def init_training_settings(self) -> None:
-        self.train_options = options.train_options(self.opt)
         super().init_training_settings()
+        self.training_step = TrainingStep(self.net_g, self.optimizer_g, self.train_options)
         entropy_opt = self.train_options.entropy_opt
         self.cri_entropy = build_loss(entropy_opt).to(self.device) if entropy_opt else None
 
@@ -65,26 +72,24 @@ class IRSDEModel(ValidatedModel):
         if 'gt' not in data and hasattr(self, 'gt'):
             del self.gt  # of the last training batch: SRModel would take it for this picture's
         super().feed_data(data)
-        self.names = [Path(path).stem for path in data['lq_path']]
+        self.lq_paths = data['lq_path']
+        self.names = [Path(path).stem for path in self.lq_paths]
         self.full_size = data['full_size'][0].tolist() if 'full_size' in data else None
 
     def optimize_parameters(self, current_iter: int) -> None:
+        """One step on the pictures fed in; none, and a warning, where a loss or the gradient is not finite.
+
+        Raises:
+            InputError: ``train.max_skipped_steps`` in a row were skipped.
+        """
         t, noise = self._draw(current_iter)
-        mean, std = self.process.marginal(self.gt, self.lq, t)
-        predicted, target = self._compare(mean + std * noise, t)
-
-        losses = OrderedDict(l_pix=self._loss(self.cri_pix, predicted, target, current_iter))
-        if self.cri_entropy is not None:
-            losses['l_entropy'] = self._loss(self.cri_entropy, predicted, target, current_iter)
-
-        self.optimizer_g.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        if self.train_options.grad_clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.net_g.parameters(), self.train_options.grad_clip_norm)
-        self.optimizer_g.step()
-
+        losses, taken = self.training_step(
+            lambda part: self._losses(part, t[part], noise[part], current_iter), batch_size=len(t)
+        )
         self.log_dict = self.reduce_loss_dict(losses)
-        if self.ema_decay > 0:
+        if not taken:
+            self._tell_skipped(current_iter, t)
+        elif self.ema_decay > 0:
             self.model_ema(self._current_ema_decay(current_iter))
 
     def test(self) -> None:
@@ -109,6 +114,28 @@ class IRSDEModel(ValidatedModel):
         networks = {key: self.get_bare_model(network) for network, key in zip(nets, keys, strict=True)}
         settings = {weights.SETTINGS_KEY: self.options.settings()}
         checkpoint.save_networks(self.opt['path']['models'], net_label, current_iter, networks, **settings)
+
+    @master_only
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        """Save as BasicSR does, with the state of the training step; delete what ``keep_last_checkpoints`` gives up."""
+        if current_iter == -1:
+            return
+        path, keep = self.opt['path'], self.train_options.keep_last_checkpoints
+        checkpoint.save_training_state(
+            path['training_states'],
+            epoch,
+            current_iter,
+            self.optimizers,
+            self.schedulers,
+            training_step=self.training_step.state_dict(),
+        )
+        if keep is not None:
+            checkpoint.keep_last(keep, current_iter, path['models'], path['training_states'], 'net_g')
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        super().resume_training(resume_state)
+        if 'training_step' in resume_state:  # not in BasicSR's own
+            self.training_step.load_state_dict(resume_state['training_step'])
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
@@ -144,21 +171,51 @@ class IRSDEModel(ValidatedModel):
         seed = np.random.SeedSequence((self.opt['manual_seed'], *key)).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(seed[0] >> np.uint64(1)))
 
-    def _compare(self, xt: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(self, part: slice, t: Tensor, noise: Tensor, current_iter: int) -> Losses:
+        """What some pictures of the batch, with their times (B,) and noise, contribute to its losses."""
+        gt, lq = self.gt[part], self.lq[part]
+        mean, std = self.process.marginal(gt, lq, t)
+        predicted, target = self._compare(mean + std * noise, gt, lq, t)
+        criteria = {'l_pix': self.cri_pix, 'l_entropy': self.cri_entropy}
+        return {
+            name: self._loss(criterion, predicted, target, current_iter) * self._share(criterion, len(t))
+            for name, criterion in criteria.items()
+            if criterion is not None
+        }
+
+    def _compare(self, xt: Tensor, gt: Tensor, lq: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The prediction and its target, both images (B, C, H, W), at the objective's place."""
-        denoiser = NetworkDenoiser(self.net_g, self.process, self.options.prediction)
+        denoiser = NetworkDenoiser(self.training_step.predict, self.process, self.options.prediction)
         if self.train_options.objective == 'x0':
-            return denoiser(xt, self.lq, t), self.gt
-        noise = denoiser.noise(xt, self.lq, t)
-        predicted = self.process.reverse_sde_mean(xt, self.lq, noise, t)
-        return predicted, self.process.optimal_step(xt, self.gt, self.lq, t)
+            return denoiser(xt, lq, t), gt
+        noise = denoiser.noise(xt, lq, t)
+        return self.process.reverse_sde_mean(xt, lq, noise, t), self.process.optimal_step(xt, gt, lq, t)
+
+    def _share(self, criterion: nn.Module, pictures: int) -> float:
+        """The weight of some pictures' loss in the batch's."""
+        return 1.0 if getattr(criterion, 'reduction', 'mean') == 'sum' else pictures / self.gt.shape[0]
 
     def _loss(self, criterion: nn.Module, predicted: Tensor, target: Tensor, current_iter: int) -> Tensor:
         if isinstance(criterion, spatial_entropy_loss.SpatialEntropyLoss):
             criterion.update(current_iter)
-            # Drawn once for all processes: the position behind the last picture's belongs to no picture.
+            # Drawn once for all processes and parts: the position behind the last picture's belongs to no picture.
             return criterion(predicted, target, generator=self._generator(current_iter, 2**32))
         return criterion(predicted, target)
+
+    def _tell_skipped(self, current_iter: int, t: Tensor) -> None:
+        batches = gather(lambda: [f't={time} {path}' for time, path in zip(t.tolist(), self.lq_paths, strict=True)])
+        losses = ', '.join(f'{name} {value:g}' for name, value in self.log_dict.items())
+        get_root_logger().warning(
+            f'Iteration {current_iter}: a loss or the gradient is not finite ({losses}), the step is skipped. '
+            f'Its pictures: {"; ".join(itertools.chain.from_iterable(batches))}.'
+        )
+        limit = self.train_options.max_skipped_steps
+        if self.training_step.skipped_in_row >= limit:
+            raise InputError(
+                f'Training stops at iteration {current_iter}: {limit} steps in a row had a loss or gradient that is '
+                'not finite (train.max_skipped_steps). The log names their pictures; where these are sound, lower the '
+                'learning rate or set train.grad_clip_norm, and resume from an earlier state.'
+            )
 
     def _current_ema_decay(self, current_iter: int) -> float:
         if self.train_options.ema_warmup:

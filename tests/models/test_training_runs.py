@@ -90,9 +90,21 @@ def test_training_and_testing_must_agree_on_the_diffusion(folder):
 VALIDATION = {'dataroot_lq': 'datasets/val_lq.lmdb', 'dataroot_gt': 'datasets/val_gt.lmdb'}
 
 
+def test_the_last_checkpoints_are_kept(folder):
+    opt = options('kept', keep_last_checkpoints=2)
+    opt['logger']['save_checkpoint_freq'] = 1
+    code, output = run(folder, opt)
+    assert code == 0, output
+    files = {
+        path.name for kind in ('models', 'training_states') for path in (folder / 'experiments/kept' / kind).iterdir()
+    }
+    assert files == {'3.state', '4.state', 'net_g_3.pth', 'net_g_4.pth', 'net_g_latest.pth'}
+
+
 def test_a_misspelt_option_ends_in_one_line(folder):
     code, output = run(folder, options('misspelt', objectve='x0'))
     assert code == 1
-    assert output.strip().splitlines()[-1] == "error: Unknown option 'train.objectve'. Did you mean 'objective'?"
+    last = output.strip().splitlines()[-1]
+    assert re.fullmatch(r"error: .*misspelt\.yml, line \d+: Unknown option 'train\.objectve'\. Did you mean .*", last)
     assert 'Traceback' not in output
     assert not (folder / 'experiments' / 'misspelt').exists()
