@@ -5,29 +5,52 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import torch
-from basicsr.models import lr_scheduler
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from entropy_sde_plugin.errors import InputError, suggestion
-from entropy_sde_plugin.schema import parse
+from entropy_sde_plugin.errors import suggestion
+from entropy_sde_plugin.schema import OptionError, parse
 
-__all__ = ['check_names', 'check_optimiser', 'check_run', 'check_schedule', 'needs_truth', 'registered']
+__all__ = [
+    'SCHEDULES',
+    'DistOptions',
+    'LoggerOptions',
+    'PathOptions',
+    'ValOptions',
+    'check_names',
+    'check_optimiser',
+    'check_presence',
+    'check_schedule',
+    'check_validation',
+    'needs_truth',
+    'registered',
+]
 
 Frequency = Annotated[float, msgspec.Meta(gt=0)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class PathOptions(msgspec.Struct, frozen=True):
-    """Section ``path``; the folders are added by BasicSR."""
+    """Section ``path``: what a run starts from."""
+
+    added_by_basicsr: ClassVar = frozenset(
+        {'experiments_root', 'results_root', 'models', 'training_states', 'log', 'visualization'}
+    )
 
     pretrain_network_g: str | None = None
+    """File of weights to start from or to test: BasicSR's, the released ones, or bare ones."""
     strict_load_g: bool = True
+    """Refuse weights that lack a tensor of the network or hold another one."""
     param_key_g: str | None = 'params'
+    """Which weights of the file: ``params``, or ``params_ema`` for their moving average."""
     resume_state: str | None = None
+    """File ``*.state`` of the training to go on with."""
     ignore_resume_networks: list[str] | str | None = None
+    """Networks, e.g. ``network_g``, that are not loaded when a training goes on."""
     experiments_root: str = ''
     results_root: str = ''
     models: str = ''
@@ -37,14 +60,22 @@ class PathOptions(msgspec.Struct, frozen=True):
 
 
 class ValOptions(msgspec.Struct, frozen=True):
-    """Section ``val``; ``seeds``, of the sampling, is ours: without it ``sampler.seed`` alone."""
+    """Section ``val``: validation and test."""
 
     val_freq: Frequency | None = None
+    """Iterations from one validation to the next; needed in training, unused in a test."""
     save_img: bool = False
+    """Keep the restored pictures."""
     suffix: str | int | None = None
+    """What the names of a test's pictures end in; the run's name by default."""
     pbar: bool = False
+    """Show a progress bar."""
     seeds: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)] | None = None
+    """Distinct seeds of the sampling, under each of which the set is restored: metrics are then means with their
+    standard deviation. ``sampler.seed`` alone by default."""
     metrics: dict[str, dict[str, Any]] | None = None
+    """Metrics by a name of one's own; in each ``type``, a registered metric, its arguments, and ``better``: ``higher``
+    or ``lower``."""
 
     def __post_init__(self) -> None:
         if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
@@ -52,32 +83,85 @@ class ValOptions(msgspec.Struct, frozen=True):
 
 
 class LoggerOptions(msgspec.Struct, frozen=True):
-    """Section ``logger``."""
+    """Section ``logger``, of trainings."""
 
     print_freq: Frequency
+    """Iterations from one line of the log to the next."""
     save_checkpoint_freq: Frequency
+    """Iterations from one checkpoint to the next."""
     use_tb_logger: bool = False
+    """Write for TensorBoard, below ``tb_logger``."""
     wandb: dict[str, Any] | None = None
+    """Weights & Biases: ``project``, empty for none, and ``resume_id``."""
 
 
-_SCHEDULERS: dict[str, Callable[..., Any]] = {
-    'MultiStepLR': lr_scheduler.MultiStepRestartLR,
-    'MultiStepRestartLR': lr_scheduler.MultiStepRestartLR,
-    'CosineAnnealingRestartLR': lr_scheduler.CosineAnnealingRestartLR,
+class DistOptions(msgspec.Struct, frozen=True):
+    """Section ``dist_params``: how processes started by SLURM find each other."""
+
+    backend: Literal['nccl', 'gloo'] = 'nccl'
+    """``gloo`` where there is no GPU."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    """TCP port of the first process."""
+
+
+class MultiStepSchedule(msgspec.Struct, frozen=True):
+    """``train.scheduler`` of type ``MultiStepLR`` or ``MultiStepRestartLR``: the rate falls in steps."""
+
+    type: Literal['MultiStepLR', 'MultiStepRestartLR']
+    """The schedule."""
+    milestones: tuple[NotNegative, ...]
+    """Iterations at which the rate is multiplied by ``gamma``."""
+    gamma: float = 0.1
+    """Factor of the rate at a milestone."""
+    restarts: tuple[NotNegative, ...] = (0,)
+    """Iterations at which the rate starts again."""
+    restart_weights: tuple[float, ...] = (1,)
+    """Factor of the rate after each restart, as many as ``restarts``."""
+
+    def __post_init__(self) -> None:
+        _check_lengths('restarts', self.restarts, self.restart_weights)
+
+
+class CosineSchedule(msgspec.Struct, frozen=True):
+    """``train.scheduler`` of type ``CosineAnnealingRestartLR``: the rate falls along half a cosine in each period."""
+
+    type: Literal['CosineAnnealingRestartLR']
+    """The schedule."""
+    periods: tuple[AtLeastOne, ...]
+    """Iterations of each period; in all at least ``train.total_iter``."""
+    restart_weights: tuple[float, ...] = (1,)
+    """Factor of the rate in each period, as many as ``periods``."""
+    eta_min: float = 0
+    """The rate at the end of a period."""
+
+    def __post_init__(self) -> None:
+        _check_lengths('periods', self.periods, self.restart_weights)
+
+
+def _check_lengths(name: str, restarts: tuple[int, ...], weights: tuple[float, ...]) -> None:
+    if len(restarts) != len(weights):
+        raise ValueError(f"'{name}' has {len(restarts)} entries and 'restart_weights' {len(weights)}: give as many.")
+
+
+SCHEDULES: Mapping[str, type[MultiStepSchedule] | type[CosineSchedule]] = {
+    'MultiStepLR': MultiStepSchedule,
+    'MultiStepRestartLR': MultiStepSchedule,
+    'CosineAnnealingRestartLR': CosineSchedule,
 }
+"""The options of BasicSR's schedulers by their names."""
 
 
 def registered(registry: Any, name: object, where: str) -> Any:
     """What a registry of BasicSR knows under a name, or under the short name of one of BasicSR's own.
 
     Raises:
-        InputError: Nobody has registered that name.
+        OptionError: Nobody has registered that name.
     """
     for full_name in (name, f'{name}_basicsr'):
         if full_name in registry:
             return registry.get(full_name)
     names = [key.removesuffix('_basicsr') for key in registry.keys()]  # noqa: SIM118  a registry iterates over pairs
-    raise InputError(f"'{where}.type': there is no '{name}'. {suggestion(str(name), names)}")
+    raise OptionError(f"'{where}.type': there is no '{name}'. {suggestion(str(name), names)}", f'{where}.type')
 
 
 def check_names(built: Callable[..., Any], given: Iterable[str], where: str, added: Iterable[str] = ()) -> None:
@@ -90,7 +174,7 @@ def check_names(built: Callable[..., Any], given: Iterable[str], where: str, add
         added: Names that the caller gives besides.
 
     Raises:
-        InputError: An argument that does not exist, or a missing one.
+        OptionError: An argument that does not exist, or a missing one.
     """
     given = list(given)
     parameters = {
@@ -100,40 +184,44 @@ def check_names(built: Callable[..., Any], given: Iterable[str], where: str, add
     }
     for name in given:
         if name not in parameters:
-            raise InputError(f"Unknown option '{where}.{name}' of {built.__name__}. {suggestion(name, parameters)}")
+            path = f'{where}.{name}'
+            raise OptionError(f"Unknown option '{path}' of {built.__name__}. {suggestion(name, parameters)}", path)
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in given:
-            raise InputError(f"Option '{where}.{name}' of {built.__name__} is missing: add it to the option file.")
+            path = f'{where}.{name}'
+            raise OptionError(f"Option '{path}' of {built.__name__} is missing: add it to the option file.", path)
 
 
-def check_run(opt: Mapping[str, Any]) -> None:
-    """Check ``path``, ``val`` and ``logger``, and the sections a run cannot do without.
+def check_presence(opt: Mapping[str, Any]) -> None:
+    """Check that the sections and options are there that a run cannot do without.
 
     Raises:
-        InputError: A section is missing, or an option unknown, missing or wrong.
+        OptionError: One is missing.
     """
-    for section in ('name', 'datasets', 'network_g', 'path', *(('train', 'logger') if opt.get('is_train') else ())):
+    training = opt.get('is_train')
+    for section in ('name', 'datasets', 'network_g', 'path', *(('train', 'logger') if training else ())):
         if opt.get(section) is None:
-            raise InputError(f"Section '{section}' is missing: add it to the option file.")
-    if opt.get('is_train') and 'train' not in opt['datasets']:
-        raise InputError("Section 'datasets.train' is missing: add it to the option file.")
-    for key in ('batch_size_per_gpu', 'num_worker_per_gpu') if opt.get('is_train') else ():
+            raise OptionError(f"Section '{section}' is missing: add it to the option file.", section)
+    if training and 'train' not in opt['datasets']:
+        raise OptionError("Section 'datasets.train' is missing: add it to the option file.", 'datasets.train')
+    for key in ('batch_size_per_gpu', 'num_worker_per_gpu') if training else ():
         if key not in opt['datasets']['train']:
-            raise InputError(f"Option 'datasets.train.{key}' is missing: add it to the option file.")
-    parse(PathOptions, opt['path'], 'path')
-    if opt.get('logger') is not None:
-        parse(LoggerOptions, opt['logger'], 'logger')
-    val = opt.get('val')
-    if val is not None:
-        if parse(ValOptions, val, 'val').val_freq is None and opt.get('is_train'):
-            raise InputError("Option 'val.val_freq' is missing: add it to the option file.")
-        for key, metric in (val.get('metrics') or {}).items():
-            _check_metric(metric, f'val.metrics.{key}')
+            path = f'datasets.train.{key}'
+            raise OptionError(f"Option '{path}' is missing: add it to the option file.", path)
 
 
-def _check_metric(metric: Mapping[str, Any], where: str) -> None:
-    function = registered(METRIC_REGISTRY, metric.get('type'), where)
-    check_names(function, metric.keys() - {'type', 'better'}, where, added=('img', 'img2'))
+def check_validation(val: ValOptions, training: bool) -> None:
+    """Check ``val`` against the kind of run and ``val.metrics`` against the registered metrics.
+
+    Raises:
+        OptionError: A training without ``val_freq``, no such metric, or an argument of one is unknown or missing.
+    """
+    if training and val.val_freq is None:
+        raise OptionError("Option 'val.val_freq' is missing: add it to the option file.", 'val.val_freq')
+    for key, metric in (val.metrics or {}).items():
+        where = f'val.metrics.{key}'
+        function = registered(METRIC_REGISTRY, metric.get('type'), where)
+        check_names(function, metric.keys() - {'type', 'better'}, where, added=('img', 'img2'))
 
 
 def needs_truth(val: Mapping[str, Any]) -> list[str]:
@@ -150,12 +238,12 @@ def check_optimiser(section: Mapping[str, Any]) -> None:
     """Check ``train.optim_g`` against PyTorch's optimisers.
 
     Raises:
-        InputError: No such optimiser, or not one of its options.
+        OptionError: No such optimiser, or not one of its options.
     """
-    name = str(section.get('type'))
+    name, where = str(section.get('type')), 'train.optim_g.type'
     optimisers = {key: value for key, value in vars(torch.optim).items() if inspect.isclass(value) and key[0].isupper()}
     if name not in optimisers:
-        raise InputError(f"'train.optim_g.type': there is no '{name}'. {suggestion(name, optimisers)}")
+        raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, optimisers)}", where)
     check_names(optimisers[name], section.keys() - {'type'}, 'train.optim_g', added=('params',))
 
 
@@ -163,15 +251,15 @@ def check_schedule(section: Mapping[str, Any], total_iter: int) -> None:
     """Check ``train.scheduler`` against BasicSR's schedulers and the training's length.
 
     Raises:
-        InputError: No such scheduler, not one of its options, or periods that end before the training.
+        OptionError: No such scheduler, not one of its options, or periods that end before the training.
     """
-    name = str(section.get('type'))
-    if name not in _SCHEDULERS:
-        raise InputError(f"'train.scheduler.type': there is no '{name}'. {suggestion(name, _SCHEDULERS)}")
-    check_names(_SCHEDULERS[name], section.keys() - {'type'}, 'train.scheduler', added=('optimizer', 'last_epoch'))
-    periods = section.get('periods')
-    if periods is not None and sum(periods) < total_iter:
-        raise InputError(
-            f"'train.scheduler.periods' last {sum(periods)} iterations and the training {total_iter} (total_iter): "
-            'lengthen the periods.'
+    name, where = str(section.get('type')), 'train.scheduler.type'
+    if name not in SCHEDULES:
+        raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, SCHEDULES)}", where)
+    schedule = parse(SCHEDULES[name], section, 'train.scheduler')
+    if isinstance(schedule, CosineSchedule) and sum(schedule.periods) < total_iter:
+        raise OptionError(
+            f"'train.scheduler.periods' last {sum(schedule.periods)} iterations and the training {total_iter} "
+            '(total_iter): lengthen the periods.',
+            'train.scheduler.periods',
         )

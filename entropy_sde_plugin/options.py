@@ -4,47 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
 from entropy_sde_plugin import basicsr_sections
+from entropy_sde_plugin.data.dataset_options import DatasetOptions
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler, time_grid
 from entropy_sde_plugin.errors import InputError, suggestion
-from entropy_sde_plugin.schema import parse
+from entropy_sde_plugin.schema import OptionError, parse
 
-__all__ = ['ModelOptions', 'SDEOptions', 'SamplerOptions', 'TrainOptions', 'check', 'model_options', 'train_options']
+__all__ = [
+    'ModelOptions',
+    'OptionFile',
+    'SDEOptions',
+    'SamplerOptions',
+    'TrainOptions',
+    'check',
+    'model_options',
+    'train_options',
+]
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class SDEOptions(msgspec.Struct, frozen=True):
     """Section ``sde``: the process (see :class:`~entropy_sde_plugin.diffusion.IRSDE`)."""
 
     max_sigma: Positive = 50.0
+    """Stationary standard deviation of the noise, in 8-bit units (50 means 50/255)."""
     T: AtLeastOne = 100
+    """Number of diffusion steps."""
     schedule: Literal['cosine', 'linear', 'constant'] = 'cosine'
+    """How fast the process reverts to the degraded image, step by step."""
     eps: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.005
+    """What is left at t = T of the difference between the clean and the degraded image."""
 
     def build(self) -> IRSDE:
         return IRSDE(**msgspec.structs.asdict(self))
 
 
 class SamplerOptions(msgspec.Struct, frozen=True):
-    """Section ``sampler``: how validation and test walk from noise to picture (:mod:`.diffusion.samplers`).
-
-    No ``steps`` means ``sde.T`` of them. ``eta`` is the share of fresh noise of ``ddim``.
-    """
+    """Section ``sampler``: how validation and test walk from noise to picture (:mod:`.diffusion.samplers`)."""
 
     type: Literal['posterior', 'euler_maruyama', 'euler_ode', 'ddim', 'dpmpp_2m', 'dpmpp_2m_sde'] = 'posterior'
+    """The sampler."""
     steps: AtLeastOne | None = None
+    """Calls of the network for one picture, at most ``sde.T``; ``sde.T`` of them by default."""
     eta: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    """Share of fresh noise, for ``ddim`` only."""
     seed: int = 0
+    """Seed of the noise, beside the picture's name."""
 
     def __post_init__(self) -> None:
         if self.eta is not None and self.type != 'ddim':
@@ -60,8 +76,11 @@ class ModelOptions(msgspec.Struct, frozen=True):
     """What training and test must agree on, and how to sample."""
 
     sde: SDEOptions = SDEOptions()
+    """The diffusion; the same in training and test."""
     sampler: SamplerOptions = SamplerOptions()
+    """How to sample."""
     prediction: Prediction = 'noise'
+    """What the network's output means: the noise, or the residual of the clean image; the same in training and test."""
 
     def settings(self) -> dict[str, Any]:
         """The part that weights depend on, as plain values: it travels inside the checkpoint."""
@@ -77,30 +96,77 @@ class ModelOptions(msgspec.Struct, frozen=True):
 
 
 class TrainOptions(msgspec.Struct, frozen=True):
-    """Section ``train`` of an IRSDEModel: BasicSR's keys, and ours.
-
-    ``objective`` says where the loss compares: at ``previous_state`` (x_{t-1}, the paper's maximum likelihood) or at
-    ``x0``. ``entropy_opt`` adds a spatial entropy beside ``pixel_opt``. ``grad_clip_norm`` clips the L2 norm of the
-    gradient. ``ema_warmup`` lets the average forget the first iterations: decay min(ema_decay, (1 + n) / (10 + n)).
-    """
+    """Section ``train`` of an IRSDEModel: BasicSR's keys, and ours."""
 
     optim_g: dict[str, Any]
+    """Optimiser: ``type``, a name of ``torch.optim``, and its arguments."""
     scheduler: dict[str, Any]
+    """Learning rate: ``type``, a scheduler of BasicSR, and its arguments."""
     total_iter: AtLeastOne
+    """Iterations of the training."""
     pixel_opt: dict[str, Any]
+    """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
     entropy_opt: dict[str, Any] | None = None
+    """A ``SpatialEntropyLoss`` beside ``pixel_opt``."""
     objective: Literal['previous_state', 'x0'] = 'previous_state'
+    """Where the loss compares: at ``previous_state`` (x_{t-1}, the paper's maximum likelihood) or at ``x0``."""
     warmup_iter: int = -1
+    """Iterations over which the learning rate rises from 0; -1 for none."""
     ema_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0
+    """Decay of the weights' moving average, which is validated and tested in their place; 0 for none."""
     ema_warmup: bool = False
+    """Let the average forget the first iterations: decay min(ema_decay, (1 + n) / (10 + n))."""
     grad_clip_norm: Positive | None = None
+    """Clip the L2 norm of the gradient to this."""
+    max_skipped_steps: AtLeastOne = 10
+    """Steps in a row, skipped for a loss or gradient that is not finite, that end the training."""
+    accumulate_steps: AtLeastOne = 1
+    """Parts in which the batch of a process passes the network, one after the other; together they make one step."""
+    precision: Literal['fp32', 'bf16', 'fp16'] = 'fp32'
+    """Of the network in training (autocast); weights, SDE and loss stay in float32."""
+    channels_last: bool = False
+    """Keep the network and its inputs in memory with the channels innermost."""
+    compile: bool = False
+    """Compile the network for training (``torch.compile``)."""
+    tf32: bool | None = None
+    """Allow TF32 in matrix products and convolutions, or forbid it; by default as PyTorch has it."""
+    keep_last_checkpoints: AtLeastOne | None = None
+    """Pairs of weights and training state to keep; all by default."""
 
 
-# Keys of an option file beside our sections: BasicSR's own, and those that its parse_options adds.
-_TOP_LEVEL = {
-    'name', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'network_g', 'path', 'train', 'val', 'logger',
-    'dist_params', 'find_unused_parameters', 'dist', 'rank', 'world_size', 'auto_resume', 'is_train', 'root_path',
-}  # fmt: skip
+class OptionFile(ModelOptions, kw_only=True, frozen=True):
+    """The top level of an option file of an ``IRSDEModel``."""
+
+    added_by_basicsr: ClassVar = frozenset({'dist', 'rank', 'world_size', 'auto_resume', 'is_train', 'root_path'})
+
+    name: str
+    """Name of the run and of its folder below ``experiments`` or ``results``."""
+    model_type: Literal['IRSDEModel']
+    """The model."""
+    scale: Literal[1] = 1
+    """Enlargement: none."""
+    num_gpu: NotNegative | Literal['auto']
+    """GPUs to use: ``auto`` for all of the machine, 0 for the CPU."""
+    manual_seed: NotNegative | None = None
+    """Seed of everything random in a training; drawn by default."""
+    datasets: dict[str, dict[str, Any]]
+    """Data sets: ``train`` and ``val`` of a training, ``test`` of a test; more of a kind as ``val_2``, ``test_2``."""
+    network_g: dict[str, Any]
+    """The network: ``type``, a registered architecture, and its arguments."""
+    path: basicsr_sections.PathOptions
+    """What the run starts from."""
+    train: TrainOptions | None = None
+    """The training; needed in one, unused in a test."""
+    val: basicsr_sections.ValOptions | None = None
+    """Validation and test."""
+    logger: basicsr_sections.LoggerOptions | None = None
+    """The log and the checkpoints; needed in training."""
+    dist_params: basicsr_sections.DistOptions | None = None
+    """How processes started by SLURM find each other."""
+    find_unused_parameters: bool = False
+    """Several processes: let parameters go without gradient."""
+
+
 _MODEL_SECTIONS = {field.name for field in msgspec.structs.fields(ModelOptions)}
 
 
@@ -108,10 +174,13 @@ def model_options(opt: Mapping[str, Any]) -> ModelOptions:
     """Read ``sde``, ``sampler`` and ``prediction`` from a BasicSR option dictionary.
 
     Raises:
-        InputError: An unknown option, one out of its range, or more sampling steps than ``sde.T``.
+        OptionError: An unknown option, one out of its range, or more sampling steps than ``sde.T``.
     """
     options = parse(ModelOptions, {key: opt[key] for key in _MODEL_SECTIONS if key in opt}, '')
-    options.times()
+    try:
+        options.times()
+    except InputError as error:
+        raise OptionError(str(error), 'sampler.steps') from None
     return options
 
 
@@ -119,7 +188,7 @@ def train_options(opt: Mapping[str, Any]) -> TrainOptions:
     """Read the section ``train`` of a BasicSR option dictionary.
 
     Raises:
-        InputError: An unknown, missing or wrong option.
+        OptionError: An unknown, missing or wrong option.
     """
     return parse(TrainOptions, opt['train'], 'train')
 
@@ -128,7 +197,7 @@ def check(opt: Mapping[str, Any]) -> None:
     """Check everything in an option dictionary that this plugin answers for. Options of other models are left alone.
 
     Raises:
-        InputError: In one line, what is wrong and where.
+        OptionError: In one line, what is wrong and where.
     """
     train = opt.get('train') or {}
     _check_model_type(opt.get('model_type'))
@@ -136,32 +205,67 @@ def check(opt: Mapping[str, Any]) -> None:
     for loss in ('pixel_opt', 'entropy_opt'):
         _check_arguments(LOSS_REGISTRY, train.get(loss), f'train.{loss}')
     for phase, section in (opt.get('datasets') or {}).items():
-        _check_dataset(section, f'datasets.{phase}')
+        _dataset_options(section, f'datasets.{phase}')
     if opt['model_type'] != 'IRSDEModel':
         return
-    known = _TOP_LEVEL | _MODEL_SECTIONS
-    for key in opt:
-        if key not in known:
-            raise InputError(f"Unknown option '{key}' at the top level. {suggestion(key, known)}")
-    basicsr_sections.check_run(opt)
+    basicsr_sections.check_presence(opt)
     model_options(opt)
-    if opt.get('is_train'):
-        _check_training(train_options(opt))
+    options = parse(OptionFile, _as_written(opt), '')
+    if options.val is not None:
+        basicsr_sections.check_validation(options.val, training=bool(opt.get('is_train')))
+        _check_truth(opt)
+    if options.train is not None:
+        _check_training(options.train)
+        _check_parts(options.train.accumulate_steps, opt['datasets'].get('train'))
+
+
+def _as_written(opt: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without what BasicSR adds, and without the section ``train`` in a test."""
+    unused = OptionFile.added_by_basicsr | (set() if opt.get('is_train') else {'train'})
+    return {key: value for key, value in opt.items() if key not in unused}
+
+
+def _check_truth(opt: Mapping[str, Any]) -> None:
+    metrics = basicsr_sections.needs_truth(opt['val'])
+    for name, section in opt['datasets'].items() if metrics else ():
+        where = f'datasets.{name}'
+        options = _dataset_options(section, where)
+        if options is not None and options.phase != 'train' and not options.has_truth:
+            raise OptionError(
+                f"'val.metrics': {', '.join(metrics)} compare with ground truth, and '{where}' has none: give "
+                'dataroot_gt, or write `metrics: ~`.',
+                where,
+            )
 
 
 def _check_training(train: TrainOptions) -> None:
     basicsr_sections.check_optimiser(train.optim_g)
     basicsr_sections.check_schedule(train.scheduler, train.total_iter)
     if train.entropy_opt is not None and train.entropy_opt['type'] != 'SpatialEntropyLoss':
-        raise InputError("'train.entropy_opt.type' must be SpatialEntropyLoss; another pixel loss goes to pixel_opt.")
+        raise OptionError(
+            "'train.entropy_opt.type' must be SpatialEntropyLoss; another pixel loss goes to pixel_opt.",
+            'train.entropy_opt.type',
+        )
     for name, loss in (('pixel_opt', train.pixel_opt), ('entropy_opt', train.entropy_opt)):
         if loss is not None and loss.get('reduction') == 'none':
-            raise InputError(f"'train.{name}.reduction' is none, but a training step needs one value: mean or sum.")
+            where = f'train.{name}.reduction'
+            raise OptionError(f"'{where}' is none, but a training step needs one value: mean or sum.", where)
+
+
+def _check_parts(parts: int, dataset: Mapping[str, Any] | None) -> None:
+    batch = int((dataset or {}).get('batch_size_per_gpu', parts))
+    if parts > batch:
+        raise OptionError(
+            f"'train.accumulate_steps' is {parts}, but a batch has {batch} pictures (datasets.train."
+            'batch_size_per_gpu) to be passed in parts: lower the one or raise the other.',
+            'train.accumulate_steps',
+        )
 
 
 def _check_model_type(name: object) -> None:
     if name not in MODEL_REGISTRY and f'{name}_basicsr' not in MODEL_REGISTRY:
-        raise InputError(f"'model_type': there is no '{name}'. {suggestion(str(name), MODEL_REGISTRY.keys())}")
+        near = suggestion(str(name), MODEL_REGISTRY.keys())
+        raise OptionError(f"'model_type': there is no '{name}'. {near}", 'model_type')
 
 
 def _check_arguments(registry: Any, section: Any, where: str) -> None:
@@ -177,19 +281,18 @@ def _check_arguments(registry: Any, section: Any, where: str) -> None:
         with torch.device('meta'):  # what the class itself objects to, at no cost of memory
             built(**arguments)
     except (InputError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"Section '{where}': {error}") from None
+        raise OptionError(f"Section '{where}': {error}", where) from None
 
 
-def _check_dataset(section: Any, where: str) -> None:
-    """Check a section of ``datasets`` by the options that one of our datasets declares."""
+def _dataset_options(section: Any, where: str) -> DatasetOptions | None:
+    """Check a section of ``datasets`` by the options that one of our datasets declares; None for others' datasets."""
     dataset = _named_class(DATASET_REGISTRY, section, where)
-    if _is_ours(dataset):
-        parse(dataset.Options, section, where)
+    return parse(dataset.Options, section, where) if _is_ours(dataset) else None
 
 
 def _named_class(registry: Any, section: Any, where: str) -> Any:
     if not isinstance(section, Mapping):
-        raise InputError(f"'{where}' must be a section of options, not {section!r}.")
+        raise OptionError(f"'{where}' must be a section of options, not {section!r}.", where)
     return basicsr_sections.registered(registry, section.get('type'), where)
 
 

@@ -12,9 +12,23 @@ import msgspec
 
 from entropy_sde_plugin.errors import InputError, suggestion
 
-__all__ = ['parse']
+__all__ = ['OptionError', 'parse']
 
 Section = TypeVar('Section', bound=msgspec.Struct)
+
+
+class OptionError(InputError):
+    """A wrong option.
+
+    Args:
+        message: One line, as for every ``InputError``.
+        option: The option's path in the option file, e.g. ``'datasets.train.gt_size'``, or its section's: whoever knows
+            the file finds the line by it. ``''`` is the file itself.
+    """
+
+    def __init__(self, message: str, option: str = '') -> None:
+        super().__init__(message)
+        self.option = option
 
 
 def parse(struct: type[Section], mapping: object, where: str) -> Section:
@@ -33,24 +47,26 @@ def parse(struct: type[Section], mapping: object, where: str) -> Section:
         An instance of ``struct``.
 
     Raises:
-        InputError: An unknown, missing or badly typed option, or one out of its range.
+        OptionError: An unknown, missing or badly typed option, or one out of its range.
     """
     if not isinstance(mapping, Mapping):
-        raise InputError(f"'{where}' must be a section of options, not {mapping!r}.")
+        raise OptionError(f"'{where}' must be a section of options, not {mapping!r}.", where)
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     for key in mapping:
         if key not in fields:
-            raise InputError(f"Unknown option '{_join(where, key)}'. {suggestion(str(key), fields)}")
+            path = _join(where, key)
+            raise OptionError(f"Unknown option '{path}'. {suggestion(str(key), fields)}", path)
     values = {}
     for key, field in fields.items():
         if key in mapping:
             values[field.name] = _convert(mapping[key], field.type, _join(where, key))
         elif field.required:
-            raise InputError(f"Option '{_join(where, key)}' is missing: add it to the option file.")
+            path = _join(where, key)
+            raise OptionError(f"Option '{path}' is missing: add it to the option file.", path)
     try:
         return struct(**values)
     except ValueError as error:
-        raise InputError(f"Options '{where}': {error}") from None
+        raise OptionError(f"Options '{where}': {error}", where) from None
 
 
 def _join(where: str, key: object) -> str:
@@ -69,9 +85,9 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     try:
         result = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InputError(f"Option '{where}': {_explain(value, kind, str(error))}") from None
+        raise OptionError(f"Option '{where}': {_explain(value, kind, str(error))}", where) from None
     if any(isinstance(number, float) and not math.isfinite(number) for number in _leaves(result)):
-        raise InputError(f"Option '{where}' must be finite, but is {value!r}.")
+        raise OptionError(f"Option '{where}' must be finite, but is {value!r}.", where)
     return result
 
 

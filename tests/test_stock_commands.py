@@ -27,8 +27,7 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, pairs):
-    """A working directory in which ``python -m basicsr.train`` ran with BasicSR's own model, under the plugin's loss; and
-    what it printed."""
+    """Where ``python -m basicsr.train`` ran with BasicSR's own model, under the plugin's loss; and what it printed."""
     folder = tmp_path_factory.mktemp('trained')
     opt = stock_options('stock', pairs)
     opt['train']['pixel_opt'] = {'type': 'SpatialEntropyLoss', 'levels': 8}

@@ -18,7 +18,7 @@ import basicsr.utils.options
 import torch
 import torch.distributed
 
-from entropy_sde_plugin.compat.option_file import one_line_option_errors, read_numbers
+from entropy_sde_plugin.compat.option_file import one_line_option_errors, read_numbers, say_where
 from entropy_sde_plugin.compat.patching import is_ours, replace, warn
 from entropy_sde_plugin.compat.resume import mend_load_resume_state
 from entropy_sde_plugin.errors import InputError, report_input_errors
@@ -50,7 +50,8 @@ def mend_parse_options() -> None:
             opt, args = original(str(Path.cwd()), is_train)
         opt = RunOptions(opt, root_path=str(Path.cwd()))
         read_numbers(opt)
-        check(opt)
+        with say_where(args.opt, args.force_yml or ()):
+            check(opt)
         share_seed(opt)
         fill_in_defaults(opt)
         keep_workers(opt)

@@ -59,7 +59,7 @@ def mend_niqe() -> None:
     """Say what NIQE needs.
 
     P+M metrics/niqe.py:94. Symptom: ``SVD did not converge`` on an image of fewer than two blocks of 96 x 96 pixels,
-    since it fits a covariance over the blocks.
+    since it fits a covariance over the blocks; and on one that is flat, whose blocks have no statistics.
     """
     original = basicsr.metrics.niqe.calculate_niqe
     if is_ours(original):
@@ -74,7 +74,10 @@ def mend_niqe() -> None:
                 f'NIQE needs two blocks of {NIQE_BLOCK} x {NIQE_BLOCK} pixels, an image of {height} x {width} with '
                 f'crop_border {crop_border} has not: leave calculate_niqe out of val.metrics.'
             )
-        return original(img, crop_border, input_order, *args, **kwargs)
+        try:
+            return original(img, crop_border, input_order, *args, **kwargs)
+        except np.linalg.LinAlgError:
+            raise MetricUnavailableError('NIQE needs two blocks with structure, and the image is flat.') from None
 
     replace(original, calculate_niqe)
     METRIC_REGISTRY._obj_map['calculate_niqe'] = calculate_niqe

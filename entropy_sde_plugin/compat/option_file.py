@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import basicsr.utils.options
@@ -13,8 +14,9 @@ import yaml
 
 from entropy_sde_plugin.compat.patching import replace
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.schema import OptionError
 
-__all__ = ['mend_ordered_yaml', 'one_line_option_errors', 'read_numbers']
+__all__ = ['mend_ordered_yaml', 'one_line_option_errors', 'read_numbers', 'say_where']
 
 
 def mend_ordered_yaml() -> None:
@@ -71,8 +73,48 @@ def one_line_option_errors() -> Iterator[None]:
         raise InputError(f'Option {error} is missing: add it to the option file (--force_yml adds none).') from None
 
 
+@contextmanager
+def say_where(file: str, overrides: Sequence[str]) -> Iterator[None]:
+    """Put before the message of a wrong option where it was written: the file and the line, or the override.
+
+    Args:
+        file: The option file, as named on the command line.
+        overrides: What stood behind ``--force_yml``, e.g. ``['train:total_iter=100']``.
+
+    Raises:
+        InputError: In place of an ``OptionError``, e.g. ``options/x.yml, line 12: Unknown option 'sampler.stps'. …``.
+    """
+    try:
+        yield
+    except OptionError as error:
+        raise InputError(f'{_place(file, overrides, error.option)}: {error}') from None
+
+
+def _place(file: str, overrides: Sequence[str], option: str) -> str:
+    """Where an option was written; for one that is missing, the section it belongs into."""
+    paths = {override: override.split('=')[0].strip().replace(':', '.') for override in overrides}
+    for override, path in reversed(paths.items()):
+        if f'{option}.'.startswith(f'{path}.'):
+            return f'--force_yml {override}'
+    root = yaml.compose(Path(file).read_text(encoding='utf-8'), Loader=OptionLoader)
+    line = _line(root, option)
+    place = file if line is None else f'{file}, line {line}'
+    within = [override for override, path in paths.items() if path.startswith(f'{option}.')]
+    return f'{place}, and --force_yml {" ".join(within)}' if within else place
+
+
+def _line(section: yaml.Node, option: str) -> int | None:
+    """The line, counted from 1, of an option below a section, or of the last section on the way that is there."""
+    for key, value in section.value if isinstance(section, yaml.MappingNode) else ():
+        if f'{option}.'.startswith(f'{key.value}.'):
+            below = option.removeprefix(f'{key.value}').removeprefix('.')
+            return _line(value, below) or key.start_mark.line + 1
+    return None
+
+
 def read_numbers(opt: dict[str, Any]) -> None:
-    """Turn text that is a number into one, in the sections ``train``, ``val`` and ``logger``.
+    """Turn text that is a number into one: in the sections ``train``, ``val`` and ``logger``, and where BasicSR's
+    loader reads a dataset's section.
 
     P+M options.py: PyYAML follows YAML 1.1, where ``2e-4`` is text, and ``--force_yml`` knows no exponent and no sign.
     Symptom: ``'<=' not supported between instances of 'float' and 'str'`` from the optimiser.
@@ -80,6 +122,10 @@ def read_numbers(opt: dict[str, Any]) -> None:
     for section in ('train', 'val', 'logger'):
         if section in opt:
             opt[section] = _with_numbers(opt[section])
+    for dataset in opt['datasets'].values():
+        for key in ('batch_size_per_gpu', 'num_worker_per_gpu', 'dataset_enlarge_ratio', 'num_prefetch_queue'):
+            if key in dataset:
+                dataset[key] = _with_numbers(dataset[key])
 
 
 def _with_numbers(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -18,13 +18,18 @@ class IOBackend(msgspec.Struct, frozen=True):
     """Section ``io_backend``, as BasicSR's users write it."""
 
     type: Literal['lmdb', 'disk']
+    """A database or a folder."""
 
 
 class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     """What every dataset section may hold; BasicSR adds ``phase`` and ``scale`` and reads the loader's options."""
 
+    added_by_basicsr: ClassVar = frozenset({'phase', 'scale'})
+
     name: str = ''
+    """Name of the set, for the log and the records."""
     type: str = ''
+    """The data set's class."""
     phase: Literal['train', 'val', 'test']
     scale: Literal[1] = 1
     seed: NotNegative = 0
@@ -36,13 +41,26 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     """Without it a path that ends in ``.lmdb`` is a database and any other a folder."""
 
     batch_size_per_gpu: AtLeastOne = 1
+    """Samples of a process in one iteration; needed in training."""
     num_worker_per_gpu: NotNegative = 0
+    """Processes that load for each training process; 0 loads in the training process itself. Needed in training."""
     dataset_enlarge_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1
+    """How often an epoch passes over the set: a long epoch starts the workers seldom."""
     use_shuffle: bool = True
+    """Accepted from BasicSR's option files, without effect: a training always shuffles."""
     pin_memory: bool = False
+    """Load into page-locked memory, from which copies to a GPU are faster."""
     persistent_workers: bool = False
+    """Keep the workers from one epoch to the next; in training the default is true where there are workers."""
     prefetch_mode: Literal['cpu', 'cuda'] | None = None
+    """Read ahead in a thread (``cpu``) or copy ahead to the GPU (``cuda``)."""
     num_prefetch_queue: AtLeastOne = 1
+    """Batches that ``prefetch_mode: cpu`` reads ahead."""
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether every image has ground truth."""
+        return True
 
     @property
     def backend(self) -> Literal['lmdb', 'disk'] | None:
@@ -56,7 +74,9 @@ class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
     gt_size: AtLeastOne | None = None
     """Side of the training crops, in pixels; needed in training, unused otherwise."""
     use_hflip: bool = True
+    """Mirror left and right with probability 1/2."""
     use_rot: bool = True
+    """Mirror top and bottom, and transpose, each with probability 1/2."""
 
     def __post_init__(self) -> None:
         if self.phase == 'train' and self.gt_size is None:
@@ -80,6 +100,7 @@ class PairOptions(TrainingCrops, kw_only=True, frozen=True):
     resize_prob: Probability = 0.2
     """Probability that both images are resized by ``resize_factor`` before the crop."""
     resize_factor: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    """Factor of both sides in that resizing."""
 
     @property
     def resized_side(self) -> int:

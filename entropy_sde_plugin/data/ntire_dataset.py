@@ -30,6 +30,10 @@ class NTIRELowLightOptions(PairOptions, kw_only=True, frozen=True):
     """Whole factor by which images are reduced when loaded, by averaging areas. The paper uses 2 for the 4K images and
     enlarges the results again, bicubically. Ground truth of validation and test keeps its size."""
 
+    @property
+    def has_truth(self) -> bool:
+        return DATASETS['ntire24'].find(self.dataroot, self.phase, self.backend)[1] is not None
+
 
 @DATASET_REGISTRY.register()
 class NTIRELowLightDataset(PairDataset):

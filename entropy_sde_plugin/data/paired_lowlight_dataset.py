@@ -36,6 +36,10 @@ class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
         if self.dataroot_gt is None and (self.phase == 'train' or self.meta_info_file is not None):
             raise ValueError("'dataroot_gt', the folder or database of the bright images, is missing.")
 
+    @property
+    def has_truth(self) -> bool:
+        return self.dataroot_gt is not None
+
 
 @DATASET_REGISTRY.register()
 class PairedLowLightDataset(PairDataset):

@@ -27,7 +27,9 @@ class SyntheticLowLightOptions(TrainingCrops, kw_only=True, frozen=True):
     exposure: tuple[float, float] = (0.03, 0.2)
     """Range of the exposure, drawn log-uniformly; see ``low_light_synthesis.darken``."""
     full_well: Annotated[float, msgspec.Meta(gt=0)] = 1500.0
+    """Electrons of a saturated pixel; fewer mean more shot noise."""
     read_noise: Annotated[float, msgspec.Meta(ge=0)] = 3.0
+    """Standard deviation of the read-out, in electrons."""
     random_scale_prob: Probability = 0.8
     """Probability of a crop of random side, from ``gt_size`` to the image's short side, reduced to ``gt_size``."""
 

@@ -49,3 +49,5 @@ def test_niqe_says_what_it_needs():
     for height, width in ((103, 300), (199, 199)):
         with pytest.raises(InputError, match=f'NIQE needs two blocks .* {height} x {width}'):
             calculate_metric({'img': image[:height, :width]}, opt)
+    with pytest.raises(InputError, match='the image is flat'):
+        calculate_metric({'img': np.zeros((200, 200, 3), np.uint8)}, opt)

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from entropy_sde_plugin.evaluation.report.charts import Line, line_chart
 from entropy_sde_plugin.evaluation.report.log_file import Step, read_steps, seconds_per_step
 from entropy_sde_plugin.evaluation.report.page import write_report
 from entropy_sde_plugin.evaluation.report.pictures import CROP, window_of_detail
+from entropy_sde_plugin.evaluation.report.runs import Metric, Run, ValidationRecord
+from entropy_sde_plugin.evaluation.report.tables import columns, result_rows
 from tests.support.browser import chromium
 from tests.support.commands import write_pairs
 from tests.support.validation import options
@@ -110,6 +113,17 @@ def test_the_table_says_what_the_files_say(folder, page):
         assert row[4:] == ['n/a', '4', '2', '3', row[-1]]
     heading = next(row for row in rows if row[:1] == ['Run'])
     assert heading[2:5] == ['PSNR, dB ↑', 'ssim_cut ↑crop_border: 8', 'lpips ↓']
+
+
+def test_fid_over_few_pictures_is_called_indicative():
+    metric = Metric.read('fid', {'type': 'calculate_fid', 'better': 'lower'})
+    shown = []
+    for images in (2047, 2048):
+        entry = {'dataset': 'd', 'seeds': [0], 'images': images, 'seconds_per_image': 1.0}
+        record = ValidationRecord(entry, [{'seed': '0', 'image': '', 'fid': '12.34'}])
+        run = Run('run', Path('run'), {'sampler': {'steps': 1}}, [], [record], {'fid': metric})
+        shown += [row['cells'] for row in result_rows([run], columns([run]))]
+    assert shown == [['12.3 (indicative)'], ['12.3']]
 
 
 def test_published_rows_stand_in_columns_of_their_own_protocol_only(page):
