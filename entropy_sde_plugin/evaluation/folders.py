@@ -18,6 +18,7 @@ from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.sources import ImageSource, check_sizes, match_pairs
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError, suggestion
 from entropy_sde_plugin.evaluation.scoring import Score, Scorer
+from entropy_sde_plugin.metrics.fid import FrechetInceptionDistance
 
 __all__ = ['DEFAULT_METRICS', 'METRICS', 'Evaluation', 'NamedMetric', 'evaluate', 'format_table', 'write_csv']
 
@@ -29,11 +30,13 @@ class NamedMetric(NamedTuple):
         heading: Its column's heading; the arrow points to better values.
         section: Its entry in a section ``val.metrics``.
         digits: After the decimal point.
+        reliable_from: Pictures under which its value is indicative only.
     """
 
     heading: str
     section: Mapping[str, Any]
     digits: int
+    reliable_from: int = 0
 
 
 METRICS = {
@@ -44,7 +47,7 @@ METRICS = {
     'lpips_squeeze': NamedMetric('LPIPS (squeeze) ↓', {'type': 'calculate_lpips', 'net': 'squeeze'}, 3),
     'dists': NamedMetric('DISTS ↓', {'type': 'calculate_dists'}, 3),
     'niqe': NamedMetric('NIQE ↓', {'type': 'calculate_niqe', 'crop_border': 0}, 2),
-    'fid': NamedMetric('FID ↓', {'type': 'calculate_fid'}, 1),
+    'fid': NamedMetric('FID ↓', {'type': 'calculate_fid'}, 1, FrechetInceptionDistance.RELIABLE),
     'psnr_gtmean': NamedMetric('PSNR with GT mean, dB ↑', {'type': 'calculate_psnr_gtmean'}, 2),
     'ssim_gtmean': NamedMetric('SSIM with GT mean ↑', {'type': 'calculate_ssim_gtmean'}, 3),
 }
@@ -115,26 +118,30 @@ def evaluate(
 
 
 def format_table(evaluations: Mapping[str, Evaluation]) -> str:
-    """Means as a Markdown table, a row for each method; what could not be had is n/a, and why stands below.
+    """Means as a Markdown table, a row for each method; what could not be had is n/a, and why stands below, as does
+    what is indicative only.
 
     Args:
         evaluations: Name of the method -> its scores, all by the same metrics.
     """
     metrics = next(iter(evaluations.values())).metrics
     lines = [_row(['method', *(METRICS[name].heading for name in metrics)]), '|' + '---|' * (1 + len(metrics))]
-    reasons: dict[str, None] = {}
+    notes: dict[str, None] = {}
     for method, evaluation in evaluations.items():
         cells = [method]
         for name in metrics:
+            heading, _, digits, reliable_from = METRICS[name]
             mean = evaluation.mean(name)
             if isinstance(mean, MetricUnavailableError):
-                reasons[f'n/a, {METRICS[name].heading[:-2]}: {mean}'] = None
+                notes[f'n/a, {heading[:-2]}: {mean}'] = None
                 cells.append('n/a')
-            else:
-                cells.append(f'{mean:.{METRICS[name].digits}f}')
+                continue
+            cells.append(f'{mean:.{digits}f}')
+            if (count := len(evaluation.pictures)) < reliable_from:
+                notes[f'{heading[:-2]} over {count} pictures is indicative only: it needs {reliable_from}.'] = None
         lines.append(_row(cells))
-    if reasons:
-        lines += ['', *reasons]
+    if notes:
+        lines += ['', *notes]
     return '\n'.join(lines) + '\n'
 
 

@@ -74,6 +74,12 @@ def calculate_fid(
 ) -> float:
     """FID as an entry of ``val.metrics``: names the options; the validation loop uses ``calculate_fid.set_metric``.
 
+    Args:
+        img: Result: BGR, uint8, shape (H, W, 3), or (3, H, W) with ``input_order`` CHW.
+        img2: Ground truth, likewise.
+        crop_border: Pixels to leave out at each side.
+        input_order: HWC or CHW.
+
     Raises:
         InputError: Always. BasicSR's own loop calls a metric for each picture, and FID has no value for one.
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -162,7 +163,7 @@ def _groups(runs: Iterable[Run]) -> list[_Group]:
 def _gallery(group: _Group) -> dict[str, Any]:
     """The grid of crops and the worst and best pictures of a dataset, and what kept them from being shown."""
     names = list(dict.fromkeys(row['image'] for row in group.members[0][1].rows if row['image']))
-    shown = names[:: max(1, len(names) // SHOWN)][:SHOWN]
+    shown = [names[round(at)] for at in np.linspace(0, len(names) - 1, min(SHOWN, len(names)))]
     extremes = [_extremes(run, validation) for run, validation in group.members]
     wanted = {*shown, *(name for lists in extremes for entry in lists for _, name, _ in entry['pictures'])}
     note, samples = '', {}

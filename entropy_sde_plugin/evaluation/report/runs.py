@@ -26,6 +26,7 @@ class Metric:
         digits: After the decimal point.
         options: What is worth saying under the heading.
         higher_is_better: Which way the arrow points.
+        reliable_from: Pictures under which its value is indicative only.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Metric:
     digits: int
     options: str
     higher_is_better: bool
+    reliable_from: int = 0
 
     @classmethod
     def read(cls, key: str, section: Mapping[str, Any]) -> Metric:
@@ -40,7 +42,7 @@ class Metric:
         options = {name: value for name, value in section.items() if name not in ('type', 'better')}
         for named in METRICS.values():
             if _same(named, section):
-                return cls(key, named.heading, named.digits, '', '↑' in named.heading)
+                return cls(key, named.heading, named.digits, '', '↑' in named.heading, named.reliable_from)
         higher = section.get('better', 'higher') == 'higher'
         text = ', '.join(f'{name}: {value}' for name, value in options.items())
         return cls(key, f'{key} {"↑" if higher else "↓"}', 4, text, higher)

@@ -91,4 +91,5 @@ def _score(run: Run, validation: ValidationRecord, column: Column) -> str:
     if summary is None:
         return 'n/a'
     spread = '' if summary.std is None else f' ± {summary.std:.{metric.digits}f}'
-    return f'{summary.mean:.{metric.digits}f}{spread}'
+    doubt = ' (indicative)' if validation.entry['images'] < metric.reliable_from else ''
+    return f'{summary.mean:.{metric.digits}f}{spread}{doubt}'
