@@ -49,7 +49,7 @@ def main() -> None:
     (options.output / 'table.md').write_text(table, encoding='utf-8')
     print(table, end='')
     if ZERO_DCE not in folders:
-        print(f'\n{ZERO_DCE} is missing: pip install 'entropy-sde-plugin[rivals]'')
+        print(f"\n{ZERO_DCE} is missing: pip install 'entropy-sde-plugin[rivals]'")
 
 
 def _parser() -> argparse.ArgumentParser:
