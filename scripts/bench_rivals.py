@@ -85,7 +85,7 @@ def _run(name: str, method: Callable[[images.RGBImage], images.RGBImage], dark: 
 
 def _zero_dce(dark: Path, folder: Path) -> Path:
     """Zero-DCE++ with the weights in the package neuro-low-light, by its own inference."""
-    from neuro_low_light import EnhanceModel
+    from neuro_low_light import EnhanceModel  # pyright: ignore[reportMissingImports]  an extra
 
     with contextlib.redirect_stdout(sys.stderr):
         EnhanceModel(device='cpu').enhance_folder(dark, folder)
