@@ -21,7 +21,8 @@ seconds    of the restoration, loading and metrics left out; empty for a set
 A column's mean over the numbers of one iteration and dataset is the mean that the log shows. A validation takes the
 place of an earlier one of the same iteration and dataset, as after a resumed training.
 
-**run.json** says what the figures were made with:
+**run.json** says what the figures were made with. ``options`` are those of the last validation; what a resumed run may
+have changed since an earlier one stands in that one's entry too:
 
 =============== ============================================================================================
 key             content
@@ -35,7 +36,7 @@ validations     a list, one for each iteration and dataset, of: ``iteration`` (n
                 ``seeds``, ``images``, ``data_sha256`` (names and pictures, input and truth, as the network and
                 the metrics met them), ``weights_sha256`` (of the tensors that restored, see ``weights_sha256``),
                 ``weights_file`` and ``weights_file_sha256`` (what a test loaded; null in a training),
-                ``processes``, ``seconds_per_image``
+                ``processes``, ``seconds_per_image``; and ``sampler``, ``device`` and ``versions`` as above
 =============== ============================================================================================
 """
 
@@ -95,6 +96,7 @@ def write_records(
         }
         for row in validation.rows
     ]
+    versions = _versions()
     entry = {
         'iteration': iteration,
         'dataset': validation.dataset,
@@ -104,13 +106,16 @@ def write_records(
         **made_with,
         'processes': validation.processes,
         'seconds_per_image': validation.seconds_per_image,
+        'sampler': run['sampler'],
+        'device': run['device'],
+        'versions': versions,
     }
     earlier = [
         other
         for other in read_run(folder).get('validations', [])
         if (other['iteration'], other['dataset']) != (iteration, validation.dataset)
     ]
-    content = {**run, 'versions': _versions(), 'validations': [*earlier, entry]}
+    content = {**run, 'versions': versions, 'validations': [*earlier, entry]}
     with atomic_file(folder / METRICS_FILE) as file:
         file.write(_csv(rows).encode())
     with atomic_file(folder / RUN_FILE) as file:

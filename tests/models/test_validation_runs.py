@@ -109,6 +109,7 @@ def test_the_log_shows_the_tables_means(runs):
 def test_the_records_say_what_made_the_figures(runs):
     trained, tested = (json.loads((runs / folder / 'run.json').read_text()) for folder in FOLDERS)
     assert [entry['iteration'] for entry in trained['validations']] == [2, 4]
+    assert [entry['sampler']['steps'] for entry in trained['validations']] == [trained['sampler']['steps']] * 2
     last, test = trained['validations'][-1], tested['validations'][0]
     assert (last['processes'], test['processes']) == (2, 1)
     assert last['weights_sha256'] == test['weights_sha256'] != trained['validations'][0]['weights_sha256']
