@@ -117,7 +117,8 @@ def test_the_records_say_what_made_the_figures(runs):
     assert test['iteration'] is None
     assert trained['options']['train']['optim_g']['type'] == 'AdamW'
     assert trained['sampler'] == tested['sampler']
-    assert (trained['sampler']['steps'], last['seeds'], last['images']) == (4, [0, 1], 3)
+    assert trained['sampler']['steps'] == trained['options']['sampler']['steps']
+    assert (last['seeds'], last['images']) == ([0, 1], 3)
     assert trained['versions']['torch'] == torch.__version__
     mean = np.mean([float(row['seconds']) for row in table(runs / FOLDERS[1])])
     assert test['seconds_per_image'] == pytest.approx(mean, abs=1e-4)
