@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,21 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import entropy_sde_plugin
 
 entropy_sde_plugin.register()
+
+
+@pytest.fixture
+def one_run(monkeypatch, tmp_path):
+    """A run of its own in this process: in a folder, with a fresh excepthook, leaving no seeds behind."""
+    import numpy as np
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'excepthook', sys.__excepthook__)
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    yield
+    random.setstate(state[0])
+    np.random.set_state(state[1])
+    torch.set_rng_state(state[2])
 
 
 @pytest.fixture(scope='session')

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
-import random
 import sys
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
-import torch
 import yaml
 from basicsr.utils.options import ordered_yaml, parse_options
 
@@ -70,16 +68,7 @@ logger:
 """
 
 
-@pytest.fixture(autouse=True)
-def one_run(monkeypatch, tmp_path):
-    """A run of its own: in a folder, leaving no excepthook and no seeds behind."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, 'excepthook', sys.__excepthook__)
-    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    yield
-    random.setstate(state[0])
-    np.random.set_state(state[1])
-    torch.set_rng_state(state[2])
+pytestmark = pytest.mark.usefixtures('one_run')
 
 
 @pytest.fixture

@@ -27,16 +27,7 @@ from tests.support.pristine import pristine
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason='shows what happens without a GPU')
 
 
-@pytest.fixture(autouse=True)
-def one_run(monkeypatch, tmp_path):
-    """A run of its own: in a folder, with a fresh excepthook, leaving no seeds behind."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, 'excepthook', sys.__excepthook__)
-    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    yield
-    random.setstate(state[0])
-    np.random.set_state(state[1])
-    torch.set_rng_state(state[2])
+pytestmark = pytest.mark.usefixtures('one_run')
 
 
 @pytest.fixture
