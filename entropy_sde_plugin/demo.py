@@ -20,7 +20,7 @@ from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb_store import LmdbReader
 from entropy_sde_plugin.data.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.evaluation.baselines import BASELINES, RGBImage
+from entropy_sde_plugin.evaluation.baselines import BASELINES
 from entropy_sde_plugin.evaluation.contact_sheet import contact_sheet
 from entropy_sde_plugin.resources import options_folder
 
@@ -117,7 +117,7 @@ def _show_progress(bar: tqdm, line: str) -> None:
         bar.write(line.rstrip())
 
 
-def _results(folder: Path) -> tuple[list[RGBImage], list[RGBImage], list[RGBImage]]:
+def _results(folder: Path) -> tuple[list[images.RGBImage], list[images.RGBImage], list[images.RGBImage]]:
     """Dark, true and restored pictures of every pair, the last as BasicSR's validation saved them."""
     dark, truth, ours = [], [], []
     lq, gt = (LmdbReader(folder / 'datasets' / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
@@ -133,7 +133,7 @@ def _iteration(path: Path) -> int:
     return int(path.stem.rsplit('_', 1)[1])
 
 
-def _score(method: str, restored: Sequence[RGBImage], truth: Sequence[RGBImage]) -> Score:
+def _score(method: str, restored: Sequence[images.RGBImage], truth: Sequence[images.RGBImage]) -> Score:
     pairs = list(zip(restored, truth, strict=True))
     return Score(
         method,

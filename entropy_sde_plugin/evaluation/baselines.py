@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.restoration import denoise_tv_chambolle
 
-__all__ = ['BASELINES', 'RETINEX', 'RGBImage']
+from entropy_sde_plugin.data.images import RGBImage
 
-RGBImage = NDArray[np.uint8]
+__all__ = ['BASELINES', 'RETINEX']
 
 
 def dark_input(image: RGBImage) -> RGBImage:
