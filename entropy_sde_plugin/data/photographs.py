@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,9 @@ def pair_key(name: str, exposure: float) -> str:
     return f'{name}_e{round(exposure * 100):03d}'
 
 
-def write_demo_databases(folder: str | Path, *, seed: int = 0) -> Path:
+def write_demo_databases(
+    folder: str | Path, *, seed: int = 0, more: Iterable[tuple[str, images.RGBImage]] = ()
+) -> Path:
     """Write the demo's databases, replacing earlier ones; the same seed gives the same bytes.
 
     ``train_gt.lmdb`` holds the bright training photographs, which the training darkens as it goes; ``val_lq.lmdb``
@@ -41,6 +44,7 @@ def write_demo_databases(folder: str | Path, *, seed: int = 0) -> Path:
     Args:
         folder: Folder that will hold the three databases and nothing else.
         seed: Seed of the noise in the dark validation pictures.
+        more: Further photographs for the training, after those of the package: key and picture.
 
     Returns:
         ``folder``.
@@ -52,6 +56,8 @@ def write_demo_databases(folder: str | Path, *, seed: int = 0) -> Path:
         with lmdb_writer(part / 'train_gt.lmdb') as train:
             for name in TRAIN:
                 train.put(name, photograph(name))
+            for name, picture in more:
+                train.put(name, picture)
         with lmdb_writer(part / 'val_lq.lmdb') as lq, lmdb_writer(part / 'val_gt.lmdb') as gt:
             for name in HELD_OUT:
                 bright = photograph(name)

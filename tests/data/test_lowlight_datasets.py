@@ -118,7 +118,9 @@ def test_names_by_template_and_meta_info_file(tmp_path, bright):
 
 def test_darkened_crops_are_those_of_the_low_light_model(pairs):
     """Undoing exposure and gamma recovers the bright crop up to noise whose size the model tells."""
-    dataset = SyntheticLowLightDataset(synthetic(pairs, exposure=[0.1, 0.1], random_scale_prob=0, full_well=1500))
+    dataset = SyntheticLowLightDataset(
+        synthetic(pairs, exposure=[0.1, 0.1], random_scale_prob=0, full_well=[1500, 1500])
+    )
     residuals = []
     for draw in range(40):
         item = dataset[DrawIndex(draw % 4, epoch=0, draw=draw)]
@@ -140,6 +142,22 @@ def test_exposure_spans_its_range(pairs):
     assert 0.027 < min(ratios) < 0.035
     assert 0.18 < max(ratios) < 0.22
     assert np.median(ratios) == pytest.approx(np.sqrt(0.03 * 0.2), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ('name', 'limits', 'rule'),
+    [
+        ('exposure', [0, 0.2], r'0 < low <= high <= 1'),
+        ('exposure', [0.1, 1.2], r'0 < low <= high <= 1'),
+        ('full_well', [0, 100], r'0 < low <= high, but is \[0\.0, 100\.0\]'),
+        ('read_noise', [-1, 3], r'0 <= low <= high,'),
+        ('tone_gamma', [2.4, 2.0], r'0 < low <= high,'),
+        ('jpeg_quality', [90, 80], r'low <= high,'),
+    ],
+)
+def test_ranges_are_checked(pairs, name, limits, rule):
+    with pytest.raises(InputError, match=rf"'{name}' must be \[low, high\] with {rule}"):
+        SyntheticLowLightDataset(synthetic(pairs) | {name: limits})
 
 
 def test_scales_of_the_crops(ramps):

@@ -89,3 +89,13 @@ def test_writing_again_replaces_databases_but_nothing_else(tmp_path):
         photographs.write_demo_databases(folder)
     assert (folder / 'thesis.tex').read_text() == 'years of work'
     assert [path.name for path in tmp_path.iterdir()] == ['demo']
+
+
+@pytest.mark.usefixtures('few')
+def test_further_photographs_join_the_training(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    folder = photographs.write_demo_databases(tmp_path / 'more', more=[('mate_dune', picture)])
+    train = LmdbReader(folder / 'train_gt.lmdb')
+    assert train.names == (*photographs.TRAIN, 'mate_dune')
+    np.testing.assert_array_equal(train.image('mate_dune'), picture)
+    assert 'mate_dune' not in LmdbReader(folder / 'val_gt.lmdb').names
