@@ -1,0 +1,109 @@
+"""What `ablation.py` compares: studies of variants, each a change of `options/ablation.yml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ['BASE', 'STUDIES', 'Study', 'Variant']
+
+BASE = 1500
+"""Iterations of the training under L1 that studies continue."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A name and the options it changes."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Variants that are compared with each other.
+
+    Attributes:
+        title: For the table.
+        variants: Its rows.
+        iterations: Of every run.
+        continues: Whether the runs start from the network of the training under L1, not from chance.
+        options: What all of its runs change.
+    """
+
+    title: str
+    variants: tuple[Variant, ...]
+    iterations: int
+    continues: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def alone(name: str, **arguments: Any) -> Variant:
+    """The entropy in L1's place, as the paper trains."""
+    return Variant(name, {'train': {'pixel_opt': {'type': 'SpatialEntropyLoss'} | arguments}})
+
+
+def beside(name: str, weight: float, **arguments: Any) -> Variant:
+    """The entropy beside L1."""
+    loss = {'type': 'SpatialEntropyLoss', 'loss_weight': weight} | arguments
+    return Variant(name, {'train': {'entropy_opt': loss}})
+
+
+HELLINGER, RELATIVE = {'distance': 'hellinger'}, {'distance': 'relative_entropy'}
+OPEN = {'clamp': False}
+GENERALISED = RELATIVE | OPEN | {'generalised': True}
+CONTINUATION = {
+    'path': {'pretrain_network_g': 'experiments/base/models/net_g_latest.pth', 'param_key_g': 'params_ema'},
+    'train': {'optim_g': {'lr': 3e-4}, 'warmup_iter': -1},
+}
+TABLE_3 = (
+    Variant('L1'),
+    alone('hellinger', **HELLINGER),
+    alone('relative_entropy', **RELATIVE),
+)
+
+STUDIES = {
+    'scratch': Study("The paper's Table 3 from the first step on.", TABLE_3, iterations=700),
+    'continued': Study(
+        "The paper's Table 3, each loss going on from the same network trained under L1.",
+        (
+            *TABLE_3,
+            beside('L1_and_hellinger', 0.1, **HELLINGER),
+            alone('generalised', **GENERALISED),
+            beside('L1_and_generalised', 0.03, **GENERALISED),
+        ),
+        iterations=300,
+        continues=True,
+        options=CONTINUATION,
+    ),
+    'forms': Study(
+        'Forms of the loss, each alone and going on from the same network trained under L1.',
+        (
+            alone('window_1', **HELLINGER, windows=[1]),
+            alone('windows_1_3_5', **HELLINGER),
+            alone('window_11', **HELLINGER, windows=[11]),
+            alone('levels_8', **HELLINGER, levels=8),
+            alone('levels_16', **HELLINGER, levels=16),
+            alone('levels_64', **HELLINGER, levels=64),
+            alone('neighbours_mean', **HELLINGER, neighbour_weights='mean'),
+            alone('neighbours_legacy', **HELLINGER, neighbour_weights='legacy_normal'),
+            alone('no_clamp', **HELLINGER, **OPEN),
+            alone('relative_no_clamp', **RELATIVE, **OPEN),
+            alone('generalised_refining', **GENERALISED, levels=[[0, 8], [100, 16], [200, 32]]),
+        ),
+        iterations=300,
+        continues=True,
+        options=CONTINUATION,
+    ),
+    'objectives': Study(
+        'What the network puts out, and where the loss compares, from the first step on.',
+        (
+            Variant('x0_at_x0'),
+            Variant('x0_at_previous_state', {'train': {'objective': 'previous_state'}}),
+            Variant('noise_at_x0', {'prediction': 'noise'}),
+            Variant('noise_at_previous_state', {'prediction': 'noise', 'train': {'objective': 'previous_state'}}),
+        ),
+        iterations=700,
+    ),
+}

@@ -1,0 +1,237 @@
+"""Train the demonstration's network under many losses and seeds, and tabulate what came of it.
+
+    python scripts/ablation.py continued scratch -o ablation --seeds 0 1 2
+    python scripts/ablation.py forms -o ablation --seeds 0
+
+Every run is BasicSR's training of an option file of its own, left in ``ablation/options``. A command that was
+interrupted is given again: what is finished stays, what was under way resumes. The tables go to ``ablation/STUDY.md``,
+pictures side by side to ``ablation/STUDY.png``, and are written anew after every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from _ablation_studies import BASE, STUDIES, Study, Variant
+
+from entropy_sde_plugin import register
+from entropy_sde_plugin.data import images
+from entropy_sde_plugin.data.atomic_folder import atomic_folder
+from entropy_sde_plugin.data.lmdb_store import LmdbReader, lmdb_writer
+from entropy_sde_plugin.data.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
+from entropy_sde_plugin.errors import InputError, report_input_errors
+
+register()
+
+from entropy_sde_plugin.evaluation.contact_sheet import contact_sheet  # noqa: E402
+from entropy_sde_plugin.evaluation.records import read_metrics  # noqa: E402
+from entropy_sde_plugin.resources import options_folder  # noqa: E402
+
+CROP = 256
+"""Side of the validation's pictures, in pixels."""
+
+METRICS = {'psnr': 2, 'ssim': 4, 'lpips': 4, 'dists': 4, 'niqe': 2, 'psnr_gtmean': 2}
+"""Columns of the tables and their decimals."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a variant under a seed.
+
+    Attributes:
+        name: Of its option file and its folder below ``experiments``.
+        opt: Its options.
+    """
+
+    name: str
+    opt: dict[str, Any]
+
+    @property
+    def iterations(self) -> int:
+        return self.opt['train']['total_iter']
+
+
+def main() -> None:
+    report_input_errors()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('studies', nargs='+', choices=STUDIES, metavar='STUDY', help=', '.join(STUDIES))
+    parser.add_argument('-o', '--output', type=Path, required=True, help='where everything goes')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--only', nargs='+', metavar='VARIANT', help='of the studies, these variants')
+    parser.add_argument('--iterations', type=int, help="of a run [the study's]")
+    parser.add_argument('--table', action='store_true', help='train nothing, tabulate what is there')
+    options = parser.parse_args()
+    folder = options.output
+    if not (folder / 'datasets').is_dir():
+        write_databases(folder / 'datasets')
+    for name in options.studies:
+        study = STUDIES[name]
+        variants = [v for v in study.variants if options.only is None or v.name in options.only]
+        # Seed by seed: a study that is cut short has all of its variants under the first seeds.
+        for seed in () if options.table else options.seeds:
+            for variant in variants:
+                if study.continues:
+                    train(folder, base_run())
+                train(folder, run_of(name, variant, seed, options.iterations))
+                report(folder, name, study, options.seeds, options.iterations)
+        print(report(folder, name, study, options.seeds, options.iterations))
+
+
+def write_databases(folder: Path) -> None:
+    """Write the demonstration's databases, of the held-out pairs the middle: validation is most of a short run."""
+    with tempfile.TemporaryDirectory() as work, atomic_folder(folder, overwrite=False) as part:
+        whole = write_demo_databases(Path(work, 'whole'))
+        shutil.copytree(whole / 'train_gt.lmdb', part / 'train_gt.lmdb')
+        for kind in ('lq', 'gt'):
+            pairs = LmdbReader(whole / f'val_{kind}.lmdb')
+            with lmdb_writer(part / f'val_{kind}.lmdb') as middles:
+                for key in pairs.names:
+                    middles.put(key, middle(pairs.image(key)))
+
+
+def middle(picture: images.RGBImage) -> images.RGBImage:
+    """The middle ``CROP`` x ``CROP`` pixels."""
+    top, left = ((side - CROP) // 2 for side in picture.shape[:2])
+    return picture[top : top + CROP, left : left + CROP]
+
+
+def run_of(study: str, variant: Variant, seed: int, iterations: int | None) -> Run:
+    """The run of a study's variant: the base options, changed by the study and then by the variant."""
+    opt = merged(base_options(), STUDIES[study].options)
+    opt = merged(opt, variant.options)
+    return finished(f'{study}_{variant.name}_{seed}', opt, seed, iterations or STUDIES[study].iterations)
+
+
+def base_run() -> Run:
+    """The training under L1 that studies continue."""
+    return finished('base', base_options(), seed=1000, iterations=BASE)
+
+
+def base_options() -> dict[str, Any]:
+    return yaml.safe_load((options_folder() / 'ablation.yml').read_text(encoding='utf-8'))
+
+
+def finished(name: str, opt: dict[str, Any], seed: int, iterations: int) -> Run:
+    """A run with what depends on its length: schedule, and a validation behind the middle beside the one at the end."""
+    length = {'total_iter': iterations, 'scheduler': {'periods': [iterations]}}
+    return Run(
+        name,
+        merged(opt, {'name': name, 'manual_seed': seed, 'train': length, 'val': {'val_freq': iterations // 2 + 1}}),
+    )
+
+
+def merged(opt: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``opt`` with sections changed key by key; a section that names another ``type`` replaces the old one."""
+    result = dict(opt)
+    for key, value in changes.items():
+        old = result.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and value.get('type') in (None, old.get('type')):
+            value = merged(old, value)
+        result[key] = value
+    return result
+
+
+def train(folder: Path, run: Run) -> None:
+    """Run BasicSR's training, unless it has been finished; note what it cost.
+
+    Raises:
+        InputError: The training failed, or the folder holds a run of that name with other options.
+    """
+    file = folder / 'options' / f'{run.name}.yml'
+    text = yaml.safe_dump(run.opt, sort_keys=False)
+    if file.exists() and file.read_text(encoding='utf-8') != text:
+        raise InputError(f'{file} has other options: choose another output folder, or remove that run.')
+    if done(folder, run):
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding='utf-8')
+    print(run.name, flush=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, '-m', 'basicsr.train', '-opt', str(file.resolve()), '--auto_resume']
+    result = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode != 0:
+        sys.stderr.write('\n'.join(result.stdout.splitlines()[-20:]) + '\n')
+        raise InputError(f'{run.name} stopped with exit code {result.returncode}; its last lines stand above.')
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cost = folder / 'experiments' / run.name / 'cost.json'
+    cost.write_text(
+        json.dumps({'core_seconds': seconds, 'threads': os.environ.get('OMP_NUM_THREADS')}), encoding='utf-8'
+    )
+
+
+def done(folder: Path, run: Run) -> bool:
+    return bool(scores(folder, run, run.iterations))
+
+
+def scores(folder: Path, run: Run, iteration: int) -> dict[str, float]:
+    """Means over the held-out pairs after an iteration, by metric; empty if it was not reached."""
+    rows = [row for row in read_metrics(folder / 'experiments' / run.name) if row['iteration'] == str(iteration)]
+    return {name: float(np.mean([number(row[name]) for row in rows])) for name in METRICS} if rows else {}
+
+
+def number(cell: str) -> float:
+    return float(cell) if cell not in ('', 'n/a') else float('nan')
+
+
+def report(folder: Path, name: str, study: Study, seeds: Sequence[int], iterations: int | None) -> str:
+    """Write the study's table and pictures; returns the table."""
+    runs = {v.name: [run_of(name, v, seed, iterations) for seed in seeds] for v in study.variants}
+    there = {variant: [run for run in of if done(folder, run)] for variant, of in runs.items()}
+    there = {variant: of for variant, of in there.items() if of}
+    lines = [f'{study.title} {iterations or study.iterations} iterations a run.', '']
+    lines += ['| loss | seeds | ' + ' | '.join(METRICS) + ' | psnr since the middle | core-minutes |']
+    lines += ['|---' * (len(METRICS) + 4) + '|']
+    lines += [row(folder, variant, of) for variant, of in there.items()]
+    table = '\n'.join(lines) + '\n'
+    (folder / f'{name}.md').write_text(table, encoding='utf-8')
+    if there:
+        contact_sheet(
+            list(pictures(folder, [of[0] for of in there.values()])), ['dark', *there, 'truth'], cell=(216, 162)
+        ).save(folder / f'{name}.png')
+    return table
+
+
+def row(folder: Path, variant: str, runs: Sequence[Run]) -> str:
+    """A row of the table: means and, of several seeds, their standard deviations."""
+    ends = [scores(folder, run, run.iterations) for run in runs]
+    cells = [spread([end[name] for end in ends], decimals) for name, decimals in METRICS.items()]
+    middles = [scores(folder, run, run.iterations // 2 + 1) for run in runs]
+    gain = np.mean([end['psnr'] - middle['psnr'] for end, middle in zip(ends, middles, strict=True) if middle])
+    costs = [json.loads((folder / 'experiments' / run.name / 'cost.json').read_text())['core_seconds'] for run in runs]
+    return f'| {variant} | {len(runs)} | {" | ".join(cells)} | {gain:+.2f} | {np.mean(costs) / 60:.1f} |'
+
+
+def spread(values: Sequence[float], decimals: int) -> str:
+    if np.isnan(values).any():
+        return 'n/a'
+    mean = f'{np.mean(values):.{decimals}f}'
+    return mean if len(values) == 1 else f'{mean} ± {np.std(values, ddof=1):.{decimals}f}'
+
+
+def pictures(folder: Path, runs: Sequence[Run]) -> Iterator[list[images.RGBImage]]:
+    """Of every held-out photograph at the darker exposure: the dark one, each run's and the truth."""
+    lq, gt = (LmdbReader(folder / 'datasets' / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
+    for photograph in HELD_OUT:
+        key = pair_key(photograph, EXPOSURES[0])
+        shown = [
+            folder / 'experiments' / run.name / 'visualization' / key / f'{key}_{run.iterations}.png' for run in runs
+        ]
+        yield [lq.image(key), *map(images.read, shown), gt.image(key)]
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,47 @@
+"""Make the model that the package carries, from the photographs to the table of its card.
+
+    pip install '.[rivals]'
+    python scripts/train_packaged_model.py box
+
+needs Debian's apt (see prepare_photographs.py) and hours of one core. Interrupted, it is given again: BasicSR resumes
+the training. At the end ``box/lowlight_small.safetensors`` holds the weights, and the table compares them with
+the baselines and rivals on the six held-out photographs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from entropy_sde_plugin.resources import options_folder
+
+NAME = 'lowlight_small'
+OPTIONS = options_folder() / f'train_{NAME}.yml'
+SCRIPTS = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Run the four commands, each of which says what it does."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path, help='where everything goes')
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / 'datasets' / 'photographs').is_dir():
+        python(folder, SCRIPTS / 'prepare_photographs.py', 'datasets/photographs')
+    python(folder, '-m', 'basicsr.train', '-opt', OPTIONS, '--auto_resume')
+    trained = f'experiments/train_{NAME}/models/net_g_latest.pth'
+    python(folder, '-m', 'entropy_sde_plugin.cli', 'convert', '--half', trained, f'{NAME}.safetensors')
+    python(folder, SCRIPTS / 'bench_rivals.py', '-o', 'rivals', '--model', f'{NAME}.safetensors')
+
+
+def python(folder: Path, *arguments: str | Path) -> None:
+    """Run Python in ``folder``; a failure, which has been shown, ends the script."""
+    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=folder, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+
+
+if __name__ == '__main__':
+    main()
