@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
-__all__ = ['InputError', 'MetricUnavailableError', 'report_input_errors', 'suggestion']
+__all__ = ['InputError', 'MetricUnavailableError', 'report_input_errors', 'shown', 'suggestion', 'tell']
+
+
+_LONGEST_VALUE = 100
 
 
 class InputError(ValueError):
@@ -40,6 +43,18 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
     return f"Did you mean '{near[0]}'?" if near else f'Valid names: {", ".join(choices)}.'
 
 
+def shown(value: object) -> str:
+    """Return a value of the user's as it stands in a message: cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f'{text[:_LONGEST_VALUE]}…'
+
+
+def tell(message: object) -> None:
+    """Write an error to standard error, each of its lines behind ``error: ``."""
+    for line in str(message).splitlines():
+        print(f'error: {line}', file=sys.stderr, flush=True)
+
+
 def report_input_errors() -> None:
     """From here on an uncaught ``InputError`` ends this process with ``error: …`` and exit code 1, without traceback.
 
@@ -64,5 +79,4 @@ class _Reporter:
 
 def _report(error: InputError) -> None:
     # A DataLoader's worker hands its error over as a text that ends in "…InputError: <message>".
-    message = str(error).split(f'{InputError.__module__}.{InputError.__qualname__}: ')[-1].strip()
-    print(f'error: {message}', file=sys.stderr, flush=True)
+    tell(str(error).split(f'{InputError.__module__}.{InputError.__qualname__}: ')[-1].strip())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from entropy_sde_plugin import __version__
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, tell
 
 __all__ = ['main']
 
@@ -24,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except (InputError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        tell(error)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -51,7 +51,9 @@ def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Pa
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:
     if not overwrite:
-        raise InputError(f"'{target}' exists already: remove it, or allow overwriting.")
+        raise InputError(
+            f"'{target}' exists already: remove it, or overwrite it (--overwrite; in Python overwrite=True)."
+        )
     strangers = [
         path for path in target.rglob('*') if path.name not in _DATABASE_FILES and not path.name.endswith('.lmdb')
     ]

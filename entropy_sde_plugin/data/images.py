@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,7 +15,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'read']
+__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'hushed_opencv', 'read']
 
 RGBImage = NDArray[np.uint8]
 """An image of shape (H, W, 3), RGB, 0…255."""
@@ -19,6 +23,7 @@ RGBImage = NDArray[np.uint8]
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
 
 _EXIF_ORIENTATION = 0x0112
+_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
 
 def decode(data: bytes, where: str) -> RGBImage:
@@ -38,6 +43,8 @@ def decode(data: bytes, where: str) -> RGBImage:
         InputError: The bytes are no image, are cut off or damaged, have more than 8 bits a channel, or are partly
             transparent.
     """
+    if data.startswith(_PNG_SIGNATURE) and not _png_is_whole(data):  # libpng would write of it to standard error
+        raise InputError(f'{where}: no readable image (damaged or cut off); get the file again.')
     image = _imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise InputError(f'{where}: no readable image (damaged or cut off); get the file again.')
@@ -50,19 +57,45 @@ def decode(data: bytes, where: str) -> RGBImage:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
+def _png_is_whole(data: bytes) -> bool:
+    """Check the sums of the chunks that make up the pixels; OpenCV takes a flipped bit in them for a colour."""
+    view, start = memoryview(data), len(_PNG_SIGNATURE)
+    while start + 12 <= len(data):
+        length, kind = int.from_bytes(data[start : start + 4], 'big'), data[start + 4 : start + 8]
+        end = start + 8 + length
+        is_critical = kind[:1].isupper()
+        if is_critical and zlib.crc32(view[start + 4 : end]) != int.from_bytes(data[end : end + 4], 'big'):
+            return False
+        if kind == b'IEND':
+            return True
+        start = end + 4
+    return False
+
+
 def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     if not data:
         return None
+    with hushed_opencv():
+        try:
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:  # e.g. a damaged header that asks for more pixels than OpenCV allows
+            return None
+
+
+@contextmanager
+def hushed_opencv() -> Iterator[None]:
+    """Keep OpenCV from writing of damaged files to standard error: whoever decodes says it, with the file's name."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # e.g. a damaged header that asks for more pixels than OpenCV allows
-        return None
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _may_hold_alpha(data: bytes) -> bool:
     """Tell from the first bytes: JPEG, and PNG of colour types gray (0) and RGB (2), need no second decoding."""
     is_jpeg = data[:2] == b'\xff\xd8'
-    is_plain_png = data[:8] == b'\x89PNG\r\n\x1a\n' and data[25:26] in (b'\x00', b'\x02')
+    is_plain_png = data.startswith(_PNG_SIGNATURE) and data[25:26] in (b'\x00', b'\x02')
     return not (is_jpeg or is_plain_png)
 
 
@@ -78,24 +111,39 @@ def encode_png(image: RGBImage, compress_level: int = 1) -> bytes:
 
 def read(path: Path) -> RGBImage:
     """Read an image file; see ``decode``."""
+    _check_file(path)
     try:
         return decode(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}).') from None
 
 
+def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(f'{path}: it is named as an image, but is a folder or a pipe; rename or remove it.')
+
+
 def header_size(path: Path) -> tuple[int, int]:
     """Return (height, width) as ``read`` would give them, from the file's header alone.
 
     Raises:
-        InputError: The header is not that of an image.
+        InputError: The header is not that of an image, or tells of CIELAB, or of several pages or frames.
     """
+    _check_file(path)
     try:
-        with PIL.Image.open(path) as image:
-            width, height = image.size
-            # Pillow decodes a whole PNG to look for EXIF behind the pixels, where nobody writes it.
-            has_exif = image.format != 'PNG' or 'exif' in image.info
-            turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except (OSError, PIL.Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of large pictures and faulty EXIF
+            with PIL.Image.open(path) as image:
+                width, height = image.size
+                is_lab = image.mode == 'LAB'  # of which OpenCV makes other colours
+                frames = 1 if image.format == 'MPO' else getattr(image, 'n_frames', 1)
+                # Pillow decodes a whole PNG to look for EXIF behind the pixels, where nobody writes it.
+                has_exif = image.format != 'PNG' or 'exif' in image.info
+                turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    except Exception:  # the errors of Pillow's decoders have no common type
         raise InputError(f'{path}: no readable image (damaged or cut off); get the file again.') from None
+    if is_lab:
+        raise InputError(f'{path}: CIELAB samples; convert it to RGB first.')
+    if frames > 1:
+        raise InputError(f'{path}: {frames} pages or frames; save the one that is meant as an image first.')
     return (width, height) if turned else (height, width)

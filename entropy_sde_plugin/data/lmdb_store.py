@@ -21,13 +21,13 @@ import numpy as np
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.atomic_folder import atomic_folder
 from entropy_sde_plugin.data.problems import Problems
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, shown
 
 __all__ = ['LmdbReader', 'LmdbWriter', 'check_keys', 'lmdb_writer', 'open_environment']
 
 MAX_KEY_BYTES = 511  # LMDB's limit
 _FIRST_MAP_SIZE = 64 << 20
-_META_LINE = re.compile(r'(?P<key>[^.]+)\.\S* \((?P<height>\d+),(?P<width>\d+),\d+\) \d+')
+_META_LINE = re.compile(r'(?P<key>[^.]+)\.\S* \((?P<height>\d{1,9}),(?P<width>\d{1,9}),\d\) \d')
 
 # --- environments -----------------------------------------------------------------------------------------------------
 
@@ -224,13 +224,8 @@ class LmdbReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._sizes = self._read_meta()
-        entries = open_environment(self.path).stat()['entries']
-        if entries != len(self._sizes):
-            raise InputError(
-                f"'{path}': meta_info.txt names {len(self._sizes)} images, but data.mdb holds {entries}; "
-                'write the database again.'
-            )
         self.names = tuple(sorted(self._sizes))
+        self._check_keys()
 
     def _read_meta(self) -> dict[str, tuple[int, int]]:
         meta = self.path / 'meta_info.txt'
@@ -242,11 +237,31 @@ class LmdbReader:
         for number, line in enumerate(lines, 1):
             match = _META_LINE.fullmatch(line.strip())
             if match is None:
-                raise InputError(f"{meta}, line {number}: expected 'key.png (h,w,c) level', but it is {line!r}.")
+                raise InputError(f"{meta}, line {number}: expected 'key.png (h,w,c) level', but it is {shown(line)}.")
             if match['key'] in sizes:
                 raise InputError(f"{meta}, line {number}: key '{match['key']}' occurs more than once.")
             sizes[match['key']] = int(match['height']), int(match['width'])
         return sizes
+
+    def _check_keys(self) -> None:
+        with self._transaction() as transaction, transaction.cursor() as cursor:
+            stored = {bytes(key) for key in cursor.iternext(values=False)}
+        named = {name.encode() for name in self.names}
+        if named == stored:
+            return
+        fault = f'meta_info.txt names {len(named)} images, but data.mdb holds {len(stored)}'
+        if len(named) == len(stored):
+            fault = f"meta_info.txt names '{min(named - stored).decode()}', which data.mdb does not hold"
+        raise InputError(f"'{self.path}': {fault}; write the database again.")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[lmdb.Transaction]:
+        """A transaction that reads; what is damaged between the pages of the data shows in it."""
+        try:
+            with open_environment(self.path).begin(buffers=True) as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise InputError(f"'{self.path}': data.mdb is damaged ({error}); write the database again.") from None
 
     def where(self, name: str) -> str:
         """Return database and key, for messages and as the path of a sample."""
@@ -262,11 +277,11 @@ class LmdbReader:
         Raises:
             InputError: The database has no such key.
         """
-        with open_environment(self.path).begin() as transaction:
+        with self._transaction() as transaction:
             value = transaction.get(name.encode())
-        if value is None:
-            raise InputError(f"'{self.path}' has no image '{name}'.")
-        return value
+            if value is None:
+                raise InputError(f"'{self.path}' has no image '{name}'.")
+            return bytes(value)
 
     def image(self, name: str) -> images.RGBImage:
         """Return one image, shape (H, W, 3), uint8, RGB.

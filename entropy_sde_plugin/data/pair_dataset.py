@@ -53,18 +53,25 @@ def check_crops(source: ImageSource, names: Sequence[str], smallest_side: int, s
         shrink: Factor by which images are reduced when they are loaded.
 
     Raises:
-        InputError: One line per image that is too small or unreadable.
+        InputError: One line per image that is too small or unreadable, or one for all where all are too small.
     """
     problems = Problems()
+    crops = f'crops of {smallest_side} pixels (gt_size, or gt_size/resize_factor) do not fit'
+    sizes: dict[str, tuple[int, int]] = {}
     for name in names:
         with problems.gather():
-            height, width = source.size(name)
-            if min(height, width) // shrink < smallest_side:
-                reduced = f', {width // shrink}x{height // shrink} when loaded' if shrink > 1 else ''
-                problems.add(
-                    f'{source.where(name)} is {width}x{height}{reduced}: crops of {smallest_side} pixels (gt_size, or '
-                    'gt_size/resize_factor) do not fit; lower gt_size or remove the image.'
-                )
+            sizes[name] = source.size(name)
+    too_small = [name for name, size in sizes.items() if min(size) // shrink < smallest_side]
+    if len(too_small) == len(names) > 1:
+        largest = max(min(size) // shrink for size in sizes.values())
+        raise InputError(
+            f'{source.path}: {crops} into any of its {len(names)} images, whose short sides have at most {largest} '
+            'pixels; lower gt_size.'
+        )
+    for name in too_small:
+        height, width = sizes[name]
+        reduced = f', {width // shrink}x{height // shrink} when loaded' if shrink > 1 else ''
+        problems.add(f'{source.where(name)} is {width}x{height}{reduced}: {crops}; lower gt_size or remove the image.')
     problems.raise_any()
 
 

@@ -17,7 +17,7 @@ from entropy_sde_plugin.data.layouts import DATASETS, Layout
 from entropy_sde_plugin.data.lmdb_store import check_keys, lmdb_writer
 from entropy_sde_plugin.data.problems import Problems
 from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, tell
 
 __all__ = ['main', 'prepare']
 
@@ -148,8 +148,7 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
             progress=lambda pairs, split: tqdm(pairs, desc=f'{layout.title} {split}', unit='image'),
         )
     except InputError as error:
-        for line in str(error).splitlines():
-            print(f'error: {line}', file=sys.stderr)
+        tell(error)
         print(f'Nothing was written to {out}.', file=sys.stderr)
         return 1
     except KeyboardInterrupt:

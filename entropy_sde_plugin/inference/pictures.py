@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
 from entropy_sde_plugin.atomic_file import atomic_file
+from entropy_sde_plugin.data.images import hushed_opencv
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference import exif
 from entropy_sde_plugin.inference.picture_formats import FORMATS
@@ -163,11 +164,8 @@ def _decode_8_bits(file: PIL.Image.Image) -> NDArray[np.uint8]:
 
 def _decode_16_bits(data: bytes) -> NDArray[np.uint16]:
     """Return (H, W, C) as above, without C = 2; by OpenCV, since Pillow keeps 8 bits of a colour."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
+    with hushed_opencv():
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if samples is None or samples.dtype != np.uint16:
         raise ValueError('OpenCV cannot decode its 16 bits')
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}

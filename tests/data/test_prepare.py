@@ -88,7 +88,7 @@ def test_writing_twice(archive, capsys):
     before = (archive / 'out/lolv1_train_gt.lmdb/data.mdb').read_bytes()
     capsys.readouterr()
     assert main('lolv1', [str(archive), '--out', str(archive / 'out')]) == 1
-    assert 'exists already' in capsys.readouterr().err
+    assert 'exists already: remove it, or overwrite it (--overwrite' in capsys.readouterr().err
     assert main('lolv1', [str(archive), '--out', str(archive / 'out'), '--overwrite']) == 0
     assert (archive / 'out/lolv1_train_gt.lmdb/data.mdb').read_bytes() == before
 
