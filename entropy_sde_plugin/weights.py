@@ -23,7 +23,7 @@ from entropy_sde_plugin.diffusion.irsde import IRSDE
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.schema import parse
 
-__all__ = ['SETTINGS_KEY', 'Model', 'load_model', 'load_weights', 'save_model']
+__all__ = ['SETTINGS_KEY', 'Model', 'check_file', 'load_model', 'load_weights', 'save_model']
 
 SETTINGS_KEY = 'entropy_sde'
 """Entry of a checkpoint that holds the settings its weights were trained under; JSON in the metadata of safetensors
@@ -78,7 +78,7 @@ def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> M
     try:
         options = _options(carried or {}, settings or {})
         network = ConditionalNAFNet(**network_options(state))
-        network.load_state_dict({key: _finite(key, value) for key, value in state.items()})
+        network.load_state_dict({key: _floating(key, value) for key, value in state.items()})
     except InputError as error:
         raise InputError(f"Weights '{path}': {error}") from None
     if carried is None and not settings:
@@ -87,19 +87,25 @@ def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> M
     return Model(network.eval(), options)
 
 
-def save_model(model: Model, path: str | Path) -> None:
+def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
     """Write a model as safetensors, its settings in the metadata; whole or not at all.
 
     Args:
         model: What to write.
         path: The file to create or replace; its folder exists.
+        half: Store the weights in float16: half the bytes, rounded to 11 bits. Reading turns them into float32.
 
     Raises:
-        InputError: The name does not end in ``.safetensors``, or the folder is missing.
+        InputError: The name does not end in ``.safetensors``, the folder is missing, or a weight exceeds float16.
         OSError: It could not be written.
     """
     path = output_path(path, SAFETENSORS)
-    state = {key: value.contiguous() for key, value in model.network.state_dict().items()}
+    dtype = torch.float16 if half else torch.float32
+    state = {key: value.to(dtype).contiguous() for key, value in model.network.state_dict().items()}
+    if half:
+        for key, value in state.items():
+            if not value.isfinite().all():
+                raise InputError(f"'{key}' does not fit into float16: store the weights in full precision.")
     with atomic_file(path) as file:
         file.write(safetensors_bytes(state, {'format': 'pt', **model.metadata}))
 
@@ -117,20 +123,34 @@ def load_weights(path: str | Path, param_key: str | None = 'params') -> tuple[di
         The state dict on the CPU, and the settings or None.
 
     Raises:
-        InputError: The file is missing, is no checkpoint, or holds no weights.
+        InputError: The file is missing, is no checkpoint, or holds no weights, or such that are not finite, or wrong
+            settings.
+    """
+    path = check_file(path)
+    weights, settings = _safetensors(path) if _is_safetensors(path) else _checkpoint(path, param_key)
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        entries = ', '.join(str(key)[:40] for key in list(weights)[:5]) or 'none'
+        raise InputError(f"Weights '{path}' hold no state dict; their entries: {entries}.")
+    try:
+        if settings is not None:
+            parse(option_sections.ModelOptions, settings, SETTINGS_KEY)
+        return {str(key).removeprefix('module.'): _finite(key, value) for key, value in weights.items()}, settings
+    except InputError as error:
+        raise InputError(f"Weights '{path}': {error}") from None
+
+
+def check_file(path: str | Path) -> Path:
+    """Return the path of weights.
+
+    Raises:
+        InputError: There is no such file.
     """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"Weights '{path}' are a folder: name the file in it.")
     if not path.is_file():
         raise InputError(f"Weights '{path}' do not exist: check the path (path.pretrain_network_g in an option file).")
-    weights, settings = _safetensors(path) if _is_safetensors(path) else _checkpoint(path, param_key)
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        entries = ', '.join(map(str, list(weights)[:5])) or 'none'
-        raise InputError(f"Weights '{path}' hold no state dict; their entries: {entries}.")
-    if settings is not None and not isinstance(settings, dict):
-        raise InputError(f"Weights '{path}': the settings must be a dictionary, not {settings!r}.")
-    return {str(key).removeprefix('module.'): value for key, value in weights.items()}, settings
+    return path
 
 
 def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> option_sections.ModelOptions:
@@ -151,11 +171,26 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return sde | {key: value for key, value in settings.items() if key != 'sde'}
 
 
-def _finite(key: str, value: Tensor) -> Tensor:
-    value = value.to_dense().float() if value.is_floating_point() else value
-    if not value.is_floating_point() or not value.isfinite().all():
-        raise InputError(f"'{key}' is not made of finite floating-point numbers: take another checkpoint.")
+def _finite(key: object, value: Tensor) -> Tensor:
+    """See that a tensor is made of real numbers; whole ones among them, since networks count in them."""
+    unlike = value.is_meta or value.is_quantized or value.is_complex()
+    try:
+        is_finite = not unlike and bool(_dense(value).isfinite().all())
+    except RuntimeError:  # a file of some bytes can ask for any amount of memory
+        is_finite = False
+    if not is_finite:
+        raise InputError(f"'{key}' is not made of finite numbers: take another checkpoint.")
     return value
+
+
+def _floating(key: str, value: Tensor) -> Tensor:
+    if not value.is_floating_point():
+        raise InputError(f"'{key}' is not made of floating-point numbers: take another checkpoint.")
+    return _dense(value).float()
+
+
+def _dense(value: Tensor) -> Tensor:
+    return value if value.layout == torch.strided else value.to_dense()
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -175,7 +210,7 @@ def _safetensors(path: Path) -> tuple[Mapping[str, Any], Any]:
         raise InputError(f"Weights '{path}' cannot be read as safetensors: {_first_line(error)}.") from None
     try:
         return weights, None if settings is None else json.loads(settings)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number too long is a ValueError of its own
         raise InputError(f"Weights '{path}': '{SETTINGS_KEY}' in the metadata is no JSON: {error}.") from None
 
 
@@ -193,7 +228,8 @@ def _checkpoint(path: Path, param_key: str | None) -> tuple[Mapping[str, Any], A
 def _unpickled(path: Path) -> Any:
     """Tensors and plain containers from a pickle; whatever else it asks for is refused, not run."""
     try:
-        with path.open('rb') as file:
+        with path.open('rb') as file, warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of unusual pickles: what matters of them is said below
             return torch.load(file, map_location='cpu', weights_only=True)
     except Exception as error:  # a damaged file raises anything, from IndexError to struct.error
         refused = re.search(r'GLOBAL (\S+)', str(error))

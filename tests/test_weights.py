@@ -187,9 +187,13 @@ def test_given_settings_fill_gaps_and_contradict_nothing(tmp_path):
         ('a.pth', {**a_state(), 'extra': torch.zeros(3)}, 'extra'),
         ('a.pth', {'params': a_state(), 'entropy_sde': {'sde': {'max_sigmas': 3}}}, "Did you mean 'max_sigma'"),
         ('a.pth', {'params': a_state(), 'entropy_sde': {'predicton': 'x0'}}, "Did you mean 'prediction'"),
-        ('a.pth', {'params': a_state(), 'entropy_sde': 3}, 'must be a dictionary'),
+        ('a.pth', {'params': a_state(), 'entropy_sde': 3}, 'must be a section of options'),
         ('a.pth', {**a_state(), 'intro.bias': torch.full((8,), torch.nan)}, "'intro.bias' is not made of finite"),
-        ('a.pth', {**a_state(), 'intro.bias': torch.ones(8, dtype=torch.int64)}, "'intro.bias' is not made of finite"),
+        (
+            'a.pth',
+            {**a_state(), 'intro.bias': torch.ones(8, dtype=torch.int64)},
+            'not made of floating-point',
+        ),
     ],
 )
 def test_wrong_files_get_one_clear_line_and_run_nothing(tmp_path, monkeypatch, name, content, told):
