@@ -1,5 +1,7 @@
 """``entropy-sde convert``: any weights file becomes safetensors that say what their network was trained for."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -73,3 +75,24 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(state, tmp_path, capsys, arg
     assert told in err
     assert err.count('\n') == 1
     assert [path.name for path in tmp_path.iterdir()] == ['in.pth']
+
+
+def test_half_the_bytes(state):
+    torch.save(state, 'in.pth')
+    assert main(['convert', 'in.pth', 'full.safetensors', *GIVEN]) == 0
+    assert main(['convert', '--half', 'in.pth', 'half.safetensors', *GIVEN]) == 0
+    weights, full, half = (
+        2 * sum(v.numel() for v in state.values()),
+        *(Path(f'{n}.safetensors').stat().st_size for n in ('full', 'half')),
+    )
+    assert full - half == pytest.approx(weights, abs=64)  # the headers' padding
+    for key, value in load_model('half.safetensors').network.state_dict().items():
+        assert torch.equal(value, state[key].half().float())
+
+
+def test_weights_beyond_half_precision_are_refused(state, capsys):
+    state['intro.weight'][0] = 1e5
+    torch.save(state, 'in.pth')
+    assert main(['convert', '--half', 'in.pth', 'out.safetensors', *GIVEN]) == 1
+    assert "'intro.weight' does not fit into float16" in capsys.readouterr().err
+    assert not Path('out.safetensors').exists()

@@ -27,6 +27,7 @@ def add_verb(verbs: Any) -> None:
     convert.add_argument('--T', help='diffusion steps (paper: 100)')
     convert.add_argument('--schedule', help='cosine, linear or constant (paper: cosine)')
     convert.add_argument('--eps', help="what is left of the picture's difference at T (paper: 0.005)")
+    convert.add_argument('--half', action='store_true', help='store the weights in float16: half the bytes')
     convert.set_defaults(run=run)
 
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     from entropy_sde_plugin.weights import load_model, save_model
 
     model = load_model(options.input, _settings(options))
-    save_model(model, options.output)
+    save_model(model, options.output, half=options.half)
     print(f'{options.output}: {model.options.settings()}')
 
 
