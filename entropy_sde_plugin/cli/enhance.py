@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> None:
             '--model is missing. `entropy-sde demo` trains one in minutes and leaves it in '
             'entropy_sde_demo/experiments/demo/models/net_g_latest.pth.'
         )
+    from entropy_sde_plugin.inference.enhancer import Enhancer
     from entropy_sde_plugin.inference.folder import check_output, enhance_pictures
     from entropy_sde_plugin.inference.jobs import plan
     from entropy_sde_plugin.inference.sharing import Share
@@ -85,8 +86,10 @@ def run(options: argparse.Namespace) -> None:
     )
     pending = [job for job in jobs if options.overwrite or not job.is_done]
     passed_over = 0
+    arguments = _arguments(options, share.device(options.device))
+    Enhancer.check(options.model, **arguments)  # a wrong one is told where nothing is left to do, too
     if pending:
-        enhancer = _enhancer(options, share.device(options.device))
+        enhancer = Enhancer.from_file(options.model, **arguments)
         check_output(options.output)
         passed_over = enhance_pictures(
             pending,
@@ -100,18 +103,10 @@ def run(options: argparse.Namespace) -> None:
         _report(options.output, enhanced, there, passed_over)
 
 
-def _enhancer(options: argparse.Namespace, device: str) -> Any:
-    from entropy_sde_plugin.inference.enhancer import Enhancer
-
-    return Enhancer.from_file(
-        options.model,
-        device=device,
-        precision=options.precision,
-        sampler=options.sampler,
-        steps=options.steps,
-        tile=options.tile,
-        compile=options.compile,
-    )
+def _arguments(options: argparse.Namespace, device: str) -> dict[str, Any]:
+    """What makes the enhancer, beside the file."""
+    names = ('precision', 'sampler', 'steps', 'tile', 'compile')
+    return {'device': device, **{name: getattr(options, name) for name in names}}
 
 
 def _report(output: Path, enhanced: int, there: int, passed_over: int) -> None:

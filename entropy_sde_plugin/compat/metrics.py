@@ -72,7 +72,7 @@ def mend_niqe() -> None:
         if blocks[0] * blocks[1] < 2:
             raise MetricUnavailableError(
                 f'NIQE needs two blocks of {NIQE_BLOCK} x {NIQE_BLOCK} pixels, an image of {height} x {width} with '
-                f'crop_border {crop_border} has not: leave calculate_niqe out of val.metrics.'
+                f'crop_border {crop_border} has not: leave NIQE out of the metrics.'
             )
         try:
             return original(img, crop_border, input_order, *args, **kwargs)

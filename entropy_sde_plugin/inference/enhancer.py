@@ -17,7 +17,7 @@ from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.strips import StripNetwork
 from entropy_sde_plugin.options import SamplerOptions
 from entropy_sde_plugin.schema import parse
-from entropy_sde_plugin.weights import Model, load_model
+from entropy_sde_plugin.weights import Model, check_file, load_model
 
 __all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'Enhancer']
 
@@ -107,10 +107,10 @@ class Enhancer:
         Raises:
             InputError: The file holds no model, or an argument is wrong.
         """
+        cls.check(path, device=device, precision=precision, sampler=sampler, steps=steps, eta=eta, tile=tile)
         model = load_model(path)
         chosen = {'type': DEFAULT_SAMPLER.type, 'steps': min(DEFAULT_SAMPLER.steps or model.process.T, model.process.T)}
-        given = {'type': sampler, 'steps': steps, 'eta': eta}
-        chosen |= {key: value for key, value in given.items() if value is not None}
+        chosen |= _given(sampler, steps, eta)
         return cls(
             model,
             device=device,
@@ -119,6 +119,29 @@ class Enhancer:
             tile=tile,
             compile=compile,
         )
+
+    @classmethod
+    def check(
+        cls,
+        path: str | Path,
+        *,
+        device: str = 'auto',
+        precision: str = 'auto',
+        sampler: str | None = None,
+        steps: int | None = None,
+        eta: float | None = None,
+        tile: int | str = 'auto',
+        compile: bool = False,
+    ) -> None:
+        """See that the arguments of :meth:`from_file` are sound, as far as it can be told without reading the file.
+
+        Raises:
+            InputError: There is no such file, or an argument is wrong.
+        """
+        check_file(path)
+        _precision(precision, _device(device))
+        _tile(tile, _device(device))
+        parse(SamplerOptions, _given(sampler, steps, eta), 'sampler')
 
     def enhance(self, image: Image, *, seed: int = 0, callback: Callback | None = None) -> Image:
         """Brighten a picture.
@@ -174,6 +197,11 @@ class Enhancer:
             logging.getLogger('basicsr.enhancer').warning(
                 f'Out of memory for a picture of {width}x{height}: going on with tiles of {self.network.tile}.'
             )
+
+
+def _given(sampler: str | None, steps: int | None, eta: float | None) -> dict[str, Any]:
+    """The options of the sampler that were given."""
+    return {key: value for key, value in (('type', sampler), ('steps', steps), ('eta', eta)) if value is not None}
 
 
 def _checked(batch: Tensor) -> Tensor:

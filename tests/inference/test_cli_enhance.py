@@ -1,6 +1,7 @@
 """``entropy-sde enhance``, with a gamma curve in the place of the network."""
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import cv2
@@ -17,6 +18,10 @@ class StandIn:
     """Takes the arguments of the enhancer, and remembers them."""
 
     built: list = []  # noqa: RUF012
+
+    @staticmethod
+    def check(path, **options):
+        pass
 
     @classmethod
     def from_file(cls, path, **options):
@@ -148,6 +153,25 @@ def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):
 
 
 @pytest.mark.parametrize(
+    ('option', 'told'),
+    [
+        (['--sampler', 'ddmi'], "Option 'sampler.type': 'ddmi' is not one of its values. Did you mean 'ddim'?"),
+        (['--steps', '0'], "Option 'sampler.steps': expected int >= 1, but it is 0."),
+        (['--tile', '3'], "tile: '3' is neither auto"),
+        (['--device', 'gpu'], "device: there is no 'gpu'."),
+        (['--model', 'nowhere.pth'], "Weights 'nowhere.pth' do not exist"),
+    ],
+)
+def test_wrong_options_are_told_where_nothing_is_left_to_do(photos, capsys, option, told):
+    for name in ('a.png', 'b.png', 'sub/c.png'):
+        write_png(Path('out') / name, photograph('coffee')[:24, :32])
+    Path('net.pth').touch()
+    assert enhance() == 0
+    assert enhance(*option) == 1
+    assert capsys.readouterr().err.startswith(f'error: {told}')
+
+
+@pytest.mark.parametrize(
     'option', [['--tile', '-1'], ['--tile', 'big'], ['--seed', '-1'], ['--steps', 'x'], ['--cheese']]
 )
 def test_wrong_options_are_refused_at_once(photos, built, capsys, option):
@@ -165,6 +189,10 @@ import numpy as np
 from entropy_sde_plugin.cli import main
 
 class Enhancer:
+    @staticmethod
+    def check(path, **options):
+        pass
+
     @classmethod
     def from_file(cls, path, **options):
         return cls()
