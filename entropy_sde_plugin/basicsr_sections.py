@@ -4,14 +4,16 @@ or fails hours later."""
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import torch
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from entropy_sde_plugin.errors import suggestion
+from entropy_sde_plugin.errors import shown, suggestion
 from entropy_sde_plugin.schema import OptionError, parse
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     'LoggerOptions',
     'PathOptions',
     'ValOptions',
+    'check_loss',
     'check_names',
     'check_optimiser',
     'check_presence',
@@ -28,6 +31,9 @@ __all__ = [
     'needs_truth',
     'registered',
 ]
+
+_LONGEST_NAME = 200
+"""Bytes: file systems take 255, and BasicSR writes dates behind it."""
 
 Frequency = Annotated[float, msgspec.Meta(gt=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -157,11 +163,11 @@ def registered(registry: Any, name: object, where: str) -> Any:
     Raises:
         OptionError: Nobody has registered that name.
     """
-    for full_name in (name, f'{name}_basicsr'):
+    for full_name in (str(name), f'{name}_basicsr'):
         if full_name in registry:
             return registry.get(full_name)
     names = [key.removesuffix('_basicsr') for key in registry.keys()]  # noqa: SIM118  a registry iterates over pairs
-    raise OptionError(f"'{where}.type': there is no '{name}'. {suggestion(str(name), names)}", f'{where}.type')
+    raise OptionError(f"'{where}.type': there is no {shown(name)}. {suggestion(str(name), names)}", f'{where}.type')
 
 
 def check_names(built: Callable[..., Any], given: Iterable[str], where: str, added: Iterable[str] = ()) -> None:
@@ -196,18 +202,30 @@ def check_presence(opt: Mapping[str, Any]) -> None:
     """Check that the sections and options are there that a run cannot do without.
 
     Raises:
-        OptionError: One is missing.
+        OptionError: One is missing, or ``name`` cannot be that of a folder.
     """
     training = opt.get('is_train')
     for section in ('name', 'datasets', 'network_g', 'path', *(('train', 'logger') if training else ())):
         if opt.get(section) is None:
             raise OptionError(f"Section '{section}' is missing: add it to the option file.", section)
+    _check_name(opt['name'])
     if training and 'train' not in opt['datasets']:
         raise OptionError("Section 'datasets.train' is missing: add it to the option file.", 'datasets.train')
-    for key in ('batch_size_per_gpu', 'num_worker_per_gpu') if training else ():
-        if key not in opt['datasets']['train']:
-            path = f'datasets.train.{key}'
+    needed = [(phase, 'name') for phase in opt['datasets']]
+    needed += [('train', 'batch_size_per_gpu'), ('train', 'num_worker_per_gpu')] if training else []
+    for phase, key in needed:
+        if key not in opt['datasets'][phase]:
+            path = f'datasets.{phase}.{key}'
             raise OptionError(f"Option '{path}' is missing: add it to the option file.", path)
+
+
+def _check_name(name: str) -> None:
+    """BasicSR makes the folder of the run, and renames one that is there, wherever the name leads."""
+    is_one_part = PurePath(name).name == name and name not in ('', '..') and '\0' not in name
+    if not is_one_part or len(name.encode()) > _LONGEST_NAME:
+        raise OptionError(
+            f"'name' must be able to name a folder, in at most {_LONGEST_NAME} bytes, but is {shown(name)}.", 'name'
+        )
 
 
 def check_validation(val: ValOptions, training: bool) -> None:
@@ -238,13 +256,37 @@ def check_optimiser(section: Mapping[str, Any]) -> None:
     """Check ``train.optim_g`` against PyTorch's optimisers.
 
     Raises:
-        OptionError: No such optimiser, or not one of its options.
+        OptionError: No such optimiser, or not one of its options, or a value that it refuses.
     """
     name, where = str(section.get('type')), 'train.optim_g.type'
-    optimisers = {key: value for key, value in vars(torch.optim).items() if inspect.isclass(value) and key[0].isupper()}
+    classes: dict[str, Any] = {key: value for key, value in vars(torch.optim).items() if inspect.isclass(value)}
+    optimisers = {key: value for key, value in classes.items() if key[0].isupper()}
     if name not in optimisers:
         raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, optimisers)}", where)
-    check_names(optimisers[name], section.keys() - {'type'}, 'train.optim_g', added=('params',))
+    if 'lr' not in section:
+        raise OptionError("Option 'train.optim_g.lr' is missing: add it to the option file.", 'train.optim_g')
+    arguments = {key: value for key, value in section.items() if key != 'type'}
+    check_names(optimisers[name], arguments, 'train.optim_g', added=('params',))
+    try:
+        optimisers[name]([torch.nn.Parameter(torch.zeros(1))], **arguments)
+    except Exception as error:  # whatever the class itself objects to; e.g. IndexError for one beta
+        reason = ' '.join(str(error).split())
+        raise OptionError(f"Section 'train.optim_g': {reason}.", 'train.optim_g') from None
+
+
+def check_loss(section: Mapping[str, Any], where: str) -> None:
+    """Check what every loss of a training has: a weight, and one value for the batch.
+
+    Raises:
+        OptionError: ``loss_weight`` is no number, or ``reduction`` is none.
+    """
+    weight = section.get('loss_weight', 1)
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
+        path = f'{where}.loss_weight'
+        raise OptionError(f"Option '{path}': expected a finite number, but it is {shown(weight)}.", path)
+    if section.get('reduction') == 'none':
+        path = f'{where}.reduction'
+        raise OptionError(f"'{path}' is none, but a training step needs one value: mean or sum.", path)
 
 
 def check_schedule(section: Mapping[str, Any], total_iter: int) -> None:

@@ -39,7 +39,7 @@ class SDEOptions(msgspec.Struct, frozen=True):
 
     max_sigma: Positive = 50.0
     """Stationary standard deviation of the noise, in 8-bit units (50 means 50/255)."""
-    T: AtLeastOne = 100
+    T: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
     """Number of diffusion steps."""
     schedule: Literal['cosine', 'linear', 'constant'] = 'cosine'
     """How fast the process reverts to the degraded image, step by step."""
@@ -247,9 +247,8 @@ def _check_training(train: TrainOptions) -> None:
             'train.entropy_opt.type',
         )
     for name, loss in (('pixel_opt', train.pixel_opt), ('entropy_opt', train.entropy_opt)):
-        if loss is not None and loss.get('reduction') == 'none':
-            where = f'train.{name}.reduction'
-            raise OptionError(f"'{where}' is none, but a training step needs one value: mean or sum.", where)
+        if loss is not None:
+            basicsr_sections.check_loss(loss, f'train.{name}')
 
 
 def _check_parts(parts: int, dataset: Mapping[str, Any] | None) -> None:
@@ -263,7 +262,7 @@ def _check_parts(parts: int, dataset: Mapping[str, Any] | None) -> None:
 
 
 def _check_model_type(name: object) -> None:
-    if name not in MODEL_REGISTRY and f'{name}_basicsr' not in MODEL_REGISTRY:
+    if str(name) not in MODEL_REGISTRY and f'{name}_basicsr' not in MODEL_REGISTRY:
         near = suggestion(str(name), MODEL_REGISTRY.keys())
         raise OptionError(f"'model_type': there is no '{name}'. {near}", 'model_type')
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.errors import InputError, shown, suggestion
 
 __all__ = ['OptionError', 'parse']
 
@@ -50,7 +50,7 @@ def parse(struct: type[Section], mapping: object, where: str) -> Section:
         OptionError: An unknown, missing or badly typed option, or one out of its range.
     """
     if not isinstance(mapping, Mapping):
-        raise OptionError(f"'{where}' must be a section of options, not {mapping!r}.", where)
+        raise OptionError(f"'{where}' must be a section of options, not {shown(mapping)}.", where)
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     for key in mapping:
         if key not in fields:
@@ -87,7 +87,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     except msgspec.ValidationError as error:
         raise OptionError(f"Option '{where}': {_explain(value, kind, str(error))}", where) from None
     if any(isinstance(number, float) and not math.isfinite(number) for number in _leaves(result)):
-        raise OptionError(f"Option '{where}' must be finite, but is {value!r}.", where)
+        raise OptionError(f"Option '{where}' must be finite, but is {shown(value)}.", where)
     return result
 
 
@@ -103,6 +103,6 @@ def _explain(value: Any, kind: Any, message: str) -> str:
     """Say what is wrong with ``value`` in the words of an option file."""
     choices = [choice for k in _alternatives(kind) if get_origin(k) is Literal for choice in get_args(k)]
     if choices:
-        return f'{value!r} is not one of its values. {suggestion(str(value), map(str, choices))}'
+        return f'{shown(value)} is not one of its values. {suggestion(str(value), map(str, choices))}'
     wanted = re.sub(r', got `\w+`', '', message).replace('`', '').replace('null', 'none').replace('$', 'value')
-    return f'{wanted[0].lower()}{wanted[1:]}, but it is {value!r}.'
+    return f'{wanted[0].lower()}{wanted[1:]}, but it is {shown(value)}.'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import basicsr.utils.options
 import yaml
 
+from entropy_sde_plugin.compat.option_loader import OptionLoader
 from entropy_sde_plugin.compat.patching import replace
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.schema import OptionError
@@ -34,23 +35,6 @@ def mend_ordered_yaml() -> None:
     replace(original, ordered_yaml)
 
 
-class OptionLoader(yaml.SafeLoader):
-    """A safe loader that keeps the order of keys, as BasicSR's does."""
-
-    def get_single_data(self) -> Any:
-        node = self.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            mark = node.start_mark if node else None
-            raise yaml.constructor.ConstructorError(problem='expected keys and sections', problem_mark=mark)
-        return self.construct_document(node)
-
-
-OptionLoader.add_constructor(
-    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
-    lambda loader, node: OrderedDict(loader.construct_pairs(node)),
-)
-
-
 @contextmanager
 def one_line_option_errors() -> Iterator[None]:
     """Say in one line what is wrong with an option file.
@@ -63,10 +47,11 @@ def one_line_option_errors() -> Iterator[None]:
         mark = error.problem_mark or error.context_mark
         place = f'{mark.name}, line {mark.line + 1}' if mark else 'the option file'
         raise InputError(f'{place}: {error.problem or error.context}.') from None
-    except FileNotFoundError as error:
-        if not str(error.filename).endswith(('.yml', '.yaml')):
+    except OSError as error:
+        if error.filename is None or not any(argument.endswith(str(error.filename)) for argument in sys.argv):
             raise
-        raise InputError(f"The option file '{error.filename}' does not exist.") from None
+        fault = 'does not exist' if isinstance(error, FileNotFoundError) else f'cannot be read ({error.strerror})'
+        raise InputError(f"The option file '{error.filename}' {fault}.") from None
     except KeyError as error:
         if str(error.args[0]).startswith('SLURM_'):
             raise

@@ -18,6 +18,9 @@ __all__ = ['REDUCTIONS', 'check_options', 'spatial_entropy']
 
 REDUCTIONS = ('mean', 'sum', 'none')
 
+MOST_LEVELS = 4096
+"""Far beyond the 256 of an image; a slip in the option file, such as 32e3, would take all of the memory."""
+
 
 def spatial_entropy(
     pred: Tensor,
@@ -140,8 +143,8 @@ def check_options(
     _check_choice('neighbour_normalisation', neighbour_normalisation, NEIGHBOUR_NORMALISATIONS)
     _check_choice('engine', engine, ENGINES)
     _check_choice('reduction', reduction, REDUCTIONS)
-    if not _is_int(levels) or levels < 2:
-        raise InputError(f'levels: {levels!r} is not a whole number of at least 2.')
+    if not _is_int(levels) or not 2 <= levels <= MOST_LEVELS:
+        raise InputError(f'levels: {levels!r} is not a whole number of at least 2 and at most {MOST_LEVELS}.')
     if not isinstance(windows, Sequence) or not windows or not all(_is_int(w) and w > 0 and w % 2 for w in windows):
         raise InputError(f'windows: {windows!r} is not a list of positive odd numbers, such as [1, 3, 5].')
     if len(set(windows)) < len(windows):

@@ -149,7 +149,13 @@ def test_tensorboard_may_be_missing(parse, opt, monkeypatch, capsys):
         ('name: !!python/object/apply:os.mkdir [executed]\n', r'^opt\.yml, line 1: could not determine a constructor'),
         ('just words', r'^opt\.yml, line 1: expected keys and sections\.$'),
         ('', r'expected keys and sections\.$'),
-        ('name: a\n', r"^Option 'num_gpu' is missing"),
+        ('name: a\n', r"^opt\.yml: Option 'num_gpu' is missing"),
+        ('name: a\nnum_gqu: 0\n', r"^opt\.yml, line 2: Option 'num_gpu' is missing: .* Is 'num_gqu' a slip\?$"),
+        ('name: a\nname: b\n', r"^opt\.yml, line 2: 'name' stands in line 1 already\.$"),
+        ('name: a\nx: !!float abc\n', r'^opt\.yml, line 2: could not convert'),
+        ('name: a\nx: &x [*x]\n', r'^opt\.yml, line 2: a value contains itself\.$'),
+        ('name: a\nmanual_seed: -1\n', r"^opt\.yml, line 2: 'manual_seed' must be a whole number in 0…"),
+        ('name: a\ndatasets: {val: {dataroot_gt: 3}}\n', r"^opt\.yml, line 2: 'datasets\.val\.dataroot_gt' must be"),
     ],
 )
 def test_a_bad_option_file_is_told_in_one_line(parse, tmp_path, text, message):
