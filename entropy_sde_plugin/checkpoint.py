@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,8 +12,22 @@ import torch
 from torch import nn
 
 from entropy_sde_plugin.atomic_file import atomic_file
+from entropy_sde_plugin.errors import InputError
 
-__all__ = ['is_whole', 'keep_last', 'save', 'save_networks', 'save_training_state']
+__all__ = [
+    'CheckpointError',
+    'damage',
+    'fingerprint',
+    'is_whole',
+    'keep_last',
+    'save',
+    'save_networks',
+    'save_training_state',
+]
+
+
+class CheckpointError(InputError, OSError):
+    """A checkpoint could not be written: a full disk, a folder that is gone, no permission."""
 
 
 def save(content: Any, path: str | Path) -> None:
@@ -23,13 +38,26 @@ def save(content: Any, path: str | Path) -> None:
         path: The file to create or replace; its folder exists.
 
     Raises:
-        OSError: It could not be written; the message names ``path``, and what stood there stays.
+        CheckpointError: It could not be written; the message names ``path``, and what stood there stays.
     """
     try:
         with atomic_file(path) as file:
             torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch's archive writer turns a failed write into a RuntimeError
-        raise OSError(f"'{path}' could not be saved: {error}") from error
+        raise CheckpointError(
+            f"'{path}' could not be saved: {_reason(error)}. The checkpoints before it are as they were: make room or "
+            'give permission, and go on with --auto_resume.'
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, behind what torch's archive writer made of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__context__
+    return str(error).splitlines()[0]
 
 
 def save_networks(
@@ -45,7 +73,7 @@ def save_networks(
         entries: What the checkpoint shall hold besides.
 
     Raises:
-        OSError: It could not be written.
+        CheckpointError: It could not be written.
     """
     content: dict[str, Any] = dict(entries)
     for key, network in networks.items():
@@ -68,7 +96,7 @@ def save_training_state(
         entries: What the state shall hold besides.
 
     Raises:
-        OSError: It could not be written.
+        CheckpointError: It could not be written.
     """
     content: dict[str, Any] = {
         'epoch': epoch,
@@ -81,7 +109,36 @@ def save_training_state(
 
 def is_whole(path: Path) -> bool:
     """Say whether a file of a checkpoint is there and not cut off: the archive's table of contents is at its end."""
-    return zipfile.is_zipfile(path)
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # which some flipped bits at the end bring about
+        return False
+
+
+def damage(path: Path) -> str | None:
+    """Say what is wrong with a file of a checkpoint: ``'is missing'``, ``'is cut off'``, ``'is damaged (…)'``, or None.
+
+    Every byte is read: ``torch.load`` takes tensors whose bits have flipped without a word, though their checksums
+    stand in the file.
+    """
+    if not path.is_file():
+        return 'is missing'
+    if not is_whole(path):
+        return 'is cut off'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        torch.load(path, map_location='cpu', weights_only=True, mmap=True)  # its own reader takes less than Python's
+    except Exception as error:
+        return f'is damaged ({" ".join(str(error).split())[:100] or type(error).__name__})'
+    return None if broken is None else f'is damaged (at {broken})'
+
+
+def fingerprint(path: Path) -> str:
+    """Hash the checksums of a checkpoint's entries: other tensors have another one. The tensors are not read."""
+    with zipfile.ZipFile(path) as archive:
+        entries = sorted((entry.filename, entry.CRC, entry.file_size) for entry in archive.infolist())
+    return hashlib.sha256(repr(entries).encode()).hexdigest()
 
 
 def keep_last(count: int, iteration: int, models: str | Path, states: str | Path, label: str) -> None:

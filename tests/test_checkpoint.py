@@ -4,7 +4,9 @@ import itertools
 import multiprocessing
 import random
 import resource
+import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -59,7 +61,7 @@ def test_a_disk_that_takes_no_more(tmp_path):
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=save_too_much, args=(tmp_path / 'a.pth', sender))
     process.start()
-    assert receiver.recv().startswith(f"'{tmp_path / 'a.pth'}' could not be saved: ")
+    assert receiver.recv().startswith(f"'{tmp_path / 'a.pth'}' could not be saved: File too large. The checkpoints ")
     process.join()
     assert torch.load(tmp_path / 'a.pth', weights_only=True) == 'old'
     assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
@@ -72,6 +74,71 @@ def save_too_much(path, sender):
         checkpoint.save(torch.zeros(1 << 20), path)
     except OSError as error:
         sender.send(str(error))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(folder)]
+    if shutil.which('mount') is None or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip('a file system can be mounted here by nobody: the test with limited files stands for this one')
+    yield folder
+    subprocess.run(['umount', str(folder)], check=True)
+
+
+def test_a_full_disk(small_disk):
+    """It fails while the tensors are written, or, the smaller the rest, the archive's end or the file's name."""
+    path = small_disk / '1.state'
+    checkpoint.save(torch.zeros(1 << 16), path)
+    before = path.read_bytes()
+    for size in (1 << 20, 1 << 18, (1 << 17) + (1 << 16) - 400, (1 << 17) + (1 << 16) - 100):
+        with pytest.raises(
+            checkpoint.CheckpointError, match=r"2\.state' could not be saved: No space left on device\. "
+        ):
+            checkpoint.save(torch.ones(size), small_disk / '2.state')
+        assert [entry.name for entry in small_disk.iterdir()] == ['1.state']
+        assert path.read_bytes() == before
+
+
+def test_no_flipped_bit_goes_unseen(tmp_path):
+    """Every byte of a file in turn: it is found damaged, or the file reads as before (names, dates, padding)."""
+    path = tmp_path / 'a.pth'
+    content = {'params': {'weight': torch.arange(8.0)}, 'iter': 3}
+    checkpoint.save(content, path)
+    whole = path.read_bytes()
+    fingerprint = checkpoint.fingerprint(path)
+    unseen = 0
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        if checkpoint.damage(path) is None and checkpoint.fingerprint(path) == fingerprint:
+            unseen += 1
+            read = torch.load(path, weights_only=True)
+            assert torch.equal(read['params']['weight'], torch.arange(8.0))
+            assert read['iter'] == 3
+    assert 0 < unseen < len(whole) / 2  # torch pads its archives
+
+
+def test_a_file_cut_off_anywhere_is_damaged(tmp_path):
+    path = tmp_path / 'a.pth'
+    assert checkpoint.damage(path) == 'is missing'
+    checkpoint.save({'params': torch.arange(8.0)}, path)
+    whole = path.read_bytes()
+    assert checkpoint.damage(path) is None
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert checkpoint.damage(path) is not None
+
+
+def test_a_fingerprint_tells_tensors_apart(tmp_path):
+    prints = []
+    for name, value in (('a', 1.0), ('b', 1.0), ('c', 2.0)):
+        checkpoint.save({'params': torch.full((4,), value)}, tmp_path / name)
+        prints.append(checkpoint.fingerprint(tmp_path / name))
+    assert prints[0] == prints[1] != prints[2]
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -11,8 +11,11 @@ Module          Mends
 ``launch``      command line, devices, output folders, seeds
 ``option_file`` reading option files
 ``processes``   starting several processes
-``resume``      finding and loading a training state
-``training``    optimisers, processes without CUDA, saving, validation
+``pipeline``    what the pipeline keeps to itself: its loaders and writer, for ``run``
+``run``         going on exactly where a state was saved: data order, generators, best metrics; stopping on a signal
+``crash``       saving what is sound before an error ends the training
+``resume``      finding a whole training state, and its seed
+``training``    optimisers, processes without CUDA, saving and resuming, steps, validation
 ``data``        LMDB, sampler and draws, workers, loaders
 ``metrics``     JPEG, FID and NIQE under current OpenCV and SciPy
 =============== =======================================================================================================
@@ -23,7 +26,9 @@ Not mended, because a plugin comes too late or would have to rewrite what it men
   itself. See ``HOW_TO_GET_BASICSR``.
 - BasicSR's LMDB writers (``MapFullError``, lost keys). ``entropy_sde_plugin.data.lmdb_store`` writes instead.
 - ``dist_validation`` of BasicSR's models uses one process while the others wait, which they may for a day.
-- A resumed run begins its epoch anew, and the state knows no random generators and no best metrics.
+- On a GPU a resumed run equals the uninterrupted one as far as two runs equal each other: BasicSR lets cuDNN choose its
+  algorithms by their speed (train.py:96). The same holds for the order of sums over three and more processes, which
+  DistributedDataParallel arranges after its first step.
 - ``realesrgan_model``, ``realesrnet_model`` and the video models call ``.cuda()`` in many places: they need a GPU.
 """
 
@@ -62,25 +67,27 @@ def apply() -> None:
     """Mend what is broken in the imported BasicSR. Idempotent."""
     import basicsr.train  # noqa: F401
 
-    from entropy_sde_plugin.compat import data, launch, metrics, option_file, processes, resume, training
+    from entropy_sde_plugin.compat import data, launch, metrics, option_file, pipeline, processes, training
 
     launch.hush_runpy()
     option_file.mend_ordered_yaml()
     launch.mend_parse_options()
     launch.mend_make_exp_dirs()
     processes.mend_init_dist()
-    resume.mend_load_resume_state(sys.modules['basicsr.train'].__dict__)
+    pipeline.mend_pipeline(sys.modules['basicsr.train'].__dict__)
     training.mend_get_optimizer()
     training.mend_model_to_device()
     training.mend_saving()
+    training.mend_resuming()
+    training.mend_steps()
     training.mend_dist_validation()
     training.mend_validation()
     data.mend_lmdb_backend()
     data.mend_enlarged_sampler()
-    data.mend_worker_init_fn()
     data.mend_build_dataloader()
     data.mend_prefetch_generator()
     data.mend_cpu_prefetcher()
+    data.mend_prefetchers()
     metrics.mend_jpeg_quality()
     metrics.mend_fid()
     metrics.mend_niqe()

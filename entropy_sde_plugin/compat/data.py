@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import basicsr.data
-import numpy as np
 import torch
 from basicsr.data.data_sampler import EnlargedSampler
-from basicsr.data.prefetch_dataloader import CPUPrefetcher, PrefetchGenerator
+from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher, PrefetchGenerator
 from basicsr.utils.file_client import LmdbBackend
+from torch.utils.data import Dataset
 
-from entropy_sde_plugin.compat.patching import is_ours, mentions, replace
-from entropy_sde_plugin.data.draws import DrawIndex
+from entropy_sde_plugin import generators, interruption
+from entropy_sde_plugin.compat.patching import is_ours, mentions, replace, warn
+from entropy_sde_plugin.data.draws import DrawIndex, key_of
 from entropy_sde_plugin.data.lmdb_store import open_environment
 from entropy_sde_plugin.errors import InputError
 
@@ -25,7 +25,7 @@ __all__ = [
     'mend_enlarged_sampler',
     'mend_lmdb_backend',
     'mend_prefetch_generator',
-    'mend_worker_init_fn',
+    'mend_prefetchers',
 ]
 
 
@@ -59,54 +59,85 @@ class Environments(dict[str, str]):
 
 
 def mend_enlarged_sampler() -> None:
-    """Yield indices that know their epoch and draw, in the order that BasicSR's sampler gives.
+    """Yield indices that know their epoch and draw, in the order that BasicSR's sampler gives; pass over what a resumed
+    epoch has drawn before.
 
-    P+M data_sampler.py:35, with data/__init__.py:97. Symptom: augmentation repeats every epoch, since nothing tells a
-    dataset which epoch it is in. An index stays an ``int`` to datasets that do not ask.
+    P+M data_sampler.py:35, with data/__init__.py:97. Symptoms: augmentation repeats every epoch, since nothing tells a
+    dataset which epoch it is in; a resumed run begins its epoch anew. An index stays an ``int`` to datasets that do not
+    ask.
     """
     if not is_ours(EnlargedSampler.__iter__):
         EnlargedSampler.__iter__ = enlarged_sampler_iter
+        EnlargedSampler.drawn_before = (0, 0)  # an epoch, and how many of its draws, over all processes, are done
 
 
 def enlarged_sampler_iter(self: EnlargedSampler) -> Iterator[DrawIndex]:
-    """This process's share of the epoch's permutation."""
+    """This process's share of the epoch's permutation, or of what is left of it."""
     generator = torch.Generator().manual_seed(self.epoch)
     draws = torch.randperm(self.total_size, generator=generator).tolist()
     size = len(self.dataset)
-    for draw in draws[self.rank : self.total_size : self.num_replicas]:
+    epoch, drawn = self.drawn_before
+    start = drawn if epoch == self.epoch else 0
+    for draw in draws[start + self.rank : self.total_size : self.num_replicas]:
         yield DrawIndex(draw % size, epoch=self.epoch, draw=draw)
 
 
-def mend_worker_init_fn() -> None:
-    """Seed the workers' global generators anew in every epoch.
+class Seeded(Dataset[Any]):
+    """A dataset whose samples draw from global generators that are seeded for each of them.
 
-    P+M data/__init__.py:97 seeds them from rank and worker alone. Symptom: BasicSR's own datasets draw the same crops
-    and flips in every epoch.
+    P+M data/__init__.py:97 seeds the workers from rank and worker alone. Symptoms: BasicSR's own datasets draw the same
+    crops and flips in every epoch, other ones with another number of workers, and none that a resumed run could repeat.
     """
-    if not mentions(basicsr.data.worker_init_fn, 'get_worker_info'):
-        replace(basicsr.data.worker_init_fn, worker_init_fn)
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        with generators.seeded(self.seed, key_of(index)):
+            return self.dataset[index]
 
 
-def worker_init_fn(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
-    """Seed from PyTorch's seed of this worker, which follows from the run's seed, the rank and the epoch."""
-    info = torch.utils.data.get_worker_info()
-    assert info is not None
-    random.seed(info.seed)
-    np.random.seed(info.seed % 2**32)
+def draws_of_its_own(dataset: Any, dataset_opt: dict[str, Any], seed: int | None) -> Any:
+    """Give a training set of BasicSR's the draws of ``Seeded``; this package's sets have theirs."""
+    if seed is None or type(dataset).__module__.startswith('entropy_sde_plugin.'):
+        return dataset
+    if dataset_opt.get('prefetch_mode') == 'cpu' and not dataset_opt.get('num_worker_per_gpu'):
+        warn(
+            f"datasets.{dataset_opt['phase']}.prefetch_mode: 'cpu' without workers draws in a thread beside the "
+            'training, from the same generators: the run can be resumed, but not to the bit. Give num_worker_per_gpu.'
+        )
+        return dataset
+    return Seeded(dataset, seed)
 
 
 def mend_build_dataloader() -> None:
-    """Refuse a dataset that gives no batch, and fill the last batch of an epoch.
+    """Refuse a dataset that gives no batch, fill the last batch of an epoch, and draw for each sample apart.
 
     P+M data/__init__.py:71, train.py:179. Symptom: fewer images than the batch size train for zero iterations, and
     the run ends with ``End of training`` and exit code 0; an empty validation set fails after the first training steps.
+    A loader that is started takes a number from the training's generator, which makes the training depend on
+    ``val_freq``: each gets one of its own.
     """
     original = basicsr.data.build_dataloader
     if is_ours(original):
         return
 
-    def build_dataloader(dataset: Any, dataset_opt: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        loader = original(dataset, dataset_opt, *args, **kwargs)
+    def build_dataloader(
+        dataset: Any,
+        dataset_opt: dict[str, Any],
+        num_gpu: int = 1,
+        dist: bool = False,
+        sampler: Any = None,
+        seed: int | None = None,
+    ) -> Any:
+        if isinstance(sampler, EnlargedSampler):
+            dataset = draws_of_its_own(dataset, dataset_opt, seed)
+        loader = original(dataset, dataset_opt, num_gpu=num_gpu, dist=dist, sampler=sampler, seed=seed)
+        loader.generator = torch.Generator()
         if len(loader) == 0:
             name, share = dataset_opt.get('name', dataset_opt['phase']), len(loader.sampler)
             raise InputError(
@@ -175,3 +206,25 @@ def cpu_prefetcher_init(self: CPUPrefetcher, loader: Any) -> None:
     """Keep the loader; ``reset``, which the pipeline calls before the first batch, starts it."""
     self.ori_loader = loader
     self.loader = iter(())
+
+
+def mend_prefetchers() -> None:
+    """Start workers that live on when a signal goes to the whole process group.
+
+    Ctrl-C, torchrun and schedulers signal the workers too. Symptom: they die before their parent, which then fails
+    instead of saving.
+    """
+    for kind, name in ((CPUPrefetcher, 'reset'), (CUDAPrefetcher, '__init__'), (CUDAPrefetcher, 'reset')):
+        start = getattr(kind, name)
+        if not is_ours(start):
+            setattr(kind, name, under_blocked_signals(start))
+
+
+def under_blocked_signals(start: Callable[..., None]) -> Callable[..., None]:
+    """Run a method that may start workers so that they inherit blocked signals."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        with interruption.blocked():
+            start(*args, **kwargs)
+
+    return wrapper

@@ -17,10 +17,11 @@ import basicsr.utils.misc
 import basicsr.utils.options
 import torch
 import torch.distributed
+import yaml
 
 from entropy_sde_plugin.compat.option_file import one_line_option_errors, read_numbers, say_where
 from entropy_sde_plugin.compat.patching import is_ours, replace, warn
-from entropy_sde_plugin.compat.resume import mend_load_resume_state
+from entropy_sde_plugin.compat.pipeline import mend_pipeline
 from entropy_sde_plugin.errors import InputError, report_input_errors
 
 __all__ = ['hush_runpy', 'mend_make_exp_dirs', 'mend_parse_options']
@@ -45,10 +46,11 @@ def mend_parse_options() -> None:
 
         report_input_errors()
         check_overrides(sys.argv)
-        mend_load_resume_state(sys._getframe(1).f_globals)
+        mend_pipeline(sys._getframe(1).f_globals)
         with underscore_local_rank(), one_line_option_errors():
             opt, args = original(str(Path.cwd()), is_train)
         opt = RunOptions(opt, root_path=str(Path.cwd()))
+        opt.seed_is_given = seed_is_given(args)
         read_numbers(opt)
         with say_where(args.opt, args.force_yml or ()):
             check(opt)
@@ -83,7 +85,12 @@ class RunOptions(OrderedDict):
 
     P options.py:158, :172 and train.py:94. Symptom: ``python -m basicsr.train`` writes experiments/, results/ and
     tb_logger/ into site-packages, since the pipeline sets ``root_path`` to where BasicSR lies.
+
+    Attributes:
+        seed_is_given: Whether ``manual_seed`` was, or BasicSR drew it.
     """
+
+    seed_is_given = True
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key != 'root_path' or key not in self:
@@ -102,6 +109,15 @@ def underscore_local_rank() -> Iterator[None]:
         yield
     finally:
         sys.argv = given
+
+
+def seed_is_given(args: Any) -> bool:
+    """Say whether the option file or an override names a ``manual_seed``: what BasicSR drew does not show it."""
+    if any(override.partition('=')[0].strip() == 'manual_seed' for override in args.force_yml or ()):
+        return True
+    loader = basicsr.utils.options.ordered_yaml()[0]
+    with Path(args.opt).open(encoding='utf-8') as file:
+        return yaml.load(file, Loader=loader).get('manual_seed') is not None
 
 
 def share_seed(opt: Options) -> None:

@@ -1,4 +1,4 @@
-"""Mends of resuming: which state, on which machine, complete or not."""
+"""Mends of resuming: which state, on which machine, whole or not, and the seed that belongs to it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from basicsr.utils.misc import set_random_seed
 
 from entropy_sde_plugin import checkpoint
 from entropy_sde_plugin.compat.patching import mentions, warn
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['load_resume_state', 'mend_load_resume_state']
+__all__ = ['load_resume_state', 'mend_load_resume_state', 'network_files']
 
 
 def mend_load_resume_state(namespace: dict[str, Any]) -> None:
@@ -33,14 +34,16 @@ def mend_load_resume_state(namespace: dict[str, Any]) -> None:
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     """Load the training state to resume from, with the networks' paths set beside it.
 
-    With ``--auto_resume`` the newest state of the experiment, else ``path.resume_state``. One that is cut off, or whose
-    networks are, is named and passed over for the next older one.
+    With ``--auto_resume`` the newest state of the experiment, else ``path.resume_state``. One that is cut off or
+    damaged, or whose networks are, or are not those it was saved with, is named and passed over for the next older one.
+    A ``manual_seed`` that the options do not name is the state's.
 
     Returns:
         The state, or None where there is nothing to resume from.
 
     Raises:
-        InputError: There are states, but none of them complete; or the named one does not exist.
+        InputError: There are states, but none of them complete; the named one does not exist; or the options name
+            another ``manual_seed``.
     """
     from basicsr.utils import check_resume
 
@@ -57,14 +60,14 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     for path in candidates:
         try:
             state = _load(path)
-            for network in _networks(opt, state['iter']):
-                _check_complete(network)
+            _check_networks(network_files(opt, state['iter']), state.get('networks', {}))
         except IncompleteError as error:
             warn(f'cannot resume from {path}: {error}.')
             continue
         if path != candidates[0]:
             warn(f'resuming from the older {path} instead.')
         path_opt['resume_state'] = str(path)
+        _take_up_seed(opt, state, path)
         check_resume(opt, state['iter'])
         return state
     raise InputError(
@@ -74,7 +77,14 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
 
 
 class IncompleteError(Exception):
-    """A file of a checkpoint is missing, cut off or unreadable."""
+    """A file of a checkpoint is missing, cut off, damaged, unreadable or of another checkpoint."""
+
+
+def network_files(opt: dict[str, Any], current_iter: int) -> list[Path]:
+    """The files of the networks that belong to the state of an iteration, as ``check_resume`` names them."""
+    ignored = opt['path'].get('ignore_resume_networks') or ()
+    labels = [key.removeprefix('network_') for key in opt if key.startswith('network_') and key not in ignored]
+    return [Path(opt['path']['models'], f'net_{label}_{current_iter}.pth') for label in labels]
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -91,24 +101,43 @@ def _from(state: Path) -> list[Path]:
     return [state] + [path for path in _newest_first(state.parent) if int(path.stem) < int(state.stem)]
 
 
-def _networks(opt: dict[str, Any], current_iter: int) -> list[Path]:
-    """The files that ``check_resume`` will name for the networks."""
-    ignored = opt['path'].get('ignore_resume_networks') or ()
-    labels = [key.removeprefix('network_') for key in opt if key.startswith('network_') and key not in ignored]
-    return [Path(opt['path']['models'], f'net_{label}_{current_iter}.pth') for label in labels]
+def _check_whole(path: Path) -> None:
+    if damage := checkpoint.damage(path):
+        raise IncompleteError(f'{path} {damage}')
 
 
-def _check_complete(path: Path) -> None:
-    if not path.is_file():
-        raise IncompleteError(f'{path} is missing')
-    if not checkpoint.is_whole(path):
-        raise IncompleteError(f'{path} is cut off')
+def _check_networks(files: list[Path], fingerprints: dict[str, str]) -> None:
+    for path in files:
+        _check_whole(path)
+        if checkpoint.fingerprint(path) != fingerprints.get(path.name, checkpoint.fingerprint(path)):
+            raise IncompleteError(f'{path} was not saved with it')
 
 
 def _load(path: Path) -> dict[str, Any]:
-    _check_complete(path)
+    _check_whole(path)
     try:
         # On the CPU: the optimisers move what they load to where their parameters are.
         return torch.load(path, map_location='cpu', weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise IncompleteError(f'{path} is unreadable ({str(error).splitlines()[0]})') from error
+
+
+def _take_up_seed(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
+    """Use the seed of the run that is resumed.
+
+    P+M options.py:107 draws one where the options give none. Symptom: a resumed run draws from another seed.
+    """
+    saved, present = state.get('run', {}).get('manual_seed'), opt.get('manual_seed')
+    if saved is None or saved == present:
+        return
+    if getattr(opt, 'seed_is_given', True):
+        raise InputError(
+            f"manual_seed is {present}, but the training to resume from '{path}' has {saved}: write "
+            f'manual_seed: {saved}, or leave it out. For a training under another seed, start from the weights '
+            '(path.pretrain_network_g).'
+        )
+    opt['manual_seed'] = saved
+    for dataset in opt['datasets'].values():
+        if dataset.get('seed') == present:  # by default
+            dataset['seed'] = saved
+    set_random_seed(saved + opt['rank'])

@@ -1,22 +1,34 @@
-"""Mends of BasicSR's base models: optimisers, processes without CUDA, saving, validation."""
+"""Mends of BasicSR's base models: optimisers, processes without CUDA, saving and resuming, validation."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
-from basicsr.utils.dist_util import master_only
+from basicsr.utils.dist_util import get_dist_info, master_only
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from entropy_sde_plugin import checkpoint
+from entropy_sde_plugin import checkpoint, generators, interruption
+from entropy_sde_plugin.compat import run
 from entropy_sde_plugin.compat.patching import is_ours, mentions
+from entropy_sde_plugin.compat.resume import network_files
 from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.evaluation.collectives import on_first_process
 
-__all__ = ['mend_dist_validation', 'mend_get_optimizer', 'mend_model_to_device', 'mend_saving', 'mend_validation']
+__all__ = [
+    'mend_dist_validation',
+    'mend_get_optimizer',
+    'mend_model_to_device',
+    'mend_resuming',
+    'mend_saving',
+    'mend_steps',
+    'mend_validation',
+]
 
 
 def mend_get_optimizer() -> None:
@@ -59,15 +71,17 @@ def mend_model_to_device() -> None:
 
 
 def mend_saving() -> None:
-    """Save checkpoints whole, or fail.
+    """Save checkpoints whole, or fail; and with all that a training resumes from.
 
     P+M base_model.py:208–303. Symptoms: a kill while saving leaves a cut-off file under the final name; three failures
-    to write end in ``Just ignore it``, and the training goes on without checkpoints.
+    to write end in ``Just ignore it``, and the training goes on without checkpoints; a resumed run begins its epoch
+    anew, with other random numbers, and has forgotten its best metrics.
     """
     if mentions(BaseModel.save_network, '. Just ignore it.'):
         BaseModel.save_network = save_network
-    if mentions(BaseModel.save_training_state, '. Just ignore it.'):
+    if not is_ours(BaseModel.save_training_state):
         BaseModel.save_training_state = save_training_state
+        BaseModel.state_entries = state_entries
 
 
 @master_only
@@ -80,19 +94,68 @@ def save_network(
     checkpoint.save_networks(self.opt['path']['models'], net_label, current_iter, networks)
 
 
-@master_only
 def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
-    """Save epoch, iteration, optimisers and schedulers into ``<training_states>/<iteration>.state``."""
-    if current_iter != -1:
-        folder = self.opt['path']['training_states']
-        checkpoint.save_training_state(folder, epoch, current_iter, self.optimizers, self.schedulers)
+    """Save epoch, iteration, optimisers and schedulers into ``<training_states>/<iteration>.state``, with what the
+    model and the run add, and the fingerprints of the networks that were saved before; called in every process."""
+    if current_iter == -1:
+        return
+    entries = self.state_entries()
+    if (running := run.current()) is not None:
+        entries['run'] = running.entries(self, current_iter)
+    if get_dist_info()[0] != 0:
+        return
+    saved = [path for path in network_files(self.opt, current_iter) if path.is_file()]
+    entries['networks'] = {path.name: checkpoint.fingerprint(path) for path in saved}
+    folder = self.opt['path']['training_states']
+    checkpoint.save_training_state(folder, epoch, current_iter, self.optimizers, self.schedulers, **entries)
+
+
+def state_entries(self: BaseModel) -> dict[str, Any]:
+    """What a model's training state holds besides BasicSR's; models of this package add theirs."""
+    return {}
+
+
+def mend_resuming() -> None:
+    """Take up what ``save_training_state`` adds.
+
+    P+M base_model.py:316: loads optimisers and schedulers. Symptoms as of ``mend_saving``.
+    """
+    original = BaseModel.resume_training
+    if is_ours(original):
+        return
+
+    def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
+        original(self, resume_state)
+        if (running := run.current()) is not None:
+            running.take_up(self, resume_state)
+
+    BaseModel.resume_training = resume_training
+
+
+def mend_steps() -> None:
+    """Stop and save between two steps when a signal has come.
+
+    P+M train.py:166: the first thing that the pipeline does in an iteration. Symptom: a signal ends the training with
+    all that was learned since the last checkpoint.
+    """
+    original = BaseModel.update_learning_rate
+    if is_ours(original):
+        return
+
+    def update_learning_rate(self: BaseModel, current_iter: int, warmup_iter: int = -1) -> None:
+        if (running := run.current()) is not None:
+            running.before_step(self, current_iter)
+        original(self, current_iter, warmup_iter)
+
+    BaseModel.update_learning_rate = update_learning_rate
 
 
 def mend_dist_validation() -> None:
     """Validate on the bare network where the first process validates alone.
 
     P+M sr_model.py:129. Symptom: with buffers and without EMA, calling the DistributedDataParallel module on one
-    process puts the collectives out of step: ``Connection closed by peer``, or a hang.
+    process puts the collectives out of step: ``Connection closed by peer``, or a hang. The others now learn how it
+    ends, by an error or a signal.
     """
     original = SRModel.dist_validation
     if is_ours(original):
@@ -102,7 +165,7 @@ def mend_dist_validation() -> None:
         wrapped = self.net_g
         self.net_g = self.get_bare_model(wrapped)
         try:
-            original(self, dataloader, current_iter, tb_logger, save_img)
+            on_first_process(lambda: original(self, dataloader, current_iter, tb_logger, save_img))
         finally:
             self.net_g = wrapped
 
@@ -110,9 +173,11 @@ def mend_dist_validation() -> None:
 
 
 def mend_validation() -> None:
-    """Give the last validation the number of the last iteration.
+    """Give the last validation the number of the last iteration; keep validations out of the training's random numbers;
+    leave them when a signal has come.
 
-    P+M train.py:207. Symptom: a training of 1000 iterations reports its last validation as iteration 1001.
+    P+M train.py:207. Symptoms: a training of 1000 iterations reports its last validation as iteration 1001; a model or
+    a metric that draws makes the training depend on ``val_freq``.
     """
     original = BaseModel.validation
     if is_ours(original):
@@ -121,6 +186,30 @@ def mend_validation() -> None:
     def validation(self: BaseModel, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool = False) -> None:
         if self.is_train:
             current_iter = min(current_iter, int(self.opt['train']['total_iter']))
-        original(self, dataloader, current_iter, tb_logger, save_img)
+        try:
+            with generators.preserved():
+                original(self, Interruptible(dataloader), current_iter, tb_logger, save_img)
+        except interruption.InterruptionError:
+            running = run.current()
+            assert running is not None
+            running.interrupted(self, current_iter)
 
     BaseModel.validation = validation
+
+
+class Interruptible:
+    """A validation loader that ends with an ``InterruptionError`` between two pictures once a signal has come."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        for data in self._loader:
+            interruption.check()
+            yield data

@@ -9,8 +9,9 @@ import torch.distributed
 from basicsr.utils.dist_util import get_dist_info
 
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.interruption import InterruptionError
 
-__all__ = ['gather', 'on_first_process']
+__all__ = ['gather', 'greatest', 'on_first_process']
 
 Result = TypeVar('Result')
 
@@ -23,6 +24,7 @@ def gather(work: Callable[[], Result]) -> list[Result]:
 
     Raises:
         InputError: One process met bad input.
+        InterruptionError: One process was asked to stop.
         RuntimeError: One process failed otherwise. The process that failed raises its own error.
     """
     rank, world_size = get_dist_info()
@@ -49,10 +51,21 @@ def on_first_process(work: Callable[[], Result]) -> Result:
     return cast(Result, gather(lambda: work() if get_dist_info()[0] == 0 else None)[0])
 
 
+def greatest(value: int) -> int:
+    """The greatest of the processes' values; every process of the run calls this, and one alone gets its own back."""
+    if get_dist_info()[1] == 1:
+        return value
+    device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
+    shared = torch.tensor(value, device=device)
+    torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+    return int(shared)
+
+
 def _report(rank: int, error: Exception | None) -> Exception | None:
     """What the others raise: errors of any class may not survive the way between processes, these do."""
     if error is None:
         return None
-    if isinstance(error, InputError):
-        return InputError(str(error))
+    for kind in (InputError, InterruptionError):
+        if isinstance(error, kind):
+            return kind(str(error))
     return RuntimeError(f'Process {rank} failed: {type(error).__name__}: {error}')

@@ -115,22 +115,16 @@ class IRSDEModel(ValidatedModel):
         settings = {weights.SETTINGS_KEY: self.options.settings()}
         checkpoint.save_networks(self.opt['path']['models'], net_label, current_iter, networks, **settings)
 
-    @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Save as BasicSR does, with the state of the training step; delete what ``keep_last_checkpoints`` gives up."""
-        if current_iter == -1:
-            return
+        """Save as BasicSR does, and delete what ``keep_last_checkpoints`` gives up."""
+        super().save_training_state(epoch, current_iter)
         path, keep = self.opt['path'], self.train_options.keep_last_checkpoints
-        checkpoint.save_training_state(
-            path['training_states'],
-            epoch,
-            current_iter,
-            self.optimizers,
-            self.schedulers,
-            training_step=self.training_step.state_dict(),
-        )
-        if keep is not None:
+        if current_iter != -1 and keep is not None and self.opt['rank'] == 0:
             checkpoint.keep_last(keep, current_iter, path['models'], path['training_states'], 'net_g')
+
+    def state_entries(self) -> dict[str, Any]:
+        """What a training state holds besides BasicSR's."""
+        return {'training_step': self.training_step.state_dict()}
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         super().resume_training(resume_state)

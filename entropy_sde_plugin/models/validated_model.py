@@ -11,6 +11,7 @@ from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from torch import nn
 
+from entropy_sde_plugin import interruption
 from entropy_sde_plugin.errors import MetricUnavailableError
 from entropy_sde_plugin.evaluation.collectives import on_first_process
 from entropy_sde_plugin.evaluation.records import file_sha256, weights_sha256, write_records
@@ -90,6 +91,7 @@ class ValidatedModel(SRModel):
                 torch.distributed.broadcast(buffer, src=0)
 
     def _restore(self, data: dict[str, Any], seed: int) -> Restoration:
+        interruption.check()
         self.use_seed(seed)
         self.feed_data(data)
         # BasicSR lets cuDNN choose algorithms by their speed, differently in every process.

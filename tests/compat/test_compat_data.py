@@ -91,19 +91,59 @@ class Draws(Dataset):
         return torch.tensor([random.random(), np.random.random()], dtype=torch.float64)
 
 
-def epochs(**kwargs):
-    torch.manual_seed(0)
+def epochs(workers, seed=0, resume=(0, 0), **kwargs):
+    """The draws of three epochs, by picture, as far as they are drawn."""
     sampler = EnlargedSampler(Draws(), 1, 0)
-    opt = {'phase': 'train', 'batch_size_per_gpu': 2, 'num_worker_per_gpu': 1}
-    loader = build_dataloader(Draws(), opt | kwargs, sampler=sampler, seed=0)
-    return [torch.cat(list(loader)) for _ in range(3)]
+    sampler.drawn_before = resume
+    opt = {'phase': 'train', 'batch_size_per_gpu': 2, 'num_worker_per_gpu': workers}
+    loader = build_dataloader(Draws(), opt | kwargs, sampler=sampler, seed=seed)
+    drawn = []
+    for epoch in range(resume[0], 3):
+        sampler.set_epoch(epoch)
+        drawn.append(torch.cat(list(loader)))
+    return drawn
 
 
-@pytest.mark.parametrize('persistent_workers', [False, True])
-def test_draws_differ_between_epochs_and_repeat_with_the_seed(persistent_workers):
-    drawn = epochs(persistent_workers=persistent_workers)
+@pytest.mark.parametrize('workers', [{'workers': 2}, {'workers': 1, 'persistent_workers': True}])
+def test_draws_differ_between_epochs_and_follow_from_the_seed_alone(one_run, workers):
+    """Whatever the training drew before, and however many workers share the work."""
+    drawn = epochs(0)
     assert len(torch.cat(drawn).unique()) == 24
-    assert all(map(torch.equal, drawn, epochs(persistent_workers=persistent_workers)))
+    torch.rand(5)
+    assert all(map(torch.equal, drawn, epochs(**workers)))
+    assert not torch.equal(drawn[0], epochs(0, seed=1)[0])
+
+
+def test_a_resumed_epoch_passes_over_what_it_drew_before(one_run):
+    drawn, resumed = epochs(0), epochs(1, resume=(1, 2))
+    assert torch.equal(resumed[0], drawn[1][2:])
+    assert torch.equal(resumed[1], drawn[2])
+
+
+def test_two_processes_go_on_where_one_was():
+    """A resumed run may be shared by more processes: what is left of the permutation is dealt out to them."""
+    whole = EnlargedSampler(range(12), 1, 0)
+    shares = [EnlargedSampler(range(12), 2, rank) for rank in (0, 1)]
+    for sampler in (whole, *shares):
+        sampler.set_epoch(3)
+    for share in shares:
+        share.drawn_before = (3, 4)
+    assert [index.draw for pair in zip(*shares, strict=True) for index in pair] == [i.draw for i in list(whole)[4:]]
+
+
+def test_loading_leaves_the_trainings_generators_alone(one_run):
+    """A training and a validation set, their loaders started: the next numbers of the training are those without."""
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    expected = random.random(), np.random.random(), torch.rand(())
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    epochs(0)
+    list(build_dataloader(Pictures(2), {'phase': 'val', 'name': 'val'}))
+    assert (random.random(), np.random.random(), torch.rand(())) == expected
+
+
+def test_draws_in_a_thread_beside_the_training_are_told(capsys):
+    epochs(0, prefetch_mode='cpu')
+    assert "prefetch_mode: 'cpu' without workers" in capsys.readouterr().err
 
 
 # --- loaders ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import torch
 from basicsr import train
 
 from entropy_sde_plugin import checkpoint
+from entropy_sde_plugin.compat.launch import RunOptions
 from entropy_sde_plugin.compat.resume import load_resume_state, mend_load_resume_state
 from entropy_sde_plugin.errors import InputError
 from tests.support.pristine import pristine
@@ -67,7 +68,56 @@ def test_damage_in_the_middle_is_found_too(opt, tmp_path, capsys):
     content[:200] = bytes(200)
     path.write_bytes(content)
     assert load_resume_state(opt)['iter'] == 9
-    assert 'is unreadable' in capsys.readouterr().err
+    assert f'{path} is damaged (' in capsys.readouterr().err
+
+
+def test_networks_of_another_run_are_not_taken(opt, tmp_path, capsys):
+    """A kill between the two files of a pair, where a run that began before it had left one of the same number."""
+    network = tmp_path / 'models/net_g_10.pth'
+    state = torch.load(tmp_path / 'training_states/10.state', weights_only=True)
+    checkpoint.save(state | {'networks': {network.name: checkpoint.fingerprint(network)}}, opt_state(opt, 10))
+    assert load_resume_state(opt)['iter'] == 10
+    checkpoint.save({'params': {'weight': torch.ones(1)}}, network)
+    assert load_resume_state(opt)['iter'] == 9
+    assert f'{network} was not saved with it' in capsys.readouterr().err
+
+
+def test_a_flipped_bit_in_the_weights_is_found(opt, tmp_path, capsys):
+    network = tmp_path / 'models/net_g_10.pth'
+    checkpoint.save({'params': {'weight': torch.ones(1000)}}, network)
+    content = bytearray(network.read_bytes())
+    content[content.index(torch.ones(4).numpy().tobytes()) + 402] ^= 1
+    network.write_bytes(content)
+    assert not torch.equal(torch.load(network)['params']['weight'], torch.ones(1000))  # and says nothing
+    assert load_resume_state(opt)['iter'] == 9
+    assert f'{network} is damaged (at ' in capsys.readouterr().err
+
+
+def opt_state(opt, iteration):
+    return f'{opt["path"]["training_states"]}/{iteration}.state'
+
+
+@pytest.fixture
+def seeded(opt):
+    """The newest state is that of a run under seed 3."""
+    path = opt_state(opt, 10)
+    checkpoint.save(torch.load(path, weights_only=True) | {'run': {'manual_seed': 3}}, path)
+    return opt | {'manual_seed': 5, 'rank': 1, 'datasets': {'train': {'seed': 5}, 'val': {'seed': 8}}}
+
+
+def test_a_drawn_seed_gives_way_to_the_states(seeded, one_run):
+    drawn = RunOptions(seeded)
+    drawn.seed_is_given = False
+    load_resume_state(drawn)
+    assert drawn['manual_seed'] == 3
+    assert [dataset['seed'] for dataset in drawn['datasets'].values()] == [3, 8]
+    assert torch.initial_seed() == 3 + 1
+
+
+def test_a_given_seed_must_be_the_states(seeded):
+    with pytest.raises(InputError, match=r'manual_seed is 5, but the training to resume from .* has 3: write'):
+        load_resume_state(RunOptions(seeded))
+    load_resume_state(RunOptions(seeded, manual_seed=3))
 
 
 def test_networks_that_are_not_resumed_need_not_be_there(opt, tmp_path):

@@ -1,10 +1,14 @@
 """Base models: optimisers, saving, the numbers of validations."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from basicsr.models.base_model import BaseModel
 from torch import nn
 
+from entropy_sde_plugin import checkpoint
 from entropy_sde_plugin.compat import training
 from entropy_sde_plugin.errors import InputError
 from tests.support.pristine import pristine
@@ -13,7 +17,8 @@ from tests.support.pristine import pristine
 @pytest.fixture
 def model(tmp_path):
     path = {'models': str(tmp_path), 'training_states': str(tmp_path)}
-    return BaseModel({'num_gpu': 0, 'is_train': True, 'dist': False, 'path': path, 'train': {'total_iter': 10}})
+    opt = {'num_gpu': 0, 'is_train': True, 'dist': False, 'path': path, 'train': {'total_iter': 10}, 'network_g': {}}
+    return BaseModel(opt)
 
 
 def test_optimisers_of_torch(model):
@@ -39,7 +44,7 @@ def test_a_basicsr_that_knows_more_optimisers_is_left_alone(monkeypatch):
 
 
 def test_checkpoints_hold_what_basicsr_writes(model, tmp_path):
-    """Read back, they equal those of BasicSR as it comes."""
+    """Read back, they equal those of BasicSR as it comes, but for what a state holds besides."""
     stock = pristine('models.base_model').BaseModel(model.opt | {'path': make_folder(tmp_path / 'stock')})
     for each in (model, stock):
         torch.manual_seed(0)
@@ -56,6 +61,8 @@ def test_checkpoints_hold_what_basicsr_writes(model, tmp_path):
     assert names == ['5.state', 'net_g_5.pth', 'net_g_latest.pth']
     for name in names:
         ours, theirs = (torch.load(folder / name, weights_only=True) for folder in (tmp_path, tmp_path / 'stock'))
+        if name == '5.state':
+            assert ours.pop('networks').keys() == {'net_g_5.pth'}
         assert_same(ours, theirs)
 
 
@@ -81,11 +88,21 @@ def assert_same(first, second):
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_training(model, tmp_path):
+    assert issubclass(checkpoint.CheckpointError, InputError)  # one line instead of a traceback
     model.opt['path'] = {'models': str(tmp_path / 'nowhere'), 'training_states': str(tmp_path / 'nowhere')}
-    with pytest.raises(OSError, match=r'net_g_5\.pth'):
+    with pytest.raises(checkpoint.CheckpointError, match=r'net_g_5\.pth'):
         model.save_network(nn.Linear(1, 1), 'net_g', 5)
-    with pytest.raises(OSError, match=r'5\.state'):
+    with pytest.raises(checkpoint.CheckpointError, match=r'5\.state'):
         model.save_training_state(0, 5)
+
+
+def test_a_validation_does_not_touch_the_trainings_generators(model, one_run):
+    model.nondist_validation = lambda *_: (random.random(), np.random.random(), torch.rand(1))
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    expected = random.random(), np.random.random(), torch.rand(())
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    model.validation(None, 5, None)
+    assert (random.random(), np.random.random(), torch.rand(())) == expected
 
 
 def test_the_last_validation_has_the_last_iterations_number(model):

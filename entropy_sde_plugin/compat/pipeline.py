@@ -1,0 +1,41 @@
+"""Mends of the training pipeline itself: functions in the globals of ``basicsr.train``, or of the ``__main__`` that
+runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from entropy_sde_plugin.compat import run
+from entropy_sde_plugin.compat.patching import is_ours
+from entropy_sde_plugin.compat.resume import mend_load_resume_state
+
+__all__ = ['mend_pipeline']
+
+
+def mend_pipeline(namespace: dict[str, Any]) -> None:
+    """Find a state to resume from, and begin a :class:`~entropy_sde_plugin.compat.run.Run` once there are loaders.
+
+    P+M train.py:91. The pipeline holds its loaders and TensorBoard's writer in local variables, and a training needs
+    them to go on exactly where it was.
+
+    Args:
+        namespace: Globals of a pipeline; those of ``basicsr.test`` are left alone.
+    """
+    mend_load_resume_state(namespace)
+    make_loaders, make_writer = (namespace.get(name) for name in ('create_train_val_dataloader', 'init_tb_loggers'))
+    if make_loaders is None or make_writer is None or is_ours(make_loaders):
+        return
+    tb_logger = None
+
+    def init_tb_loggers(opt: dict[str, Any]) -> Any:
+        nonlocal tb_logger
+        tb_logger = make_writer(opt)
+        return tb_logger
+
+    def create_train_val_dataloader(opt: dict[str, Any], logger: Any) -> Any:
+        made = make_loaders(opt, logger)
+        train_loader, _, val_loaders, *_ = made
+        run.begin(run.Run(opt, train_loader, val_loaders, tb_logger))
+        return made
+
+    namespace |= {'init_tb_loggers': init_tb_loggers, 'create_train_val_dataloader': create_train_val_dataloader}
