@@ -1,0 +1,16 @@
+"""The programs in scripts/ as modules."""
+
+import importlib
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parents[2] / 'scripts'
+
+
+def script(name):
+    """Import a program, and what it imports from its folder."""
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(SCRIPTS))
