@@ -14,6 +14,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from entropy_sde_plugin.errors import InputError
 
@@ -92,12 +93,6 @@ class ConditionalNAFBlock(nn.Module):
         return x + y * self.gamma
 
 
-def _run(blocks: nn.Module, x: Tensor, embedding: Tensor) -> Tensor:
-    for block in blocks.children():
-        x = block(x, embedding)
-    return x
-
-
 @ARCH_REGISTRY.register()
 class ConditionalNAFNet(nn.Module):
     """U-shaped NAFNet that sees the noisy state, the degraded image and the time.
@@ -111,6 +106,8 @@ class ConditionalNAFNet(nn.Module):
         middle_blk_num: Blocks at the bottom.
         enc_blk_nums: Blocks of each level on the way down.
         dec_blk_nums: Blocks of each level on the way up, as many levels as ``enc_blk_nums``.
+        checkpoint_activations: Keep of each block its input alone, and compute the rest again in the backward pass:
+            less memory in training for more time, the same gradients (arXiv 1604.06174).
 
     Raises:
         InputError: A size that makes no network.
@@ -123,6 +120,7 @@ class ConditionalNAFNet(nn.Module):
         middle_blk_num: int = 1,
         enc_blk_nums: Sequence[int] = (),
         dec_blk_nums: Sequence[int] = (),
+        checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
         if width < 4 or width % 2:
@@ -132,6 +130,7 @@ class ConditionalNAFNet(nn.Module):
                 f'enc_blk_nums has {len(enc_blk_nums)} levels and dec_blk_nums {len(dec_blk_nums)}: '
                 'give both the same number.'
             )
+        self.checkpoint_activations = checkpoint_activations
         self.size_multiple = 2 ** len(enc_blk_nums)
         time_dim = 4 * width
         self.time_mlp = nn.Sequential(
@@ -171,13 +170,21 @@ class ConditionalNAFNet(nn.Module):
         x = self.intro(x)
         skips = []
         for blocks, down in zip(self.encoders, self.downs, strict=True):
-            x = _run(blocks, x, embedding)
+            x = self._run(blocks, x, embedding)
             skips.append(x)
             x = down(x)
-        x = _run(self.middle_blks, x, embedding)
+        x = self._run(self.middle_blks, x, embedding)
         for blocks, up in zip(self.decoders, self.ups, strict=True):
-            x = _run(blocks, up(x) + skips.pop(), embedding)
+            x = self._run(blocks, up(x) + skips.pop(), embedding)
         return self.ending(x)[..., :height, :width]
+
+    def _run(self, blocks: nn.Module, x: Tensor, embedding: Tensor) -> Tensor:
+        for block in blocks.children():
+            if self.checkpoint_activations and torch.is_grad_enabled():
+                x = checkpoint(block, x, embedding, use_reentrant=False, preserve_rng_state=False)  # it draws nothing
+            else:
+                x = block(x, embedding)
+        return x
 
     def _pad(self, x: Tensor) -> Tensor:
         """Zero-pad right and bottom to the multiple that the strided levels need."""
