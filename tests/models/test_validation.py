@@ -151,7 +151,14 @@ def test_no_pictures_and_no_truth_are_told(tmp_path):
 def test_seeds_are_checked(tmp_path, seeds, told):
     opt = options(tmp_path, seeds=seeds, val_freq=1)
     opt |= {
-        'datasets': {'train': {'type': 'PairedImageDataset', 'batch_size_per_gpu': 1, 'num_worker_per_gpu': 0}},
+        'datasets': {
+            'train': {
+                'name': 'train',
+                'type': 'PairedImageDataset',
+                'batch_size_per_gpu': 1,
+                'num_worker_per_gpu': 0,
+            }
+        },
         'logger': {'print_freq': 1, 'save_checkpoint_freq': 1},
     }
     opt['network_g'] = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
