@@ -12,10 +12,13 @@ from entropy_sde_plugin.losses.tiling import OUTSIDE
 
 __all__ = ['KernelTables']
 
+#: Least exponent of a kernel: exp of what lies below is a denormal float32, which takes seven times as long.
+LEAST_EXPONENT = -87
+
 
 @dataclass(frozen=True)
 class KernelTables:
-    """Kernels of t tiles along both axes. The last bin of each tile stands for none: its kernels are 0.
+    """Kernels of t tiles along both axes. The last bin of each tile stands for none: its kernels vanish.
 
     Attributes:
         values: (t, axis, prediction or target, bins, area).
@@ -38,16 +41,16 @@ class KernelTables:
         number = torch.arange(span + 1, device=v.device)
         bins = origin[..., None] + number
         bins = bins.masked_fill_((bins >= spec.levels) | (number == span), -int(OUTSIDE)).to(v.dtype)
-        half = (bins[:, :, None, :, None] - v[:, :, :, None]).mul_(0.5 / spec.bandwidth)
-        steepness = torch.tanh(half[:, :, 0])
-        e = half.abs_().mul_(-2)
+        distance = bins[:, :, None, :, None] - v[:, :, :, None]
+        exponent = distance.abs().mul_(-1 / spec.bandwidth)
+        e = exponent.clamp(min=LEAST_EXPONENT).exp_()
+        steepness = torch.tanh(distance[:, :, 0].mul_(0.5 / spec.bandwidth))
         if spec.normalise:
             # log K = log e - 2 log(1 + e), whose softmax holds where all kernels underflow.
-            values = torch.softmax(e - 2 * torch.log1p(torch.exp(e)), dim=3).mul_(v[:, :, :, None] < OUTSIDE)
+            values = torch.softmax(exponent - 2 * torch.log1p(e), dim=3).mul_(v[:, :, :, None] < OUTSIDE)
             steepness -= (steepness * values[:, :, 0]).sum(2, keepdim=True)
         else:
             # e / (1 + e)^2: sigmoid(u) sigmoid(-u) would cancel to 0 in float32 from |u| = 17 on.
-            e.exp_()
             values = e.div_((e + 1).square_())
         return cls(values, steepness)
 

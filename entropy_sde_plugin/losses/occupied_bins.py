@@ -1,11 +1,20 @@
-"""Which of a tile's L x L bins matter: products of kernels decay as exp(-d / h), d the L1 distance of both axes."""
+"""Which of a tile's L x L bins matter: products of kernels decay as exp(-d / h), d the L1 distance of both axes.
+
+Where the terms of a sum over the bins are homogeneous in both densities, fewer bins do. Beyond all pixels of a tile, u
+bandwidths from the nearest, kernels are series in e = exp(-u), K = e - 2 e^2 + 3 e^3 - ..., and so are the densities
+and the terms; from bin to bin a term's part in e^n falls by exp(-n / h). Two bins can therefore stand for all beyond
+them, by weights that are exact for n = 1 and n = 2: what is left out falls as e^3, and a third of the reach is enough.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from entropy_sde_plugin.losses.tiling import OUTSIDE
 
 __all__ = ['OccupiedBins', 'occupied_bins']
 
@@ -18,6 +27,8 @@ class OccupiedBins:
         low: First j of each row, (T, L), int64.
         ends: Number of bins in the rows up to and including i, (T, L), int64.
         origin: Smallest occupied i and j of each tile, (T, 2), int64.
+        row_weights: Of each row in a sum over the bins, (T, L); None if the bins weigh 1.
+        tails: See `_tail_weights`.
         counts: Number of bins of each tile.
         spans: Extent of each tile's bins along the axis where it is larger.
     """
@@ -25,6 +36,8 @@ class OccupiedBins:
     low: Tensor
     ends: Tensor
     origin: Tensor
+    row_weights: Tensor | None
+    tails: Tensor
     counts: list[int]
     spans: list[int]
 
@@ -33,9 +46,11 @@ class OccupiedBins:
         ranked = sorted(range(len(self.counts)), key=self.counts.__getitem__, reverse=True)
         order = torch.tensor(ranked).to(self.low.device, non_blocking=True)
         counts, spans = ([values[tile] for tile in ranked] for values in (self.counts, self.spans))
-        return OccupiedBins(self.low[order], self.ends[order], self.origin[order], counts, spans), order
+        row_weights = None if self.row_weights is None else self.row_weights[order]
+        tensors = self.low[order], self.ends[order], self.origin[order], row_weights, self.tails
+        return OccupiedBins(*tensors, counts, spans), order
 
-    def enumerate(self, tiles: slice, start: int, stop: int, none: int) -> Tensor:
+    def enumerate(self, tiles: slice, start: int, stop: int, none: int) -> tuple[Tensor, Tensor | None]:
         """List the bins numbered ``start`` to ``stop`` of some tiles.
 
         Args:
@@ -45,50 +60,93 @@ class OccupiedBins:
             none: Row to give where a tile has no bin of that number.
 
         Returns:
-            Rows i and columns j counted from the tile's origin, (2, t, stop - start).
+            Rows i and columns j counted from the tile's origin, (2, t, stop - start); and the bins' weights in a sum
+            over all bins, (t, stop - start), None if they weigh 1.
         """
         low, ends, origin = self.low[tiles], self.ends[tiles], self.origin[tiles]
+        levels = low.shape[1]
         number = torch.arange(start, stop, device=low.device).expand(len(low), -1).contiguous()
         exists = number < ends[:, -1:]
-        i = torch.searchsorted(ends, number, right=True).clamp_(max=ends.shape[1] - 1)
+        i = torch.searchsorted(ends, number, right=True).clamp_(max=levels - 1)
         first = torch.nn.functional.pad(ends, (1, 0)).gather(1, i)
-        j = low.gather(1, i) + number - first
+        low = low.gather(1, i)
+        j = low + number - first
         bins = torch.stack([i, j]) - origin.t()[:, :, None]
-        return torch.where(exists, bins, torch.tensor([none, 0], device=low.device)[:, None, None])
+        bins = torch.where(exists, bins, torch.tensor([none, 0], device=low.device)[:, None, None])
+        if self.row_weights is None:
+            return bins, None
+        high = low + ends.gather(1, i) - 1 - first
+        weights = _end_weights(self.tails, j, low, high)
+        return bins, weights.mul_(self.row_weights[tiles].gather(1, i))
 
 
-def occupied_bins(points: Tensor, levels: int, reach: int) -> OccupiedBins:
-    """Find the bins within ``reach`` levels of a tile's points, filling the gaps within a row.
+def occupied_bins(points: Tensor, levels: int, bandwidth: float, reach: float, extrapolate: bool) -> OccupiedBins:
+    """Find the bins within ``reach`` bandwidths of a tile's points, filling the gaps within a row.
 
     The one host synchronisation of an engine call stands here.
 
     Args:
-        points: Positions (i, j) in level units, (T, 2, points). Points beyond the bins count as far as they reach in.
+        points: Positions (i, j) in level units, (T, 2, points), in 0 ... L-1 or `OUTSIDE`.
         levels: L.
+        bandwidth: Kernel width h in levels.
         reach: In the L1 distance of both axes, up to rounding.
+        extrapolate: Whether the bins beyond a third of it, along either axis, may be left to weights.
     """
+    reach, steepness = math.ceil(reach * bandwidth), 3 if extrapolate else 1
     margin = reach + 1
-    i, j = points.clamp(-margin, levels - 1 + margin).round_().to(torch.int32).unbind(1)
-    # Smallest j and smallest -j of the points in each row i; rows -margin ... L-1 + margin.
-    nowhere = 4 * (levels + margin)
+    i, j = points.clamp(max=levels - 1 + margin).unbind(1)
+    # In each row i the smallest j and the smallest -j, times steepness; rows -margin ... L-1 + margin.
+    nowhere = 4 * steepness * (levels + margin)
     smallest = torch.full((len(points), 2, levels + 2 * margin), nowhere, dtype=torch.int32, device=points.device)
-    row = (i + margin).long()[:, None].expand(-1, 2, -1)
+    row = (i.round().long() + margin)[:, None].expand(-1, 2, -1)
+    j = (j * steepness).round_().to(torch.int32)
     smallest = smallest.scatter_reduce(2, row, torch.stack([j, -j], 1), 'amin')
     smallest = _dilate(smallest, reach)[..., margin:-margin] - reach
+    smallest = torch.div(smallest, steepness, rounding_mode='floor')
     low = smallest[:, 0].clamp(min=0)
     high = (-smallest[:, 1]).clamp(max=levels - 1)
-    length = (high - low + 1).clamp_(min=0)
+    # The first and the last row, as far from all points as the ends of a row at a point.
+    last = points[:, :1].masked_fill(points[:, :1] == OUTSIDE, -OUTSIDE).amax(2).add_(reach / steepness).ceil_()
+    first = points[:, :1].amin(2).sub_(reach / steepness).floor_()
+    first, last = first.clamp_(0, levels).int(), last.clamp_(-1, levels - 1).int()
+    rows = torch.arange(levels, device=points.device, dtype=torch.int32).expand_as(low)
+    length = (high - low + 1).clamp_(min=0).masked_fill_((rows < first) | (rows > last), 0)
+    tails = _tail_weights(levels, bandwidth).to(points)
+    row_weights = _end_weights(tails, rows, first, last) if extrapolate else None
     ends = length.cumsum(1)
     # The extent in both axes; an empty tile has the extent 1 at 0.
     filled = length > 0
-    rows = torch.arange(levels, device=points.device, dtype=torch.int32).expand_as(low)
-    first = torch.stack([_least(rows, filled, levels), _least(low, filled, levels)], 1)
+    origin = torch.stack([_least(rows, filled, levels), _least(low, filled, levels)], 1)
     last = torch.stack([-_least(-rows, filled, 1), -_least(-high, filled, 1)], 1)
     empty = ends[:, -1:] == 0
-    first = first.masked_fill(empty, 0).long()
-    spans = (last.masked_fill(empty, 0) - first + 1).amax(1)
+    origin = origin.masked_fill(empty, 0).long()
+    spans = (last.masked_fill(empty, 0) - origin + 1).amax(1)
     counts, spans = torch.stack([ends[:, -1], spans]).tolist()
-    return OccupiedBins(low.long(), ends, first, counts, spans)
+    return OccupiedBins(low.long(), ends, origin, row_weights, tails, counts, spans)
+
+
+def _tail_weights(levels: int, bandwidth: float) -> Tensor:
+    """What weights gain at an end of an interval of bins for the bins beyond it.
+
+    Returns:
+        (3, L): of the last bin, the one before it and all others, for 0 ... L-1 bins beyond.
+    """
+    ratio = math.exp(-1 / bandwidth)
+    beyond = torch.arange(levels, dtype=torch.float64)
+    # The sums of ratio^k and ratio^(2 k) over k = 1 ... beyond. The two weights fulfil
+    # last + previous / ratio = simple and last + previous / ratio^2 = double.
+    simple, double = (r * (1 - r**beyond) / (1 - r) for r in (ratio, ratio**2))
+    last = simple - (double - simple) * ratio / (1 - ratio)
+    previous = (double - simple) * ratio**2 / (1 - ratio)
+    return torch.stack([last, previous, torch.zeros_like(last)])
+
+
+def _end_weights(tails: Tensor, bins: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """Weights of bins in intervals ``first`` to ``last``, which stand for all of 0 ... L-1 along their axis."""
+    others, most = tails.shape[0] - 1, tails.shape[1] - 1
+    below = tails[(bins - first).clamp_(0, others), first.clamp(0, most)]
+    above = tails[(last - bins).clamp_(0, others), (most - last).clamp_(0, most)]
+    return below.add_(above).add_(1)
 
 
 def _least(values: Tensor, where: Tensor, otherwise: int) -> Tensor:

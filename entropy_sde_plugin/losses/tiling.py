@@ -10,7 +10,7 @@ from torch import Tensor
 
 __all__ = ['OUTSIDE', 'Tiling']
 
-#: Intensity, in levels, of what lies outside the picture: so far from every bin that its kernels are exactly 0.
+#: Intensity, in levels, of what lies outside the picture: so far from every bin that products of its kernels vanish.
 OUTSIDE = 1e9
 
 

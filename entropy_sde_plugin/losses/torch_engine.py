@@ -8,7 +8,6 @@ included, before the next begins, so that memory is that of a chunk.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,9 +34,10 @@ GROUP_PIXELS = 1 << 22
 WINDOW_SUMS: dict[str, type[WindowSums]] = {'cpu': ShiftedSums}
 
 #: Bins farther than this many bandwidths from every pixel of a tile are left out. exp(-16) is near float32's round-off;
-#: measured: 16 leaves 1e-7 to 6e-7 in the gradient, 14 up to 5e-6, 18 as much as 16 between pictures far apart. The
-#: cross entropy's terms -q ln p grow as q vanishes: 16 leaves up to 2e-5 in the value, 20 leaves 4e-7.
-REACH = {'hellinger': 16, 'relative_entropy': 16, 'cross_entropy': 20}
+#: measured: 16 leaves 1e-7 to 6e-7 in the gradient, 14 up to 5e-6. The cross entropy's terms -q ln p grow as q
+#: vanishes: 16 leaves up to 2e-5 in the value, 20 leaves 4e-7. The Hellinger distance's tails are extrapolated: 16
+#: leaves up to 2e-5 in the gradient, 18 4e-6.
+REACH = {'hellinger': 18, 'relative_entropy': 16, 'cross_entropy': 20}
 REACH_DOUBLE = 40
 
 
@@ -62,7 +62,10 @@ def _finish_group(
     # (tiles, intensity and neighbour mean, prediction and target, area)
     pixels = torch.stack([tiling.cut(plane) for plane in (v, w, v_nbr, w_nbr)], 1).unflatten(1, (2, 2))
     reach = REACH_DOUBLE if v.dtype == torch.float64 else REACH[spec.distance]
-    bins, order = occupied_bins(_reaching(pixels, spec), spec.levels, math.ceil(reach * spec.bandwidth)).fullest_first()
+    # The Hellinger distance's terms are homogeneous in the densities, which makes their tails geometric series.
+    extrapolate = spec.distance == 'hellinger' and not spec.normalise
+    found = occupied_bins(_reaching(pixels, spec), spec.levels, spec.bandwidth, reach, extrapolate)
+    bins, order = found.fullest_first()
     tiles = _Tiles(spec, tiling, pixels[order], bins, order, need_gradient)
     del pixels
     for chunk in _chunks(bins, tiles.rows):
@@ -78,13 +81,11 @@ def _finish_group(
 def _reaching(pixels: Tensor, spec: EntropySpec) -> Tensor:
     """Positions (tiles, 2, points) whose surroundings count.
 
-    The logarithmic distances weigh every bin by the target's density, so only its bins matter.
+    The logarithmic distances weigh every bin by the target's density, so only its bins matter. Pixels beyond the bins
+    are taken to the nearest bin, where their kernels are largest.
     """
     points = pixels if spec.distance == 'hellinger' else pixels[:, :, 1:]
-    if spec.normalise:
-        # A normalised kernel has its mass inside the bins even where its pixel lies outside them.
-        points = torch.where(points < OUTSIDE, points.clamp(0, spec.levels - 1), points)
-    return points.flatten(2).nan_to_num(nan=OUTSIDE)
+    return torch.where(points < OUTSIDE, points.clamp(0, spec.levels - 1), OUTSIDE).flatten(2)
 
 
 @dataclass(frozen=True)
@@ -153,11 +154,13 @@ class _Tiles:
         twice = self.need_gradient and len(chunk.parts) > 1 and not self.terms.one_pass
         for add_totals, add_slopes in [(True, False), (False, True)] if twice else [(True, self.need_gradient)]:
             for start, stop in chunk.parts:
-                bins = self.bins.enumerate(chunk.tiles, start, stop, none=chunk.span)
+                bins, bin_weights = self.bins.enumerate(chunk.tiles, start, stop, none=chunk.span)
                 products = self._products(tables, bins)
-                slope = self._windows(products, chunk.tiles, add_totals, add_slopes)
+                slope = self._windows(products, bin_weights, chunk.tiles, add_totals, add_slopes)
                 if slope is not None:
                     slope *= products[: len(slope)].sub_(self.offset)
+                    if bin_weights is not None:
+                        slope *= bin_weights.view(-1, 1)
                     buffer = self.scratch.take(*products.shape)
                     self.gradient[:, chunk.tiles].add_(tables.contract(slope, bins, buffer))
                     self.scratch.give(buffer, slope)
@@ -175,7 +178,9 @@ class _Tiles:
         self.scratch.give(other)
         return products
 
-    def _windows(self, products: Tensor, tiles: slice, add_totals: bool, add_slopes: bool) -> Tensor | None:
+    def _windows(
+        self, products: Tensor, bin_weights: Tensor | None, tiles: slice, add_totals: bool, add_slopes: bool
+    ) -> Tensor | None:
         """Go through the windows; return the distance's derivatives by the prediction's products, (rows, area)."""
         slope = None
         for window, totals in zip(self.windows, self.totals, strict=True):
@@ -186,7 +191,10 @@ class _Tiles:
             self.terms.split(p, q, window, ratio, terms)
             self.scratch.give(sums)
             if add_totals:
-                total += terms.view(len(total), len(terms) // len(total), -1).sum(1)
+                terms = terms.view(len(total), len(terms) // len(total), -1)
+                if bin_weights is not None:
+                    terms *= bin_weights[:, :, None]
+                total += terms.sum(1)
             if add_slopes:
                 factor = self.terms.slope(total, window) * weights
                 slope = self.window_sums.spread(ratio, factor, window, slope)

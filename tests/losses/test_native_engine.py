@@ -20,7 +20,7 @@ from entropy_sde_plugin.data.photographs import photograph
 from entropy_sde_plugin.losses import native, native_engine, torch_engine
 from entropy_sde_plugin.losses.engine_contract import DISTANCES, EntropySpec
 from entropy_sde_plugin.losses.native_engine import distance_and_gradient
-from tests.support.spatial_entropy_oracle import densities, level_planes, plane_distance, relative_error
+from tests.support.spatial_entropy_oracle import least_norms, level_planes, plane_distance, relative_error
 
 pytestmark = pytest.mark.skipif(not native_engine.available(), reason=str(native_engine.why_unavailable()))
 INSTRUCTION_SETS = native_engine.instruction_sets() if native_engine.available() else []
@@ -42,29 +42,6 @@ def assert_agrees(planes: list[Tensor], spec: EntropySpec, cancelling: bool = Fa
         found = distance_and_gradient(*planes, spec, True, instruction_set=instruction_set)
         for name, ours, theirs, norm in zip(('value', 'v', 'v_nbr'), found, expected, least, strict=True):
             assert relative_error(ours, theirs, norm) <= 1e-5, (instruction_set, name)
-
-
-def least_norms(planes: list[Tensor], spec: EntropySpec, value: Tensor) -> tuple[float, float, float]:
-    """Norms of value and gradients below which the rounding of their terms, not 1e-5, bounds the error.
-
-    They are sums over bins of terms of either sign, which vanish, for one, where the prediction meets the target; the
-    error is that of the terms, 1e-6 of their unsigned sum: 16 roundings of 2^-24. With the mass M, the larger sum of p
-    or q over the bins, and the Hellinger distance d at a pixel, the unsigned sums are at most
-
-    * M for the logarithmic distances and, |tanh| being at most 1, M / h for their gradients;
-    * sqrt(M) for the Hellinger distance d = sqrt(S / 2), and M / (4 d h) for its gradient, of terms
-      p (1 - sqrt(q / p)) / (4 d) whose difference is rounded like 1.
-
-    Normalising subtracts a mean from the tanh, at most doubling the gradients' sums.
-    """
-    v, v_nbr, w, w_nbr = (plane.double() for plane in planes)
-    options = (1, spec.levels, spec.bandwidth, spec.prefactor, spec.normalise)
-    mass = max(float(densities(*pair, *options).sum((1, 2)).max()) for pair in ((v, v_nbr), (w, w_nbr)))
-    hellinger = spec.distance == 'hellinger'
-    at_pixel = mass / (4 * max(float(value.min()), spec.root_epsilon**0.5)) if hellinger else mass
-    gradient = (2 if spec.normalise else 1) * at_pixel / spec.bandwidth * (len(v) / v[0].numel()) ** 0.5
-    value_norm = (mass**0.5 if hellinger else mass) * len(v) ** 0.5
-    return 0.1 * value_norm, 0.1 * gradient, 0.1 * gradient
 
 
 def noisy_planes(seed: int, planes: int, height: int, width: int, levels: int, noise: float) -> list[Tensor]:

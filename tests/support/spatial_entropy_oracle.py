@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from entropy_sde_plugin.losses.engine_contract import EntropySpec
+
 
 def level_planes(
     image: Tensor,
@@ -91,3 +93,26 @@ def relative_error(found: Tensor, expected: Tensor, least: float = 0.0) -> float
     """
     assert torch.isfinite(found).all()
     return float((found.double() - expected).norm() / expected.norm().clamp(min=least))
+
+
+def least_norms(planes: list[Tensor], spec: EntropySpec, value: Tensor) -> tuple[float, float, float]:
+    """Norms of value and gradients below which the rounding of their terms, not 1e-5, bounds the error.
+
+    They are sums over bins of terms of either sign, which vanish, for one, where the prediction meets the target; the
+    error is that of the terms, 1e-6 of their unsigned sum: 16 roundings of 2^-24. With the mass M, the larger sum of p
+    or q over the bins, and the Hellinger distance d at a pixel, the unsigned sums are at most
+
+    * M for the logarithmic distances and, |tanh| being at most 1, M / h for their gradients;
+    * sqrt(M) for the Hellinger distance d = sqrt(S / 2), and M / (4 d h) for its gradient, of terms
+      p (1 - sqrt(q / p)) / (4 d) whose difference is rounded like 1.
+
+    Normalising subtracts a mean from the tanh, at most doubling the gradients' sums.
+    """
+    v, v_nbr, w, w_nbr = (plane.double() for plane in planes)
+    options = (1, spec.levels, spec.bandwidth, spec.prefactor, spec.normalise)
+    mass = max(float(densities(*pair, *options).sum((1, 2)).max()) for pair in ((v, v_nbr), (w, w_nbr)))
+    hellinger = spec.distance == 'hellinger'
+    at_pixel = mass / (4 * max(float(value.min()), spec.root_epsilon**0.5)) if hellinger else mass
+    gradient = (2 if spec.normalise else 1) * at_pixel / spec.bandwidth * (len(v) / v[0].numel()) ** 0.5
+    value_norm = (mass**0.5 if hellinger else mass) * len(v) ** 0.5
+    return 0.1 * value_norm, 0.1 * gradient, 0.1 * gradient
