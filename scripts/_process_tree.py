@@ -20,28 +20,32 @@ class Holdings:
         descriptors: Open file descriptors.
         threads: Threads.
         processes: Processes.
+        seconds: Processor time since they began; that of descendants that have ended included.
     """
 
     memory: int
     descriptors: int
     threads: int
     processes: int
+    seconds: float
 
 
 def holdings(root: int) -> Holdings:
     """Sum up a process and its descendants; one that ends meanwhile is left out."""
-    memory = descriptors = threads = processes = 0
+    memory = descriptors = threads = processes = ticks = 0
     for process in _tree(root):
         try:
             status = dict(line.split(':', 1) for line in (process / 'status').read_text().splitlines())
             opened = len(list((process / 'fd').iterdir()))
+            times = _stat(process)[11:15]  # user and system, its own and those of its ended children
             memory += int(status['VmRSS'].split()[0]) * 1024
         except (OSError, KeyError):  # gone, or dead and not yet waited for
             continue
         descriptors += opened
         threads += int(status['Threads'])
         processes += 1
-    return Holdings(memory, descriptors, threads, processes)
+        ticks += sum(map(int, times))
+    return Holdings(memory, descriptors, threads, processes, ticks / os.sysconf('SC_CLK_TCK'))
 
 
 def _tree(root: int) -> Iterator[Path]:
@@ -49,13 +53,16 @@ def _tree(root: int) -> Iterator[Path]:
     for entry in os.scandir('/proc'):
         if entry.name.isdecimal():
             try:
-                stat = Path(entry.path, 'stat').read_text()
+                children[int(_stat(Path(entry.path))[1])].append(int(entry.name))
             except OSError:
                 continue
-            # The name stands in brackets and may hold anything; behind it, the state and the parent.
-            children[int(stat.rpartition(')')[2].split()[1])].append(int(entry.name))
     waiting = [root]
     while waiting:
         process = waiting.pop()
         waiting += children[process]
         yield Path('/proc', str(process))
+
+
+def _stat(process: Path) -> list[str]:
+    """Fields 3 and on of proc(5)'s ``stat``: the name before them stands in brackets and may hold anything."""
+    return (process / 'stat').read_text().rpartition(')')[2].split()

@@ -6,8 +6,9 @@ The training is BasicSR's own command with two loader workers, twenty validation
 checkpoints. Its processes are looked at every second. A row of the table is a tenth of the run, in medians. A quantity
 is flat if its growth stays within its tolerance: 1% of the memory, half a descriptor or thread, 10% of a step's time.
 The growth is the slope by repeated medians (Siegel 1982) behind the first tenth, in which caches fill, times the run's
-steps. The exit code is 0 if all are flat, 1 if one grows. The time of a step is that between two lines of the log,
-without validations and checkpoints; it says something only on a machine without changing other work. Linux only.
+steps. The exit code is 0 if all are flat, 1 if one grows. The time of a step is the processor time of all processes
+between two lines of the log, without validations and checkpoints: other work on the machine changes it little. Linux
+only.
 
 The training's log and the samples are in the output folder, and can be read while it runs.
 """
@@ -159,7 +160,7 @@ def watch(command: Sequence[str], folder: Path, steps: int, pause: int, every: f
             tail = [*tail[-30:], line]
             if not (match := ITERATION.search(line)):
                 continue
-            now, step = time.monotonic(), int(match[1].replace(',', ''))
+            now, step = holdings(process.pid).seconds, int(match[1].replace(',', ''))
             if last is not None and step <= pause * math.ceil(last[1] / pause):  # no pause between the two lines
                 samples.add(step, step=(now - last[0]) / (step - last[1]))
             last, progress.step = (now, step), step

@@ -21,7 +21,9 @@ def lose(steps, memory, descriptors, threads, delay):
         kept += [open(os.devnull) for _ in range(descriptors)]
         for _ in range(threads):
             threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-        time.sleep(0.02 + delay * step)
+        end = time.process_time() + 0.02 + delay * step
+        while time.process_time() < end:
+            pass
 
 child = multiprocessing.get_context('fork').Process(target=lose, args=eval(sys.argv[1]))
 child.start()
@@ -56,9 +58,9 @@ def test_nothing_lost_is_flat(soak, watched, tmp_path, capsys):
 
 
 def test_what_is_lost_is_told(soak, watched, capsys):
-    """2 MB, three descriptors and one thread a step; a step takes 1 ms longer than the one before."""
-    samples = watched(memory=2_000_000, descriptors=3, threads=1, delay=0.001)
-    lost = {'memory': 2 * STEPS, 'descriptors': 3 * STEPS, 'threads': STEPS, 'step': STEPS}
+    """2 MB, three descriptors and one thread a step; a step takes 2 ms of the processor longer than the last."""
+    samples = watched(memory=2_000_000, descriptors=3, threads=1, delay=0.002)
+    lost = {'memory': 2 * STEPS, 'descriptors': 3 * STEPS, 'threads': STEPS, 'step': 2 * STEPS}
     for name, expected in lost.items():
         assert samples.growth(name)[1] == pytest.approx(expected, rel=0.3 if name == 'step' else 0.1)
         assert not soak.tell(samples, name)
