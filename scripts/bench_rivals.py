@@ -1,7 +1,7 @@
 """Rivals and classical baselines on the demo's held-out photographs, one table, all measured alike.
 
     pip install 'entropy-sde-plugin[rivals]'
-    python scripts/bench_rivals.py -o rivals --model weights.safetensors
+    python scripts/bench_rivals.py -o rivals
 
 Each method's pictures go to a folder of their own below ``-o``, and each folder through what ``entropy-sde evaluate
 --result FOLDER --truth rivals/datasets/val_gt.lmdb`` does.
@@ -30,6 +30,7 @@ from entropy_sde_plugin.data.photographs import write_demo_databases  # noqa: E4
 from entropy_sde_plugin.data.sources import ImageFolder  # noqa: E402
 from entropy_sde_plugin.evaluation.baselines import BASELINES, RETINEX  # noqa: E402
 from entropy_sde_plugin.evaluation.folders import DEFAULT_METRICS, evaluate, format_table  # noqa: E402
+from entropy_sde_plugin.resources import packaged_model  # noqa: E402
 
 OURS = 'Entropy-SDE'
 ZERO_DCE = 'Zero-DCE++ (neuro-low-light)'
@@ -40,7 +41,7 @@ def main() -> None:
     options = _parser().parse_args()
     datasets = write_demo_databases(options.output / 'datasets')
     dark, truth = LmdbReader(datasets / 'val_lq.lmdb'), LmdbReader(datasets / 'val_gt.lmdb')
-    folders = dict(_restored(dark, options.output, options.model))
+    folders = dict(_restored(dark, options.output, None if options.ours else options.model))
     if options.ours is not None:
         folders[OURS] = options.ours
     table = format_table(
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('-o', '--output', type=Path, default=Path('rivals'), help='folder for everything [%(default)s]')
     parser.add_argument('--metrics', nargs='+', default=DEFAULT_METRICS, help='as for entropy-sde evaluate')
     ours = parser.add_mutually_exclusive_group()
-    ours.add_argument('--model', type=Path, help='weights of ours to restore the photographs with')
+    ours.add_argument('--model', type=Path, default=packaged_model(), help="weights of ours [the package's]")
     ours.add_argument('--ours', type=Path, metavar='FOLDER', help='pictures of ours, named as in val_gt.lmdb')
     return parser
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin import register
+from entropy_sde_plugin.cli.enhance import MODEL
 from entropy_sde_plugin.extras import needs_extra
+from entropy_sde_plugin.resources import packaged_model
 
 
 def add_verb(verbs: Any) -> None:
@@ -23,7 +25,7 @@ def add_verb(verbs: Any) -> None:
         description='Serves a page: drop a picture, choose the steps, see before and after with a slider, download. '
         'It asks nothing of other machines, and deletes the pictures when it ends (Ctrl-C).',
     )
-    page.add_argument('--model', type=Path, required=True, metavar='FILE', help="the model's weights")
+    page.add_argument('--model', type=Path, default=packaged_model(), metavar='FILE', help=MODEL)
     page.add_argument(
         '--host', default='127.0.0.1', help='address to serve at; 0.0.0.0 is for the whole network [%(default)s]'
     )

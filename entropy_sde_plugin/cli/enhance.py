@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.resources import packaged_model
 
 DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF and BMP pictures of 8 or 16 bits. Transparency, colour profile
 and EXIF are kept; an input is never overwritten."""
 
+MODEL = 'the weights: .pth or .safetensors [those that come with the package]'
+
 EXAMPLE = """example:
-  entropy-sde demo
-  entropy-sde enhance -i photos -o bright --model entropy_sde_demo/experiments/demo/models/net_g_latest.pth --compare
+  entropy-sde enhance -i photos -o bright --compare
 
 A folder is taken with all its subfolders. What is in the output folder already is not done again, so that a command
 that was interrupted can be given again. Several processes share the pictures out:
-  torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright --model FILE
+  torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright
 """
 
 
@@ -33,7 +35,7 @@ def add_verb(verbs: Any) -> None:
     add = parser.add_argument
     add('-i', '--input', type=Path, nargs='+', required=True, metavar='PICTURE_OR_FOLDER', help='what to brighten')
     add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='where the pictures go')
-    add('--model', type=Path, metavar='FILE', help='the weights: .pth or .safetensors')
+    add('--model', type=Path, default=packaged_model(), metavar='FILE', help=MODEL)
     add('--sampler', metavar='NAME', help="how the diffusion is run backwards [the enhancer's default]")
     add('--steps', type=int, metavar='N', help="network calls for a picture [the enhancer's default]")
     add('--tile', type=_tile, default='auto', metavar='auto|N|0', help='side of the tiles; 0: none [%(default)s]')
@@ -70,11 +72,6 @@ def _seed(text: str) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    if options.model is None:
-        raise InputError(
-            '--model is missing. `entropy-sde demo` trains one in minutes and leaves it in '
-            'entropy_sde_demo/experiments/demo/models/net_g_latest.pth.'
-        )
     from entropy_sde_plugin.inference.enhancer import Enhancer
     from entropy_sde_plugin.inference.folder import check_output, enhance_pictures
     from entropy_sde_plugin.inference.jobs import plan

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin import register
+from entropy_sde_plugin.cli.enhance import MODEL
+from entropy_sde_plugin.resources import packaged_model
 
 
 def add_verb(verbs: Any) -> None:
@@ -17,7 +19,7 @@ def add_verb(verbs: Any) -> None:
         description='Writes the network as ONNX: inputs x and cond (batch, 3, height, width) and time (batch), float32 '
         "and of any size; output prediction, shaped as x. The SDE's settings stand in the file's metadata as JSON.",
     )
-    export.add_argument('--model', type=Path, required=True, metavar='FILE', help="the model's weights")
+    export.add_argument('--model', type=Path, default=packaged_model(), metavar='FILE', help=MODEL)
     export.add_argument('-o', '--output', type=Path, required=True, metavar='FILE.onnx', help='the file to write')
     export.set_defaults(run=run)
 

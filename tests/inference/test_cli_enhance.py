@@ -128,7 +128,6 @@ def test_an_unreadable_picture_is_named_and_the_exit_code_tells(photos, built, c
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        (['-i', 'photos', '-o', 'out'], '--model is missing. `entropy-sde demo` trains one'),
         (['-i', 'photos', '-o', 'photos', '--model', 'm'], "'photos' is the input folder and the output folder"),
         (['-i', 'photos/a.png', '-o', 'photos', '--model', 'm'], "'photos/a.png' would replace the input"),
         (['-i', 'fotos', '-o', 'out', '--model', 'm'], "'fotos': there is no such file or folder"),
