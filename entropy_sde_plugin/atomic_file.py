@@ -11,7 +11,11 @@ from typing import BinaryIO
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['atomic_file', 'output_path']
+__all__ = ['WriteError', 'atomic_file', 'output_path', 'write_file']
+
+
+class WriteError(InputError, OSError):
+    """A file could not be written: a full disk, a folder that is gone, no permission."""
 
 
 @contextmanager
@@ -37,6 +41,24 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_file(path: str | Path, content: bytes) -> None:
+    """Write a file of a run, whole or not at all; its folder is made where it is missing.
+
+    Args:
+        path: The file to create or replace.
+        content: What it shall hold.
+
+    Raises:
+        WriteError: It could not be written; the message names ``path``, and what stood there stays.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise WriteError(f"'{path}' could not be written: {error.strerror}. Make room or give permission.") from error
 
 
 def output_path(path: str | Path, suffix: str) -> Path:

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from entropy_sde_plugin.atomic_file import atomic_file
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.atomic_file import WriteError, atomic_file
 
 __all__ = [
     'CheckpointError',
@@ -26,8 +25,8 @@ __all__ = [
 ]
 
 
-class CheckpointError(InputError, OSError):
-    """A checkpoint could not be written: a full disk, a folder that is gone, no permission."""
+class CheckpointError(WriteError):
+    """A checkpoint could not be written."""
 
 
 def save(content: Any, path: str | Path) -> None:

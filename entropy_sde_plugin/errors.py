@@ -7,7 +7,15 @@ import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
-__all__ = ['InputError', 'MetricUnavailableError', 'report_input_errors', 'shown', 'suggestion', 'tell']
+__all__ = [
+    'DivergedError',
+    'InputError',
+    'MetricUnavailableError',
+    'report_input_errors',
+    'shown',
+    'suggestion',
+    'tell',
+]
 
 
 _LONGEST_VALUE = 100
@@ -19,6 +27,10 @@ class InputError(ValueError):
     The message is one line that says what was wrong, where it stands (file, key or option) and what to do about it.
     Commands print it without a traceback.
     """
+
+
+class DivergedError(InputError):
+    """A training whose steps have no finite loss or gradient any more: its last weights are not worth keeping."""
 
 
 class MetricUnavailableError(InputError):

@@ -204,6 +204,8 @@ def test_what_a_wheel_holds(wheels):
     assert {name.rpartition('/')[2] for name in names if '/options_files/' in name} == options
     assert 'entropy_sde_plugin/data/photographs/astronaut.jpg' in names
     assert 'entropy_sde_plugin/data/photographs/ATTRIBUTION.md' in names
+    assert 'entropy_sde_plugin/pretrained/lowlight_small.safetensors' in names
+    assert 'entropy_sde_plugin/pretrained/MODEL_CARD.md' in names
     assert not [name for name in names if name.startswith(('tests/', 'options/', 'scripts/'))]
 
 

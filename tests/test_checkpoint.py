@@ -4,15 +4,14 @@ import itertools
 import multiprocessing
 import random
 import resource
-import shutil
 import signal
-import subprocess
 import time
 
 import pytest
 import torch
 
 from entropy_sde_plugin import checkpoint
+from tests.support.disks import small_disk
 
 FORK = multiprocessing.get_context('fork')
 
@@ -76,30 +75,19 @@ def save_too_much(path, sender):
         sender.send(str(error))
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MiB."""
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-    command = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(folder)]
-    if shutil.which('mount') is None or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip('a file system can be mounted here by nobody: the test with limited files stands for this one')
-    yield folder
-    subprocess.run(['umount', str(folder)], check=True)
-
-
-def test_a_full_disk(small_disk):
+def test_a_full_disk(tmp_path):
     """It fails while the tensors are written, or, the smaller the rest, the archive's end or the file's name."""
-    path = small_disk / '1.state'
-    checkpoint.save(torch.zeros(1 << 16), path)
-    before = path.read_bytes()
-    for size in (1 << 20, 1 << 18, (1 << 17) + (1 << 16) - 400, (1 << 17) + (1 << 16) - 100):
-        with pytest.raises(
-            checkpoint.CheckpointError, match=r"2\.state' could not be saved: No space left on device\. "
-        ):
-            checkpoint.save(torch.ones(size), small_disk / '2.state')
-        assert [entry.name for entry in small_disk.iterdir()] == ['1.state']
-        assert path.read_bytes() == before
+    with small_disk(tmp_path / 'disk', '1m') as disk:
+        path = disk / '1.state'
+        checkpoint.save(torch.zeros(1 << 16), path)
+        before = path.read_bytes()
+        for size in (1 << 20, 1 << 18, (1 << 17) + (1 << 16) - 400, (1 << 17) + (1 << 16) - 100):
+            with pytest.raises(
+                checkpoint.CheckpointError, match=r"2\.state' could not be saved: No space left on device\. "
+            ):
+                checkpoint.save(torch.ones(size), disk / '2.state')
+            assert [entry.name for entry in disk.iterdir()] == ['1.state']
+            assert path.read_bytes() == before
 
 
 def test_no_flipped_bit_goes_unseen(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -15,7 +16,8 @@ from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor, nn
 
 from entropy_sde_plugin import generators
-from entropy_sde_plugin.checkpoint import CheckpointError
+from entropy_sde_plugin.atomic_file import WriteError
+from entropy_sde_plugin.errors import DivergedError
 
 __all__ = ['Crash', 'StepWatch']
 
@@ -111,9 +113,12 @@ class Crash:
         self._owner = os.getpid()
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        # One that could not be saved is not tried once more; Ctrl-C before the first step has nothing to save.
-        if isinstance(error, Exception) and not isinstance(error, CheckpointError) and os.getpid() == self._owner:
-            self._save_in_first_process()
+        if os.getpid() == self._owner:
+            # Loader workers end with this process; PyTorch would take each for one that failed, and raise once more.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # What could not be written is not tried once more; Ctrl-C before the first step has nothing to save.
+            if isinstance(error, Exception) and not isinstance(error, (WriteError, DivergedError)):
+                self._save_in_first_process()
         self._report(kind, error, trace)
 
     def _save_in_first_process(self) -> None:

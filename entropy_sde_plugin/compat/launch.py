@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import logging
 import re
 import sys
 import warnings
@@ -19,6 +20,7 @@ import torch
 import torch.distributed
 import yaml
 
+from entropy_sde_plugin.atomic_file import WriteError
 from entropy_sde_plugin.compat.option_file import one_line_option_errors, read_numbers, say_where
 from entropy_sde_plugin.compat.patching import is_ours, replace, warn
 from entropy_sde_plugin.compat.pipeline import mend_pipeline
@@ -45,6 +47,7 @@ def mend_parse_options() -> None:
         from entropy_sde_plugin.options import check
 
         report_input_errors()
+        say_once_that_the_log_fails()
         check_overrides(sys.argv)
         mend_pipeline(sys._getframe(1).f_globals)
         with underscore_local_rank(), one_line_option_errors():
@@ -198,6 +201,25 @@ def hush_runpy() -> None:
     warnings.filterwarnings('ignore', message=message, category=RuntimeWarning)
 
 
+def say_once_that_the_log_fails() -> None:
+    """Tell in one line, once for a log file, that it cannot be written; the run goes on.
+
+    P+M logger.py:164, whose ``FileHandler`` reports as Python's does. Symptom: on a full disk each line of the log
+    brings ``--- Logging error ---`` and a traceback.
+    """
+    told: set[str] = set()
+
+    def handle_error(handler: logging.FileHandler, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            logging.Handler.handleError(handler, record)
+        elif handler.baseFilename not in told:
+            told.add(handler.baseFilename)
+            warn(f"the log '{handler.baseFilename}' cannot be written ({error.strerror}): lines will be missing in it.")
+
+    logging.FileHandler.handleError = handle_error
+
+
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 RUN_FOLDERS = {'experiments_root', 'results_root', 'models', 'training_states', 'log', 'visualization'}
@@ -207,13 +229,16 @@ def mend_make_exp_dirs() -> None:
     """Make the folders of a run, and no others.
 
     P+M misc.py:39. Symptom: every other key under ``path:`` becomes a folder, so that ``path: {weights: a.pth}`` leaves
-    a folder ``a.pth``, and an empty one ends in ``TypeError``.
+    a folder ``a.pth``, and an empty one ends in ``TypeError``; a full disk, in a traceback.
     """
     original = basicsr.utils.misc.make_exp_dirs
     if is_ours(original):
         return
 
     def make_exp_dirs(opt: Options) -> None:
-        original({**opt, 'path': {key: folder for key, folder in opt['path'].items() if key in RUN_FOLDERS}})
+        try:
+            original({**opt, 'path': {key: folder for key, folder in opt['path'].items() if key in RUN_FOLDERS}})
+        except OSError as error:
+            raise WriteError(f"The folder '{error.filename}' could not be made: {error.strerror}.") from error
 
     replace(original, make_exp_dirs)

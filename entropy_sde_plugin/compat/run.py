@@ -5,7 +5,8 @@ Entry of the state  Content
 =================== ===================================================================================================
 manual_seed         The run's seed, given or drawn.
 epoch_size          Pictures of an epoch, over all processes: with the epoch's number, its order.
-drawn               How many of them are drawn.
+batch               Pictures of a step, over all processes.
+drawn               How many of the epoch's pictures are drawn.
 generators          The global generators' states (:mod:`entropy_sde_plugin.generators`), one for each process.
 best_metric_results As BasicSR's models hold them: dataset, metric, and its ``better``, ``val`` and ``iter``.
 validation_due      Whether the iteration ends with a validation that came after the state was saved.
@@ -106,6 +107,7 @@ class Run:
         return {
             'manual_seed': self._opt['manual_seed'],
             'epoch_size': self._sampler.total_size,
+            'batch': self._batch,
             'drawn': self._drawn_before + (iteration - self._began_at) * self._batch,
             'generators': [generators.get_state()] if self._alone else gather(generators.get_state),
             'best_metric_results': _plain(getattr(model, 'best_metric_results', {})),
@@ -177,13 +179,16 @@ class Run:
             model.validation(loader, iteration, self._tb_logger, self._opt['val']['save_img'])
 
     def _take_up_epoch(self, state: dict[str, Any], entries: dict[str, Any]) -> None:
-        size, saved_size, drawn = self._sampler.total_size, entries['epoch_size'], entries['drawn']
-        if size != saved_size:
+        size, drawn = self._sampler.total_size, entries['drawn']
+        saved = entries['epoch_size'], entries['batch']
+        if saved != (size, self._batch):
+            # The pipeline counts its epochs by the present steps: by those of the state it would end too early.
             self._epoch, iterations = divmod(state['iter'], size // self._batch)
             drawn = iterations * self._batch
             get_root_logger().warning(
-                f'An epoch had {saved_size} draws in the run to resume, and has {size} here: its order cannot be taken '
-                f'up. The data go on as if the iterations before had drawn from the present epochs.'
+                f'An epoch had {saved[0]} draws in steps of {saved[1]} in the run to resume, and has {size} in steps '
+                f'of {self._batch} here: its order cannot be taken up. The data go on as if the iterations before had '
+                'drawn from the present epochs.'
             )
         elif drawn > size - self._batch:
             self._epoch, drawn = self._epoch + 1, 0
@@ -208,6 +213,11 @@ class Run:
             get_root_logger().warning(
                 f'The training state holds the random generators of {len(states)} of {world_size} processes: the '
                 'others begin theirs anew.'
+            )
+        elif world_size < len(states):
+            get_root_logger().warning(
+                f'The training state holds the random generators of {len(states)} processes: those beyond the '
+                f'{world_size} of this run are dropped.'
             )
 
 

@@ -55,7 +55,7 @@ import torch
 from torch import Tensor
 
 from entropy_sde_plugin import __version__
-from entropy_sde_plugin.atomic_file import atomic_file
+from entropy_sde_plugin.atomic_file import write_file
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.evaluation.scoring import Score
 from entropy_sde_plugin.evaluation.validator import Validation
@@ -82,7 +82,7 @@ def write_records(
 
     Raises:
         InputError: A file of these names is there and is none of ours.
-        OSError: They could not be written.
+        WriteError: They could not be written.
     """
     key = {'iteration': '' if iteration is None else str(iteration), 'dataset': validation.dataset}
     rows = [row for row in read_metrics(folder) if any(row[name] != value for name, value in key.items())]
@@ -116,10 +116,8 @@ def write_records(
         if (other['iteration'], other['dataset']) != (iteration, validation.dataset)
     ]
     content = {**run, 'versions': versions, 'validations': [*earlier, entry]}
-    with atomic_file(folder / METRICS_FILE) as file:
-        file.write(_csv(rows).encode())
-    with atomic_file(folder / RUN_FILE) as file:
-        file.write((json.dumps(content, indent=2, default=str) + '\n').encode())
+    write_file(folder / METRICS_FILE, _csv(rows).encode())
+    write_file(folder / RUN_FILE, (json.dumps(content, indent=2, default=str) + '\n').encode())
 
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:

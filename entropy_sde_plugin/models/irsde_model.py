@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from entropy_sde_plugin import checkpoint, options, weights
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import DivergedError, InputError
 from entropy_sde_plugin.evaluation.collectives import gather
 from entropy_sde_plugin.losses import spatial_entropy_loss
 from entropy_sde_plugin.models.training_step import Losses, TrainingStep, prepare_network
@@ -80,7 +80,7 @@ class IRSDEModel(ValidatedModel):
         """One step on the pictures fed in; none, and a warning, where a loss or the gradient is not finite.
 
         Raises:
-            InputError: ``train.max_skipped_steps`` in a row were skipped.
+            DivergedError: ``train.max_skipped_steps`` in a row were skipped.
         """
         t, noise = self._draw(current_iter)
         losses, taken = self.training_step(
@@ -205,10 +205,11 @@ class IRSDEModel(ValidatedModel):
         )
         limit = self.train_options.max_skipped_steps
         if self.training_step.skipped_in_row >= limit:
-            raise InputError(
+            raise DivergedError(
                 f'Training stops at iteration {current_iter}: {limit} steps in a row had a loss or gradient that is '
-                'not finite (train.max_skipped_steps). The log names their pictures; where these are sound, lower the '
-                'learning rate or set train.grad_clip_norm, and resume from an earlier state.'
+                'not finite (train.max_skipped_steps). The log names their pictures; where these are sound, begin '
+                'again from the weights of an earlier checkpoint (path.pretrain_network_g), with a lower learning '
+                'rate or train.grad_clip_norm; a resumed training would go on with the rate of its state.'
             )
 
     def _current_ema_decay(self, current_iter: int) -> float:

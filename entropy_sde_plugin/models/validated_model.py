@@ -6,12 +6,15 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from basicsr.models.sr_model import SRModel
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 from torch import nn
 
 from entropy_sde_plugin import interruption
+from entropy_sde_plugin.atomic_file import write_file
+from entropy_sde_plugin.data.images import RGBImage, encode_png
 from entropy_sde_plugin.errors import MetricUnavailableError
 from entropy_sde_plugin.evaluation.collectives import on_first_process
 from entropy_sde_plugin.evaluation.records import file_sha256, weights_sha256, write_records
@@ -57,6 +60,7 @@ class ValidatedModel(SRModel):
 
         Raises:
             InputError: The set is empty, or lacks the truth that a metric compares with.
+            WriteError: A picture or the record could not be written.
         """
         val, settings = self.opt['val'], self.sampler_settings
         name = dataloader.dataset.opt['name']
@@ -68,7 +72,7 @@ class ValidatedModel(SRModel):
                 Scorer(val),
                 val.get('seeds') or (settings['seed'],),
                 progress=val.get('pbar', False),
-                save=(lambda image, picture: imwrite(picture, self._picture_path(image, name, current_iter)))
+                save=(lambda image, picture: _save(picture, self._picture_path(image, name, current_iter)))
                 if save_img
                 else None,
             )
@@ -153,6 +157,11 @@ class ValidatedModel(SRModel):
         }
         folder = Path(path['experiments_root' if self.is_train else 'results_root'])
         write_records(folder, validation, iteration, run, made_with)
+
+
+def _save(picture: RGBImage, path: str) -> None:
+    """Write a picture (H, W, 3), BGR, as PNG, whole or not at all: BasicSR's ``imwrite`` may leave a part."""
+    write_file(path, encode_png(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)))
 
 
 def _shown(summary: Summary) -> str:

@@ -154,7 +154,11 @@ def test_more_parts_than_pictures_are_refused():
         check(options(train__accumulate_steps=8, **LOADER))
 
 
-LOADER = {'datasets__train__batch_size_per_gpu': 4, 'datasets__train__num_worker_per_gpu': 0}
+LOADER = {
+    'datasets__train__name': 'train',
+    'datasets__train__batch_size_per_gpu': 4,
+    'datasets__train__num_worker_per_gpu': 0,
+}
 
 
 @pytest.mark.parametrize(('precision', 'dtype'), [('bf16', torch.bfloat16), ('fp16', torch.float16)])
@@ -176,7 +180,7 @@ def test_the_network_alone_runs_in_low_precision(precision, dtype):
 
 
 def test_a_scale_that_float16_cannot_hold_is_halved_the_step_skipped_and_both_resumed(tmp_path):
-    changes = {'train__precision': 'fp16', 'path__training_states': str(tmp_path)}
+    changes = {'train__precision': 'fp16', 'path__training_states': str(tmp_path), 'path__models': str(tmp_path)}
     m = model(**changes)
     train(m, 1)
     before = everything(m)
