@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -39,6 +40,10 @@ def watch() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             _before[number] = signal.signal(number, _note)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_second, args=(reading,), daemon=True).start()
     os.register_at_fork(after_in_child=_leave)
 
 
@@ -106,7 +111,20 @@ def _note(number: int, frame: object) -> None:
         signal.signal(watched, signal.SIG_DFL)
 
 
+def _end_at_second(reading: int) -> None:
+    """End the process at a second signal where ``_note`` has not come to run: Python's handlers wait for a call of a
+    library to return, such as a collective whose peer hangs, while the numbers of the signals are written at once."""
+    came = 0
+    while True:
+        for number in os.read(reading, 64):
+            came += number in _before
+            if came == 2:
+                os._exit(128 + number)
+
+
 def _leave() -> None:
+    if _before:
+        signal.set_wakeup_fd(-1)  # it is the parent's
     for number, handler in _before.items():
         signal.signal(number, handler)
     _before.clear()

@@ -1,0 +1,35 @@
+"""Signals while Python cannot run a handler."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+# A lock that is taken twice: unlike read and sleep, it does not return when a signal comes.
+HANGING = """
+import ctypes
+from entropy_sde_plugin import interruption
+interruption.watch()
+libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+libc.pthread_mutex_lock(mutex)
+print('hangs', flush=True)
+libc.pthread_mutex_lock(mutex)
+"""
+
+
+@pytest.mark.parametrize(('first', 'second'), [('SIGTERM', 'SIGTERM'), ('SIGUSR1', 'SIGINT')])
+def test_a_second_signal_ends_a_process_that_hangs_in_a_library(first, second):
+    first, second = getattr(signal, first), getattr(signal, second)
+    with subprocess.Popen([sys.executable, '-c', HANGING], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == 'hangs\n'
+            process.send_signal(first)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            process.send_signal(second)
+            assert process.wait(10) == 128 + second
+        finally:
+            process.kill()
