@@ -31,7 +31,9 @@ OPTIONS = {
         'total_iter': 100,
         'pixel_opt': {'type': 'L1Loss'},
     },
-    'datasets': {'train': {'type': 'PairedImageDataset', 'batch_size_per_gpu': 2, 'num_worker_per_gpu': 0}},
+    'datasets': {
+        'train': {'name': 'train', 'type': 'PairedImageDataset', 'batch_size_per_gpu': 2, 'num_worker_per_gpu': 0}
+    },
     'logger': {'print_freq': 1, 'save_checkpoint_freq': 1},
     'val': {'val_freq': 1, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}},
 }
