@@ -209,13 +209,13 @@ def say_once_that_the_log_fails() -> None:
     """
     told: set[str] = set()
 
-    def handle_error(handler: logging.FileHandler, record: logging.LogRecord) -> None:
+    def handle_error(self: logging.FileHandler, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
-            logging.Handler.handleError(handler, record)
-        elif handler.baseFilename not in told:
-            told.add(handler.baseFilename)
-            warn(f"the log '{handler.baseFilename}' cannot be written ({error.strerror}): lines will be missing in it.")
+            logging.Handler.handleError(self, record)
+        elif self.baseFilename not in told:
+            told.add(self.baseFilename)
+            warn(f"the log '{self.baseFilename}' cannot be written ({error.strerror}): lines will be missing in it.")
 
     logging.FileHandler.handleError = handle_error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, tensor2img
@@ -161,7 +162,7 @@ class ValidatedModel(SRModel):
 
 def _save(picture: RGBImage, path: str) -> None:
     """Write a picture (H, W, 3), BGR, as PNG, whole or not at all: BasicSR's ``imwrite`` may leave a part."""
-    write_file(path, encode_png(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)))
+    write_file(path, encode_png(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)))
 
 
 def _shown(summary: Summary) -> str:
