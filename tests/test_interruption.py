@@ -30,6 +30,7 @@ def test_a_second_signal_ends_a_process_that_hangs_in_a_library(first, second):
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(1)
             process.send_signal(second)
-            assert process.wait(10) == 128 + second
+            # -second if the first came in the moment between the last two lines, where Python still ran its handler.
+            assert process.wait(10) in (128 + second, -second)
         finally:
             process.kill()
