@@ -12,6 +12,8 @@ import shutil
 import pytest
 import torch
 
+from entropy_sde_plugin.data.lmdb_store import lmdb_writer
+from entropy_sde_plugin.data.photographs import photograph
 from tests.support.commands import ROOT, python, stock_options, write_options, write_pairs
 
 TORCHRUN = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2')
@@ -203,6 +205,18 @@ def test_two_processes_that_torchrun_stops(folder):
     first, second = checkpoint(folder, 'two')[0]['run']['generators']
     assert differences(first, second) != []
 
+    # Alone and with half the batch, an epoch has 18 steps instead of 5: epochs 0 and 1 hold all that is left.
+    optim_g = opt['train']['optim_g'] | {'lr': 1e-3}
+    fewer = {'data__batch_size_per_gpu': 1, 'train__total_iter': 36, 'logger__save_checkpoint_freq': 36}
+    code, output = train(folder, opt, 'two', '--auto_resume', train__optim_g=optim_g, val__val_freq=36, **fewer)
+    assert code == 0, output
+    assert states(folder, 'two') == [5, 10, 36]
+    assert 'train.optim_g.lr was 0.0002 and is 0.001), which has no effect' in output
+    assert 'Epoch 0 goes on behind 10 of its 18 draws' in output
+    assert 'the random generators of 2 processes: those beyond the 1 of this run are dropped' in output
+    before, after = (checkpoint(folder, 'two', iteration)[0]['optimizers'][0]['param_groups'] for iteration in (10, 36))
+    assert differences(before, after) == []
+
 
 def test_a_second_signal_ends_at_once(folder):
     loss = accident(step=2, what='SIGTERM', times=2)
@@ -210,3 +224,22 @@ def test_a_second_signal_ends_at_once(folder):
     assert code == -15
     assert 'Traceback' not in output
     assert states(folder, 'twice') == []
+
+
+def test_data_that_are_lost_in_training_end_it_with_a_line(folder):
+    """The workers that find it out, and are ended with the process, say nothing of their own."""
+    with lmdb_writer(folder / 'lost.lmdb') as database:
+        for name in ('chelsea', 'coffee', 'rocket'):
+            database.put(name, photograph(name)[:48, :48])
+    opt = irsde(folder)
+    opt['datasets']['train'] |= {'dataroot_gt': str(folder / 'lost.lmdb'), 'dataset_enlarge_ratio': 30}
+    loss = accident(step=2, what='removal', to=str(folder / 'lost.lmdb'))
+    code, output = train(
+        folder, opt, 'lost', module=ACCIDENTS, train__pixel_opt=loss, train__total_iter=40, data__num_worker_per_gpu=2
+    )
+    assert code == 1, output
+    failed = re.findall(r'The training fails: (.*)', output)
+    assert failed == [f'iteration {states(folder, "lost")[-1]} is saved.']
+    *_, last = output.rstrip().splitlines()
+    assert last == f"error: '{folder / 'lost.lmdb'}' is no LMDB database: it has no readable data.mdb."
+    assert 'Traceback' not in output

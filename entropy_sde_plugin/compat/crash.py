@@ -47,7 +47,9 @@ class StepWatch:
     def begin(self, current_iter: int) -> None:
         """Note the state before an iteration: its step, and the step of the learning rate, are about to begin."""
         self._begun, self._finished, self._changing = current_iter, current_iter - 1, False
-        self._before = [_restorer(scheduler) for scheduler in self.model.schedulers]
+        # A step that was skipped, for a loss that is not finite, has changed the training step's scale and count.
+        stepping = [self.model.training_step] if hasattr(self.model, 'training_step') else []
+        self._before = [_restorer(stateful) for stateful in [*self.model.schedulers, *stepping]]
         self._before += [_rates_restorer(optimizer) for optimizer in self.model.optimizers]
         self._before += [_buffer_restorer(buffer) for network in self._networks() for buffer in network.buffers()]
         states = generators.get_state()
@@ -73,9 +75,9 @@ class StepWatch:
         self._changing = True
 
 
-def _restorer(scheduler: Any) -> Callable[[], None]:
-    state = copy.deepcopy(scheduler.state_dict())
-    return lambda: scheduler.load_state_dict(state)
+def _restorer(stateful: Any) -> Callable[[], None]:
+    state = copy.deepcopy(stateful.state_dict())
+    return lambda: stateful.load_state_dict(state)
 
 
 def _rates_restorer(optimizer: torch.optim.Optimizer) -> Callable[[], None]:

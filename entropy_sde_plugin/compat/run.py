@@ -7,6 +7,7 @@ manual_seed         The run's seed, given or drawn.
 epoch_size          Pictures of an epoch, over all processes: with the epoch's number, its order.
 batch               Pictures of a step, over all processes.
 drawn               How many of the epoch's pictures are drawn.
+optimisation        Options of optimisers and schedule that the training began with.
 generators          The global generators' states (:mod:`entropy_sde_plugin.generators`), one for each process.
 best_metric_results As BasicSR's models hold them: dataset, metric, and its ``better``, ``val`` and ``iter``.
 validation_due      Whether the iteration ends with a validation that came after the state was saved.
@@ -24,6 +25,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import get_dist_info
 
 from entropy_sde_plugin import generators, interruption
+from entropy_sde_plugin.compat import optimisation
 from entropy_sde_plugin.compat.crash import Crash, StepWatch
 from entropy_sde_plugin.evaluation.collectives import gather, greatest
 
@@ -58,6 +60,8 @@ class Run:
         self._opt = opt
         self._sampler = train_loader.sampler
         self._batch = train_loader.batch_size * self._sampler.num_replicas
+        self._epoch_steps = self._sampler.total_size // self._batch
+        self._optimisation = optimisation.settings(opt['train'])
         self._val_loaders = val_loaders
         self._tb_logger = tb_logger
         self._epoch = self._began_at = self._drawn_before = 0  # the epoch: from which iteration on, behind which draws
@@ -103,16 +107,30 @@ class Run:
 
     def entries(self, model: Any, iteration: int) -> dict[str, Any]:
         """What a state holds of the run behind an iteration; called in every process."""
-        self._saved = iteration, self._due(iteration)
         return {
             'manual_seed': self._opt['manual_seed'],
             'epoch_size': self._sampler.total_size,
             'batch': self._batch,
+            'optimisation': self._optimisation,
             'drawn': self._drawn_before + (iteration - self._began_at) * self._batch,
             'generators': [generators.get_state()] if self._alone else gather(generators.get_state),
             'best_metric_results': _plain(getattr(model, 'best_metric_results', {})),
             'validation_due': self._due(iteration),
         }
+
+    def note_saved(self, iteration: int) -> None:
+        """Know that the state of an iteration, with its ``entries``, is on disk; called in every process."""
+        self._saved = iteration, self._due(iteration)
+
+    def compare(self, state: dict[str, Any]) -> None:
+        """Compare the options with the state; called before anything of it is loaded.
+
+        Raises:
+            InputError: The optimiser or the scheduler is of another type.
+        """
+        saved = state.get('run', {}).get('optimisation', self._optimisation)
+        optimisation.compare(saved, self._optimisation)
+        self._optimisation = saved
 
     def take_up(self, model: Any, state: dict[str, Any]) -> None:
         """Go on where ``entries`` were made; corrects the state's ``epoch``, from which the pipeline goes on.
@@ -127,6 +145,8 @@ class Run:
                 'The training state holds no data order, random generators and best metrics, as those that BasicSR '
                 'saves without this plugin: the epoch begins anew.'
             )
+            # Its epochs may have been longer or shorter ones: those that are left must hold all iterations.
+            state['epoch'] = self._epoch = min(state['epoch'], state['iter'] // self._epoch_steps)
             return
         self._take_up_epoch(state, entries)
         self._take_up_best(model, entries['best_metric_results'])
@@ -183,7 +203,7 @@ class Run:
         saved = entries['epoch_size'], entries['batch']
         if saved != (size, self._batch):
             # The pipeline counts its epochs by the present steps: by those of the state it would end too early.
-            self._epoch, iterations = divmod(state['iter'], size // self._batch)
+            self._epoch, iterations = divmod(state['iter'], self._epoch_steps)
             drawn = iterations * self._batch
             get_root_logger().warning(
                 f'An epoch had {saved[0]} draws in steps of {saved[1]} in the run to resume, and has {size} in steps '

@@ -100,14 +100,16 @@ def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
     if current_iter == -1:
         return
     entries = self.state_entries()
-    if (running := run.current()) is not None:
+    running = run.current()
+    if running is not None:
         entries['run'] = running.entries(self, current_iter)
-    if get_dist_info()[0] != 0:
-        return
-    saved = [path for path in network_files(self.opt, current_iter) if path.is_file()]
-    entries['networks'] = {path.name: checkpoint.fingerprint(path) for path in saved}
-    folder = self.opt['path']['training_states']
-    checkpoint.save_training_state(folder, epoch, current_iter, self.optimizers, self.schedulers, **entries)
+    if get_dist_info()[0] == 0:
+        saved = [path for path in network_files(self.opt, current_iter) if path.is_file()]
+        entries['networks'] = {path.name: checkpoint.fingerprint(path) for path in saved}
+        folder = self.opt['path']['training_states']
+        checkpoint.save_training_state(folder, epoch, current_iter, self.optimizers, self.schedulers, **entries)
+    if running is not None:
+        running.note_saved(current_iter)
 
 
 def state_entries(self: BaseModel) -> dict[str, Any]:
@@ -125,8 +127,11 @@ def mend_resuming() -> None:
         return
 
     def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
+        running = run.current()
+        if running is not None:
+            running.compare(resume_state)
         original(self, resume_state)
-        if (running := run.current()) is not None:
+        if running is not None:
             running.take_up(self, resume_state)
 
     BaseModel.resume_training = resume_training

@@ -7,6 +7,7 @@ import pytest
 import torch
 from basicsr.utils import get_root_logger
 
+from entropy_sde_plugin.compat.crash import StepWatch
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options import check
 from tests.models.test_irsde_model import batch, model, options, same, spy, weights
@@ -193,6 +194,22 @@ def test_a_scale_that_float16_cannot_hold_is_halved_the_step_skipped_and_both_re
     again.resume_training(torch.load(tmp_path / '2.state', weights_only=True))
     assert again.training_step.state_dict() == m.training_step.state_dict()
     assert again.training_step.skipped_in_row == 1
+
+
+def test_a_skipped_step_that_fails_is_taken_back(monkeypatch):
+    m = model(train__precision='fp16')
+    watch = StepWatch(m)
+    watch.begin(1)
+    train(m, 1)
+    before = copy.deepcopy(m.training_step.state_dict())
+    watch.begin(2)
+    m.cri_pix = InfiniteSlope()
+    monkeypatch.setattr(m, '_tell_skipped', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(m, 2)
+    assert m.training_step.state_dict() != before
+    assert watch.rewind() == 1
+    assert m.training_step.state_dict() == before
 
 
 def test_channels_last_trains_the_same_weights():

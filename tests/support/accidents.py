@@ -1,6 +1,7 @@
 """The trainer, with a loss and a metric that bring accidents about at a known moment: ``python -m … -opt FILE``."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -13,9 +14,13 @@ from entropy_sde_plugin import interruption, train
 
 
 def happen(what, to='process'):
-    """Send a signal to this process, to its group as Ctrl-C does, or to torchrun, and wait for it; or fail."""
+    """Send a signal to this process, to its group as Ctrl-C does, or to torchrun, and wait for it; or fail; or remove
+    a folder."""
     if what == 'error':
         raise RuntimeError('an accident of these tests')
+    if what == 'removal':
+        shutil.rmtree(to)
+        return
     number = getattr(signal, what)
     if to == 'group':
         os.killpg(os.getpgrp(), number)
@@ -51,4 +56,5 @@ def accident_psnr(img, img2, what, crop_border, **kwargs):
 
 
 if __name__ == '__main__':
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job of a shell ignores
     train.main()
