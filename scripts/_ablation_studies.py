@@ -64,7 +64,16 @@ TABLE_3 = (
 )
 
 STUDIES = {
-    'scratch': Study("The paper's Table 3 from the first step on.", TABLE_3, iterations=700),
+    'scratch': Study(
+        "The paper's Table 3 from the first step on, and forms of the entropy that keep a gradient there.",
+        (
+            *TABLE_3,
+            alone('hellinger_no_clamp', **HELLINGER, **OPEN),
+            alone('generalised', **GENERALISED),
+            beside('L1_and_hellinger', 0.1, **HELLINGER),
+        ),
+        iterations=700,
+    ),
     'continued': Study(
         "The paper's Table 3, each loss going on from the same network trained under L1.",
         (
