@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -145,7 +144,7 @@ def merged(opt: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def train(folder: Path, run: Run) -> None:
-    """Run BasicSR's training, unless it has been finished; note what it cost.
+    """Run BasicSR's training, unless it has been finished; note what it cost, if nothing interrupted it.
 
     Raises:
         InputError: The training failed, or the folder holds a run of that name with other options.
@@ -156,6 +155,8 @@ def train(folder: Path, run: Run) -> None:
         raise InputError(f'{file} has other options: choose another output folder, or remove that run.')
     if done(folder, run):
         return
+    experiment = folder / 'experiments' / run.name
+    interrupted = experiment.exists()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding='utf-8')
     print(run.name, flush=True)
@@ -165,12 +166,10 @@ def train(folder: Path, run: Run) -> None:
     if result.returncode != 0:
         sys.stderr.write('\n'.join(result.stdout.splitlines()[-20:]) + '\n')
         raise InputError(f'{run.name} stopped with exit code {result.returncode}; its last lines stand above.')
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    cost = folder / 'experiments' / run.name / 'cost.json'
-    cost.write_text(
-        json.dumps({'core_seconds': seconds, 'threads': os.environ.get('OMP_NUM_THREADS')}), encoding='utf-8'
-    )
+    if not interrupted:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        (experiment / 'cost.json').write_text(json.dumps({'core_seconds': seconds}), encoding='utf-8')
 
 
 def done(folder: Path, run: Run) -> bool:
@@ -211,12 +210,18 @@ def row(folder: Path, variant: str, runs: Sequence[Run]) -> str:
     cells = [spread([end[name] for end in ends], decimals) for name, decimals in METRICS.items()]
     middles = [scores(folder, run, run.iterations // 2 + 1) for run in runs]
     gain = np.mean([end['psnr'] - middle['psnr'] for end, middle in zip(ends, middles, strict=True) if middle])
-    costs = [json.loads((folder / 'experiments' / run.name / 'cost.json').read_text())['core_seconds'] for run in runs]
-    return f'| {variant} | {len(runs)} | {" | ".join(cells)} | {gain:+.2f} | {np.mean(costs) / 60:.1f} |'
+    costs = [minutes for minutes in (cost(folder, run) / 60 for run in runs) if not np.isnan(minutes)]
+    return f'| {variant} | {len(runs)} | {" | ".join(cells)} | {gain:+.2f} | {spread(costs, 1)} |'
+
+
+def cost(folder: Path, run: Run) -> float:
+    """Core-seconds of a training, data and validation included; NaN of one that was interrupted."""
+    file = folder / 'experiments' / run.name / 'cost.json'
+    return json.loads(file.read_text(encoding='utf-8'))['core_seconds'] if file.exists() else float('nan')
 
 
 def spread(values: Sequence[float], decimals: int) -> str:
-    if np.isnan(values).any():
+    if not values or np.isnan(values).any():
         return 'n/a'
     mean = f'{np.mean(values):.{decimals}f}'
     return mean if len(values) == 1 else f'{mean} ± {np.std(values, ddof=1):.{decimals}f}'
