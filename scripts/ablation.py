@@ -210,18 +210,19 @@ def row(folder: Path, variant: str, runs: Sequence[Run]) -> str:
     cells = [spread([end[name] for end in ends], decimals) for name, decimals in METRICS.items()]
     middles = [scores(folder, run, run.iterations // 2 + 1) for run in runs]
     gain = np.mean([end['psnr'] - middle['psnr'] for end, middle in zip(ends, middles, strict=True) if middle])
-    costs = [minutes for minutes in (cost(folder, run) / 60 for run in runs) if not np.isnan(minutes)]
-    return f'| {variant} | {len(runs)} | {" | ".join(cells)} | {gain:+.2f} | {spread(costs, 1)} |'
+    costs = [seconds for run in runs if (seconds := cost(folder, run)) is not None]
+    minutes = f'{np.mean(costs) / 60:.1f}' if costs else 'n/a'
+    return f'| {variant} | {len(runs)} | {" | ".join(cells)} | {gain:+.2f} | {minutes} |'
 
 
-def cost(folder: Path, run: Run) -> float:
-    """Core-seconds of a training, data and validation included; NaN of one that was interrupted."""
+def cost(folder: Path, run: Run) -> float | None:
+    """Core-seconds of a training, data and validation included; none of one that was interrupted."""
     file = folder / 'experiments' / run.name / 'cost.json'
-    return json.loads(file.read_text(encoding='utf-8'))['core_seconds'] if file.exists() else float('nan')
+    return json.loads(file.read_text(encoding='utf-8'))['core_seconds'] if file.exists() else None
 
 
 def spread(values: Sequence[float], decimals: int) -> str:
-    if not values or np.isnan(values).any():
+    if np.isnan(values).any():
         return 'n/a'
     mean = f'{np.mean(values):.{decimals}f}'
     return mean if len(values) == 1 else f'{mean} ± {np.std(values, ddof=1):.{decimals}f}'
