@@ -69,7 +69,7 @@ STUDIES = {
         (
             *TABLE_3,
             alone('hellinger_no_clamp', **HELLINGER, **OPEN),
-            alone('generalised', **GENERALISED),
+            alone('generalised_refining', **GENERALISED, levels=[[0, 8], [233, 16], [467, 32]]),
             beside('L1_and_hellinger', 0.1, **HELLINGER),
         ),
         iterations=700,
