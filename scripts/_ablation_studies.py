@@ -71,6 +71,7 @@ STUDIES = {
             alone('hellinger_no_clamp', **HELLINGER, **OPEN),
             alone('generalised_refining', **GENERALISED, levels=[[0, 8], [233, 16], [467, 32]]),
             beside('L1_and_hellinger', 0.1, **HELLINGER),
+            beside('demo', 0.03, **HELLINGER, levels=8),
         ),
         iterations=700,
     ),
