@@ -12,8 +12,8 @@ iteration  of the training; empty in a test
 dataset    the dataset's ``name``
 seed       of the sampling
 image      the picture's name; empty in a row that scores the whole set
-*metrics*  a column per key of ``val.metrics``, full precision. ``n/a``: the metric could not run (the log says
-           why). Empty: it does not belong into the row: a picture's metric in the row of a set, a set's in the
+*metrics*  a column per key of ``val.metrics``, full precision. ``n/a``: the metric could not run (run.json
+           says why). Empty: it does not belong into the row: a picture's metric in the row of a set, a set's in the
            row of a picture, or one that was not asked for in that validation
 seconds    of the restoration, loading and metrics left out; empty for a set
 ========== =================================================================================================
@@ -36,7 +36,8 @@ validations     a list, one for each iteration and dataset, of: ``iteration`` (n
                 ``seeds``, ``images``, ``data_sha256`` (names and pictures, input and truth, as the network and
                 the metrics met them), ``weights_sha256`` (of the tensors that restored, see ``weights_sha256``),
                 ``weights_file`` and ``weights_file_sha256`` (what a test loaded; null in a training),
-                ``processes``, ``seconds_per_image``; and ``sampler``, ``device`` and ``versions`` as above
+                ``processes``, ``seconds_per_image``, ``unavailable`` (why, by the key of each metric that is
+                n/a); and ``sampler``, ``device`` and ``versions`` as above
 =============== ============================================================================================
 """
 
@@ -106,6 +107,7 @@ def write_records(
         **made_with,
         'processes': validation.processes,
         'seconds_per_image': validation.seconds_per_image,
+        'unavailable': _reasons(validation),
         'sampler': run['sampler'],
         'device': run['device'],
         'versions': versions,
@@ -174,6 +176,11 @@ def file_sha256(path: str | Path) -> str:
 
 def _text(score: Score) -> str:
     return UNAVAILABLE if isinstance(score, MetricUnavailableError) else repr(score)
+
+
+def _reasons(validation: Validation) -> dict[str, str]:
+    scores = (item for row in validation.rows for item in row.scores.items())
+    return {name: str(score) for name, score in scores if isinstance(score, MetricUnavailableError)}
 
 
 def _csv(rows: Sequence[Mapping[str, str]]) -> str:

@@ -111,6 +111,7 @@ def test_the_table_says_what_the_files_say(folder, page):
         row = next(row for row in rows if row[0] == name)
         assert row[1:3] == ['photographs', f'{np.mean(means):.2f} ± {np.std(means, ddof=1):.2f}']
         assert row[4:] == ['n/a', '4', '2', '3', row[-1]]
+        assert f'<p class="note">{name}, photographs, lpips ↓: there are no weights</p>' in page.read_text()
     heading = next(row for row in rows if row[:1] == ['Run'])
     assert heading[2:5] == ['PSNR, dB ↑', 'ssim_cut ↑crop_border: 8', 'lpips ↓']
 

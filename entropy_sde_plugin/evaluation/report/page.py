@@ -62,6 +62,7 @@ def write_report(folders: Sequence[Path], output: Path) -> None:
         runs=[{'label': run.label, 'colour': colour} for run, colour in _coloured(runs)],
         columns=list(metrics),
         results=tables.result_rows(runs, metrics),
+        unavailable=tables.unavailable_notes(runs),
         published=tables.published_rows(metrics),
         source=SOURCE,
         made=tables.run_rows(runs),

@@ -10,7 +10,7 @@ from entropy_sde_plugin.evaluation.report.log_file import seconds_per_step
 from entropy_sde_plugin.evaluation.report.published import PUBLISHED
 from entropy_sde_plugin.evaluation.report.runs import Metric, Run, ValidationRecord
 
-__all__ = ['Column', 'columns', 'published_rows', 'result_rows', 'run_rows']
+__all__ = ['Column', 'columns', 'published_rows', 'result_rows', 'run_rows', 'unavailable_notes']
 
 NONE = '–'
 
@@ -45,6 +45,16 @@ def result_rows(runs: Sequence[Run], metrics: dict[Column, Metric]) -> list[dict
         }
         for run in runs
         for validation in run.latest
+    ]
+
+
+def unavailable_notes(runs: Sequence[Run]) -> list[str]:
+    """Why figures of ``result_rows`` are n/a."""
+    return [
+        f'{run.label}, {validation.entry["dataset"]}, {run.metrics[key].heading}: {reason}'
+        for run in runs
+        for validation in run.latest
+        for key, reason in validation.entry['unavailable'].items()
     ]
 
 
