@@ -27,7 +27,8 @@ class IRSDE:
     """Mean-reverting diffusion between a clean image x0 and a degraded image mu.
 
     Images are (B, C, H, W) in [0, 1], of any floating dtype and device. A time is an ``int`` or an integer tensor of B
-    values (any shape), one per image, each in 1…T; t = 0 is the clean image.
+    values (any shape), one per image, or of one value for all, each in 1…T; t = 0 is the clean image. Another time, or
+    another number of them, is an ``InputError``.
 
     Args:
         max_sigma: Stationary standard deviation lambda in 8-bit units (50 means 50/255). Above 0.
@@ -132,6 +133,8 @@ class IRSDE:
         if to is None:
             return t - 1
         arrival = torch.as_tensor(to, device='cpu').reshape(-1)
+        if arrival.numel() not in (1, t.numel()) and t.numel() != 1:
+            raise InputError(f'{t.numel()} diffusion times take one time of arrival, or one each: {arrival.numel()}.')
         if (arrival < 0).any() or (arrival >= t).any():
             raise InputError(f'A step from t = {t.tolist()} arrives between 0 and t - 1, got {arrival.tolist()}.')
         return arrival
@@ -147,4 +150,9 @@ class IRSDE:
 
     @staticmethod
     def _on(image: Tensor, *coefficients: Tensor) -> list[Tensor]:
+        for value in coefficients:
+            if value.numel() not in (1, image.shape[0]):
+                raise InputError(
+                    f'A batch of {image.shape[0]} images takes one diffusion time, or one each, got {value.numel()}.'
+                )
         return [value.to(image.device, image.dtype).view(-1, 1, 1, 1) for value in coefficients]

@@ -132,6 +132,26 @@ def test_a_time_outside_the_process_is_refused(t):
         IRSDE().marginal(image, image, t)
 
 
+@pytest.mark.parametrize(('images', 'times'), [(1, 3), (2, 3), (3, 2)])
+def test_as_many_times_as_images(images, times):
+    """One image would become three in silence."""
+    process, image, t = IRSDE(), torch.rand(images, 3, 4, 4), torch.arange(1, times + 1)
+    told = pytest.raises(InputError, match=f'A batch of {images} images takes one diffusion time, or one each')
+    with told:
+        process.marginal(image, image, t)
+    with told:
+        process.score(image, t)
+    for formula in (process.x0_from_noise, process.noise_from_x0, process.reverse_sde_mean, process.optimal_step):
+        with told:
+            formula(image, image, image, t)
+    with told:
+        process.optimal_step(image, image, image, 9, t)
+    with pytest.raises(InputError, match='2 diffusion times take one time of arrival'):
+        process.optimal_step(image, image, image, torch.tensor([8, 9]), torch.tensor([1, 2, 3]))
+    one = torch.tensor([5])
+    assert torch.equal(process.marginal(image, image, one)[0], process.marginal(image, image, 5)[0])
+
+
 @pytest.mark.parametrize('to', [7, 8, -1])
 def test_a_step_must_go_down(to):
     image = torch.rand(1, 3, 4, 4)
