@@ -42,8 +42,8 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         The state, or None where there is nothing to resume from.
 
     Raises:
-        InputError: There are states, but none of them complete; the named one does not exist; or the options name
-            another ``manual_seed``.
+        InputError: There are states, but none of them complete; the named one does not exist or is of another
+            experiment; or the options name another ``manual_seed``.
     """
     from basicsr.utils import check_resume
 
@@ -51,7 +51,7 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     if opt['auto_resume']:
         candidates = _newest_first(Path(path_opt['training_states']))
     elif path_opt.get('resume_state'):
-        candidates = _from(Path(path_opt['resume_state']))
+        candidates = _from(Path(path_opt['resume_state']), opt)
     else:
         return None
     if not candidates:
@@ -92,13 +92,27 @@ def _newest_first(folder: Path) -> list[Path]:
     return sorted(states, key=lambda path: int(path.stem), reverse=True)
 
 
-def _from(state: Path) -> list[Path]:
+def _from(state: Path, opt: dict[str, Any]) -> list[Path]:
     """The named state and, in case it is incomplete, the older ones beside it."""
     if not state.is_file():
         raise InputError(f"path.resume_state: there is no '{state}'.")
     if not state.stem.isdecimal():
         return [state]
+    _check_experiment(state, opt)
     return [state] + [path for path in _newest_first(state.parent) if int(path.stem) < int(state.stem)]
+
+
+def _check_experiment(state: Path, opt: dict[str, Any]) -> None:
+    """Refuse a state of another experiment: its networks are looked for in the folder of the options' ``name``."""
+    files = network_files(opt, int(state.stem))
+    is_elsewhere = state.parent.resolve() != Path(opt['path']['training_states']).resolve()
+    if is_elsewhere and files and not any(path.exists() for path in files):
+        other = state.resolve().parent.parent
+        raise InputError(
+            f"path.resume_state: '{state}' is of the experiment '{other.name}', and there is no '{files[0]}': write "
+            f"name: {other.name} to go on with it, or begin '{opt['name']}' from its weights "
+            f'(path.pretrain_network_g: {other / "models" / files[0].name}).'
+        )
 
 
 def _check_whole(path: Path) -> None:

@@ -144,6 +144,24 @@ def test_no_complete_state_is_an_error_not_a_fresh_start(opt, tmp_path):
         load_resume_state(opt)
 
 
+def test_a_state_of_another_experiment_is_told_by_its_name(opt, tmp_path):
+    opt |= {'auto_resume': False, 'name': 'new'}
+    opt['path'] |= {
+        'models': str(tmp_path / 'new/models'),
+        'training_states': str(tmp_path / 'new/training_states'),
+        'resume_state': str(tmp_path / 'training_states/9.state'),
+    }
+    with pytest.raises(InputError) as caught:
+        load_resume_state(opt)
+    message = str(caught.value)
+    assert f"9.state' is of the experiment '{tmp_path.name}'" in message
+    assert f'write name: {tmp_path.name} to go on' in message
+    assert f'pretrain_network_g: {tmp_path}/models/net_g_9.pth' in message
+    (tmp_path / 'training_states').rename(tmp_path / 'moved')  # a state elsewhere, its networks in their place
+    opt['path'] |= {'models': str(tmp_path / 'models'), 'resume_state': str(tmp_path / 'moved/9.state')}
+    assert load_resume_state(opt)['iter'] == 9
+
+
 def test_every_pipeline_gets_it():
     """BasicSR's module, and the ``__main__`` that runs its file."""
     assert train.load_resume_state is load_resume_state
