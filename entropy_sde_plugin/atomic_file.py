@@ -30,6 +30,9 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
 
     Yields:
         A binary file, open for writing, beside ``path``.
+
+    Raises:
+        OSError: It could not be written; ``filename`` is ``path``, and what stood there stays.
     """
     path = Path(path)
     aside = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.part')
@@ -39,6 +42,11 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(aside)):
+            raise
+        # A write that failed names no file, and the other steps the one that nobody knows.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
 

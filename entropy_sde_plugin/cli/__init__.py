@@ -22,8 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
     try:
         options.run(options)
-    except (InputError, OSError) as error:
+    except InputError as error:
         tell(error)
+        return 1
+    except OSError as error:
+        tell(f"'{error.filename}': {error.strerror}." if error.filename else error)
         return 1
     except KeyboardInterrupt:
         return 130

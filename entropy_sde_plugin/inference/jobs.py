@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
+from entropy_sde_plugin.data.images import IMAGE_SUFFIXES, no_file
 from entropy_sde_plugin.data.problems import Problems
 from entropy_sde_plugin.errors import InputError, suggestion
 
@@ -98,8 +98,8 @@ def _pictures(given: Path, output: Path) -> Iterator[tuple[Path, Path]]:
         if not found:
             raise InputError(f"'{given}' holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}).")
         yield from found
-    elif not given.exists():
-        raise InputError(f"'{given}': there is no such file or folder.")
+    elif fault := no_file(given):
+        raise InputError(f"'{given}': {fault}.")
     elif given.suffix.lower() not in IMAGE_SUFFIXES:
         raise InputError(f"'{given}' is not named as a picture ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     else:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
 from entropy_sde_plugin.atomic_file import atomic_file
-from entropy_sde_plugin.data.images import hushed_opencv
+from entropy_sde_plugin.data.images import hushed_opencv, no_file
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference import exif
 from entropy_sde_plugin.inference.picture_formats import FORMATS
@@ -79,8 +79,8 @@ def read_picture(path: Path) -> Picture:
         InputError: The file cannot be read, is no such picture, is cut off or damaged, or holds what cannot be enhanced
             and given back.
     """
-    if not path.is_file():  # a pipe among them would be waited for
-        raise InputError(f'{path}: there is no such file.')
+    if fault := no_file(path):  # a pipe would be waited for
+        raise InputError(f'{path}: {fault}.')
     try:
         data = path.read_bytes()
     except OSError as error:

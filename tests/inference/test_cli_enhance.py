@@ -1,5 +1,6 @@
 """``entropy-sde enhance``, with a gamma curve in the place of the network."""
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -123,6 +124,23 @@ def test_an_unreadable_picture_is_named_and_the_exit_code_tells(photos, built, c
     assert 'passed over: photos/bad.jpg: no JPEG' in err
     assert err.splitlines()[-1] == 'error: 1 of 4 pictures were passed over, each named above.'
     assert 'out: 3 pictures enhanced.' in out
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('pipe.png', "'pipe.png': it is a pipe, not a file."),
+        ('loop.png', "'loop.png': it is a link that leads back to itself."),
+        ('dangling.png', "'dangling.png': it is a link to what is not there."),
+        ('/dev/null', "'/dev/null': it is a device, not a file."),
+    ],
+)
+def test_what_stands_in_the_place_of_a_picture_is_said(photos, capsys, name, words):
+    os.mkfifo('pipe.png')
+    Path('loop.png').symlink_to('loop.png')
+    Path('dangling.png').symlink_to('nowhere.png')
+    assert main(['enhance', '-i', name, '-o', 'out', '--model', 'm']) == 1
+    assert capsys.readouterr().err == f'error: {words}\n'
 
 
 @pytest.mark.parametrize(
