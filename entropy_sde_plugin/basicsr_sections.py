@@ -4,32 +4,25 @@ or fails hours later."""
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-import torch
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from entropy_sde_plugin.errors import shown, suggestion
-from entropy_sde_plugin.schema import OptionError, parse
+from entropy_sde_plugin.errors import shown
+from entropy_sde_plugin.registered_classes import check_names, registered
+from entropy_sde_plugin.schema import OptionError
 
 __all__ = [
-    'SCHEDULES',
     'DistOptions',
     'LoggerOptions',
     'PathOptions',
     'ValOptions',
-    'check_loss',
-    'check_names',
-    'check_optimiser',
     'check_presence',
-    'check_schedule',
     'check_validation',
     'needs_truth',
-    'registered',
 ]
 
 _LONGEST_NAME = 200
@@ -110,94 +103,6 @@ class DistOptions(msgspec.Struct, frozen=True):
     """TCP port of the first process."""
 
 
-class MultiStepSchedule(msgspec.Struct, frozen=True):
-    """``train.scheduler`` of type ``MultiStepLR`` or ``MultiStepRestartLR``: the rate falls in steps."""
-
-    type: Literal['MultiStepLR', 'MultiStepRestartLR']
-    """The schedule."""
-    milestones: tuple[NotNegative, ...]
-    """Iterations at which the rate is multiplied by ``gamma``."""
-    gamma: float = 0.1
-    """Factor of the rate at a milestone."""
-    restarts: tuple[NotNegative, ...] = (0,)
-    """Iterations at which the rate starts again."""
-    restart_weights: tuple[float, ...] = (1,)
-    """Factor of the rate after each restart, as many as ``restarts``."""
-
-    def __post_init__(self) -> None:
-        _check_lengths('restarts', self.restarts, self.restart_weights)
-
-
-class CosineSchedule(msgspec.Struct, frozen=True):
-    """``train.scheduler`` of type ``CosineAnnealingRestartLR``: the rate falls along half a cosine in each period."""
-
-    type: Literal['CosineAnnealingRestartLR']
-    """The schedule."""
-    periods: tuple[AtLeastOne, ...]
-    """Iterations of each period; in all at least ``train.total_iter``."""
-    restart_weights: tuple[float, ...] = (1,)
-    """Factor of the rate in each period, as many as ``periods``."""
-    eta_min: float = 0
-    """The rate at the end of a period."""
-
-    def __post_init__(self) -> None:
-        _check_lengths('periods', self.periods, self.restart_weights)
-
-
-def _check_lengths(name: str, restarts: tuple[int, ...], weights: tuple[float, ...]) -> None:
-    if len(restarts) != len(weights):
-        raise ValueError(f"'{name}' has {len(restarts)} entries and 'restart_weights' {len(weights)}: give as many.")
-
-
-SCHEDULES: Mapping[str, type[MultiStepSchedule] | type[CosineSchedule]] = {
-    'MultiStepLR': MultiStepSchedule,
-    'MultiStepRestartLR': MultiStepSchedule,
-    'CosineAnnealingRestartLR': CosineSchedule,
-}
-"""The options of BasicSR's schedulers by their names."""
-
-
-def registered(registry: Any, name: object, where: str) -> Any:
-    """What a registry of BasicSR knows under a name, or under the short name of one of BasicSR's own.
-
-    Raises:
-        OptionError: Nobody has registered that name.
-    """
-    for full_name in (str(name), f'{name}_basicsr'):
-        if full_name in registry:
-            return registry.get(full_name)
-    names = [key.removesuffix('_basicsr') for key in registry.keys()]  # noqa: SIM118  a registry iterates over pairs
-    raise OptionError(f"'{where}.type': there is no {shown(name)}. {suggestion(str(name), names)}", f'{where}.type')
-
-
-def check_names(built: Callable[..., Any], given: Iterable[str], where: str, added: Iterable[str] = ()) -> None:
-    """Check keyword arguments from an option file against a signature.
-
-    Args:
-        built: What will be called.
-        given: Names in the option file, ``type`` left out.
-        where: The section, for messages.
-        added: Names that the caller gives besides.
-
-    Raises:
-        OptionError: An argument that does not exist, or a missing one.
-    """
-    given = list(given)
-    parameters = {
-        name: parameter
-        for name, parameter in inspect.signature(built).parameters.items()
-        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and name not in added
-    }
-    for name in given:
-        if name not in parameters:
-            path = f'{where}.{name}'
-            raise OptionError(f"Unknown option '{path}' of {built.__name__}. {suggestion(name, parameters)}", path)
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in given:
-            path = f'{where}.{name}'
-            raise OptionError(f"Option '{path}' of {built.__name__} is missing: add it to the option file.", path)
-
-
 def check_presence(opt: Mapping[str, Any]) -> None:
     """Check that the sections and options are there that a run cannot do without.
 
@@ -232,7 +137,8 @@ def check_validation(val: ValOptions, training: bool) -> None:
     """Check ``val`` against the kind of run and ``val.metrics`` against the registered metrics.
 
     Raises:
-        OptionError: A training without ``val_freq``, no such metric, or an argument of one is unknown or missing.
+        OptionError: A training without ``val_freq``, no such metric, or an argument of one is unknown or missing; or
+            ``crop_border`` is no number of pixels.
     """
     if training and val.val_freq is None:
         raise OptionError("Option 'val.val_freq' is missing: add it to the option file.", 'val.val_freq')
@@ -240,6 +146,10 @@ def check_validation(val: ValOptions, training: bool) -> None:
         where = f'val.metrics.{key}'
         function = registered(METRIC_REGISTRY, metric.get('type'), where)
         check_names(function, metric.keys() - {'type', 'better'}, where, added=('img', 'img2'))
+        border = metric.get('crop_border', 0)
+        if type(border) is not int or border < 0:
+            path = f'{where}.crop_border'
+            raise OptionError(f"Option '{path}': expected int >= 0, but it is {shown(border)}.", path)
 
 
 def needs_truth(val: Mapping[str, Any]) -> list[str]:
@@ -250,58 +160,3 @@ def needs_truth(val: Mapping[str, Any]) -> list[str]:
         for key, metric in metrics
         if 'img2' in inspect.signature(registered(METRIC_REGISTRY, metric.get('type'), key)).parameters
     ]
-
-
-def check_optimiser(section: Mapping[str, Any]) -> None:
-    """Check ``train.optim_g`` against PyTorch's optimisers.
-
-    Raises:
-        OptionError: No such optimiser, or not one of its options, or a value that it refuses.
-    """
-    name, where = str(section.get('type')), 'train.optim_g.type'
-    classes: dict[str, Any] = {key: value for key, value in vars(torch.optim).items() if inspect.isclass(value)}
-    optimisers = {key: value for key, value in classes.items() if key[0].isupper()}
-    if name not in optimisers:
-        raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, optimisers)}", where)
-    if 'lr' not in section:
-        raise OptionError("Option 'train.optim_g.lr' is missing: add it to the option file.", 'train.optim_g')
-    arguments = {key: value for key, value in section.items() if key != 'type'}
-    check_names(optimisers[name], arguments, 'train.optim_g', added=('params',))
-    try:
-        optimisers[name]([torch.nn.Parameter(torch.zeros(1))], **arguments)
-    except Exception as error:  # whatever the class itself objects to; e.g. IndexError for one beta
-        reason = ' '.join(str(error).split())
-        raise OptionError(f"Section 'train.optim_g': {reason}.", 'train.optim_g') from None
-
-
-def check_loss(section: Mapping[str, Any], where: str) -> None:
-    """Check what every loss of a training has: a weight, and one value for the batch.
-
-    Raises:
-        OptionError: ``loss_weight`` is no number, or ``reduction`` is none.
-    """
-    weight = section.get('loss_weight', 1)
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
-        path = f'{where}.loss_weight'
-        raise OptionError(f"Option '{path}': expected a finite number, but it is {shown(weight)}.", path)
-    if section.get('reduction') == 'none':
-        path = f'{where}.reduction'
-        raise OptionError(f"'{path}' is none, but a training step needs one value: mean or sum.", path)
-
-
-def check_schedule(section: Mapping[str, Any], total_iter: int) -> None:
-    """Check ``train.scheduler`` against BasicSR's schedulers and the training's length.
-
-    Raises:
-        OptionError: No such scheduler, not one of its options, or periods that end before the training.
-    """
-    name, where = str(section.get('type')), 'train.scheduler.type'
-    if name not in SCHEDULES:
-        raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, SCHEDULES)}", where)
-    schedule = parse(SCHEDULES[name], section, 'train.scheduler')
-    if isinstance(schedule, CosineSchedule) and sum(schedule.periods) < total_iter:
-        raise OptionError(
-            f"'train.scheduler.periods' last {sum(schedule.periods)} iterations and the training {total_iter} "
-            '(total_iter): lengthen the periods.',
-            'train.scheduler.periods',
-        )

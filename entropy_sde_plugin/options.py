@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -10,13 +11,13 @@ import msgspec
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
-from entropy_sde_plugin import basicsr_sections
+from entropy_sde_plugin import basicsr_sections, optimisation_sections, registered_classes
 from entropy_sde_plugin.data.dataset_options import DatasetOptions
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler, time_grid
 from entropy_sde_plugin.errors import InputError, suggestion
-from entropy_sde_plugin.schema import OptionError, parse
+from entropy_sde_plugin.schema import OptionError, check_known, parse
 
 __all__ = [
     'ModelOptions',
@@ -200,14 +201,19 @@ def check(opt: Mapping[str, Any]) -> None:
         OptionError: In one line, what is wrong and where.
     """
     train = opt.get('train') or {}
-    _check_model_type(opt.get('model_type'))
-    _check_arguments(ARCH_REGISTRY, opt.get('network_g'), 'network_g')
+    _check_model_type(opt)
+    if opt.get('network_g') is not None:
+        network = registered_classes.built_on_meta(ARCH_REGISTRY, opt['network_g'], 'network_g')
+        if network is not None:
+            _check_memory(network)
     for loss in ('pixel_opt', 'entropy_opt'):
-        _check_arguments(LOSS_REGISTRY, train.get(loss), f'train.{loss}')
+        if train.get(loss) is not None:
+            registered_classes.built_on_meta(LOSS_REGISTRY, train[loss], f'train.{loss}')
     for phase, section in (opt.get('datasets') or {}).items():
         _dataset_options(section, f'datasets.{phase}')
     if opt['model_type'] != 'IRSDEModel':
         return
+    check_known(OptionFile, _as_written(opt), '')  # a misspelt section is a missing one, too
     basicsr_sections.check_presence(opt)
     model_options(opt)
     options = parse(OptionFile, _as_written(opt), '')
@@ -239,8 +245,8 @@ def _check_truth(opt: Mapping[str, Any]) -> None:
 
 
 def _check_training(train: TrainOptions) -> None:
-    basicsr_sections.check_optimiser(train.optim_g)
-    basicsr_sections.check_schedule(train.scheduler, train.total_iter)
+    optimisation_sections.check_optimiser(train.optim_g)
+    optimisation_sections.check_schedule(train.scheduler, train.total_iter)
     if train.entropy_opt is not None and train.entropy_opt['type'] != 'SpatialEntropyLoss':
         raise OptionError(
             "'train.entropy_opt.type' must be SpatialEntropyLoss; another pixel loss goes to pixel_opt.",
@@ -248,7 +254,7 @@ def _check_training(train: TrainOptions) -> None:
         )
     for name, loss in (('pixel_opt', train.pixel_opt), ('entropy_opt', train.entropy_opt)):
         if loss is not None:
-            basicsr_sections.check_loss(loss, f'train.{name}')
+            optimisation_sections.check_loss(loss, f'train.{name}')
 
 
 def _check_parts(parts: int, dataset: Mapping[str, Any] | None) -> None:
@@ -261,39 +267,31 @@ def _check_parts(parts: int, dataset: Mapping[str, Any] | None) -> None:
         )
 
 
-def _check_model_type(name: object) -> None:
+def _check_model_type(opt: Mapping[str, Any]) -> None:
+    name = opt.get('model_type')
+    if name is None:
+        slip = next(iter(difflib.get_close_matches('model_type', opt, n=1)), '')
+        near = f" Is '{slip}' a slip?" if slip else ''
+        raise OptionError(f"Option 'model_type' is missing: add it to the option file.{near}", slip)
     if str(name) not in MODEL_REGISTRY and f'{name}_basicsr' not in MODEL_REGISTRY:
         near = suggestion(str(name), MODEL_REGISTRY.keys())
         raise OptionError(f"'model_type': there is no '{name}'. {near}", 'model_type')
 
 
-def _check_arguments(registry: Any, section: Any, where: str) -> None:
-    """Check a section that BasicSR hands to a registered class as keyword arguments."""
-    if section is None:
-        return
-    built = _named_class(registry, section, where)
-    arguments = {key: value for key, value in section.items() if key != 'type'}
-    basicsr_sections.check_names(built, arguments, where)
-    if not _is_ours(built):
-        return
+def _check_memory(network: torch.nn.Module) -> None:
+    """Reserve what the weights will fill, and give it back: nobody has touched it."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     try:
-        with torch.device('meta'):  # what the class itself objects to, at no cost of memory
-            built(**arguments)
-    except (InputError, TypeError, ValueError, RuntimeError) as error:
-        raise OptionError(f"Section '{where}': {error}", where) from None
+        torch.empty(parameters)
+    except RuntimeError:
+        raise OptionError(
+            f"Section 'network_g': {parameters:,} parameters, {parameters >> 28:,} GiB, do not fit into the memory of "
+            'this machine: lower the width or the numbers of blocks.',
+            'network_g',
+        ) from None
 
 
 def _dataset_options(section: Any, where: str) -> DatasetOptions | None:
     """Check a section of ``datasets`` by the options that one of our datasets declares; None for others' datasets."""
-    dataset = _named_class(DATASET_REGISTRY, section, where)
-    return parse(dataset.Options, section, where) if _is_ours(dataset) else None
-
-
-def _named_class(registry: Any, section: Any, where: str) -> Any:
-    if not isinstance(section, Mapping):
-        raise OptionError(f"'{where}' must be a section of options, not {section!r}.", where)
-    return basicsr_sections.registered(registry, section.get('type'), where)
-
-
-def _is_ours(registered_class: Any) -> bool:
-    return registered_class.__module__.startswith('entropy_sde_plugin.')
+    dataset = registered_classes.named_class(DATASET_REGISTRY, section, where)
+    return parse(dataset.Options, section, where) if registered_classes.is_ours(dataset) else None

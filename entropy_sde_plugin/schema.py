@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
 from entropy_sde_plugin.errors import InputError, shown, suggestion
 
-__all__ = ['OptionError', 'parse']
+__all__ = ['OptionError', 'check_known', 'named_option', 'parse']
 
 Section = TypeVar('Section', bound=msgspec.Struct)
 
@@ -51,13 +51,9 @@ def parse(struct: type[Section], mapping: object, where: str) -> Section:
     """
     if not isinstance(mapping, Mapping):
         raise OptionError(f"'{where}' must be a section of options, not {shown(mapping)}.", where)
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
-    for key in mapping:
-        if key not in fields:
-            path = _join(where, key)
-            raise OptionError(f"Unknown option '{path}'. {suggestion(str(key), fields)}", path)
+    check_known(struct, mapping, where)
     values = {}
-    for key, field in fields.items():
+    for key, field in _fields(struct).items():
         if key in mapping:
             values[field.name] = _convert(mapping[key], field.type, _join(where, key))
         elif field.required:
@@ -66,7 +62,37 @@ def parse(struct: type[Section], mapping: object, where: str) -> Section:
     try:
         return struct(**values)
     except ValueError as error:
-        raise OptionError(f"Options '{where}': {error}", where) from None
+        raise OptionError(f"Options '{where}': {error}", named_option(str(error), values, where)) from None
+
+
+def check_known(struct: type[msgspec.Struct], mapping: Mapping[str, Any], where: str) -> None:
+    """Check the names in a section alone.
+
+    Raises:
+        OptionError: A name that the struct does not have.
+    """
+    fields = _fields(struct)
+    for key in mapping:
+        if key not in fields:
+            path = _join(where, key)
+            raise OptionError(f"Unknown option '{path}'. {suggestion(str(key), fields)}", path)
+
+
+def _fields(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(struct)}
+
+
+def named_option(message: str, section: Iterable[str], where: str) -> str:
+    """The path of the option of a section that a message names first, or the section's where it names none.
+
+    Args:
+        message: What a class has to say of its arguments.
+        section: The options' names.
+        where: The section.
+    """
+    places = {key: re.search(rf'\b{re.escape(key)}\b', message) for key in section}
+    found = {key: place.start() for key, place in places.items() if place is not None}
+    return _join(where, min(found, key=found.__getitem__)) if found else where
 
 
 def _join(where: str, key: object) -> str:
@@ -102,7 +128,19 @@ def _leaves(value: Any) -> Iterator[Any]:
 def _explain(value: Any, kind: Any, message: str) -> str:
     """Say what is wrong with ``value`` in the words of an option file."""
     choices = [choice for k in _alternatives(kind) if get_origin(k) is Literal for choice in get_args(k)]
+    others = [k for k in _alternatives(kind) if get_origin(k) is not Literal and k is not type(None)]
+    if choices and others:
+        return f'expected {" or ".join([*map(_in_words, others), *map(repr, choices)])}, but it is {shown(value)}.'
     if choices:
         return f'{shown(value)} is not one of its values. {suggestion(str(value), map(str, choices))}'
     wanted = re.sub(r', got `\w+`', '', message).replace('`', '').replace('null', 'none').replace('$', 'value')
     return f'{wanted[0].lower()}{wanted[1:]}, but it is {shown(value)}.'
+
+
+def _in_words(kind: Any) -> str:
+    """A type beside choices, e.g. ``int >= 0``."""
+    info = msgspec.inspect.type_info(kind)
+    bounds = {'ge': '>=', 'gt': '>', 'le': '<=', 'lt': '<'}
+    limits = {sign: getattr(info, bound, None) for bound, sign in bounds.items()}
+    name = type(info).__name__.removesuffix('Type').lower()
+    return ' '.join([name, *(f'{sign} {limit}' for sign, limit in limits.items() if limit is not None)])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from entropy_sde_plugin import options as option_sections
 from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFNet, network_options
@@ -23,7 +25,16 @@ from entropy_sde_plugin.diffusion.irsde import IRSDE
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.schema import parse
 
-__all__ = ['SETTINGS_KEY', 'Model', 'check_file', 'load_model', 'load_weights', 'save_model']
+__all__ = [
+    'SETTINGS_KEY',
+    'Model',
+    'check_file',
+    'check_settings',
+    'fill',
+    'load_model',
+    'load_weights',
+    'save_model',
+]
 
 SETTINGS_KEY = 'entropy_sde'
 """Entry of a checkpoint that holds the settings its weights were trained under; JSON in the metadata of safetensors
@@ -110,7 +121,9 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
         file.write(safetensors_bytes(state, {'format': 'pt', **model.metadata}))
 
 
-def load_weights(path: str | Path, param_key: str | None = 'params') -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+def load_weights(
+    path: str | Path, param_key: str | None = 'params', *, unread: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """Read a state dict and, where the file has them, the settings it was trained under. No code in it is executed.
 
     Args:
@@ -118,6 +131,8 @@ def load_weights(path: str | Path, param_key: str | None = 'params') -> tuple[di
             released networks come. Its content says which, whatever its name. Keys may carry the prefix ``module.`` of
             DataParallel.
         param_key: Which of BasicSR's entries to take; one that is missing falls back to ``params``, as in BasicSR.
+        unread: Leave the tensors of a safetensors file or a zip archive, as torch writes, on the disk: a large file
+            costs no time, and nobody sees whether its numbers are finite.
 
     Returns:
         The state dict on the CPU, and the settings or None.
@@ -127,14 +142,15 @@ def load_weights(path: str | Path, param_key: str | None = 'params') -> tuple[di
             settings.
     """
     path = check_file(path)
-    weights, settings = _safetensors(path) if _is_safetensors(path) else _checkpoint(path, param_key)
+    weights, settings = _safetensors(path) if _is_safetensors(path) else _checkpoint(path, param_key, unread)
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         entries = ', '.join(str(key)[:40] for key in list(weights)[:5]) or 'none'
         raise InputError(f"Weights '{path}' hold no state dict; their entries: {entries}.")
     try:
         if settings is not None:
             parse(option_sections.ModelOptions, settings, SETTINGS_KEY)
-        return {str(key).removeprefix('module.'): _finite(key, value) for key, value in weights.items()}, settings
+        checked = weights if unread else {key: _finite(key, value) for key, value in weights.items()}
+        return {str(key).removeprefix('module.'): value for key, value in checked.items()}, settings
     except InputError as error:
         raise InputError(f"Weights '{path}': {error}") from None
 
@@ -146,11 +162,45 @@ def check_file(path: str | Path) -> Path:
         InputError: There is no such file.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"Weights '{path}' are a folder: name the file in it.")
-    if not path.is_file():
-        raise InputError(f"Weights '{path}' do not exist: check the path (path.pretrain_network_g in an option file).")
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # a zero byte in the path
+        raise InputError(
+            f"Weights '{path}' do not exist: check the path (path.pretrain_network_g in an option file)."
+        ) from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = 'are a folder: name the file in it' if stat.S_ISDIR(status.st_mode) else 'are no file'
+        raise InputError(f"Weights '{path}' {kind}.")
     return path
+
+
+def check_settings(carried: Mapping[str, Any], options: option_sections.ModelOptions) -> None:
+    """Check that a file's settings are those of a run's options.
+
+    Raises:
+        InputError: One of them differs, or the file leaves it out.
+    """
+    trained, wanted = _flat(carried), _flat(options.settings())
+    differences = [
+        f'{key}: trained with {trained.get(key)}, options say {value}'
+        for key, value in wanted.items()
+        if trained.get(key) != value
+    ]
+    if differences:
+        raise InputError(f'trained under another diffusion ({"; ".join(differences)}): give the same settings.')
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool = True, assign: bool = False) -> None:
+    """Put weights into a network; arguments as of ``load_state_dict``.
+
+    Raises:
+        InputError: They are those of another network.
+    """
+    try:
+        network.load_state_dict(state, strict=strict, assign=assign)
+    except RuntimeError as error:
+        reason = ' '.join(str(error).split())[:300]
+        raise InputError(f"they do not fit the options' network_g: {reason}") from None
 
 
 def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> option_sections.ModelOptions:
@@ -214,8 +264,8 @@ def _safetensors(path: Path) -> tuple[Mapping[str, Any], Any]:
         raise InputError(f"Weights '{path}': '{SETTINGS_KEY}' in the metadata is no JSON: {error}.") from None
 
 
-def _checkpoint(path: Path, param_key: str | None) -> tuple[Mapping[str, Any], Any]:
-    content = _unpickled(path)
+def _checkpoint(path: Path, param_key: str | None, unread: bool) -> tuple[Mapping[str, Any], Any]:
+    content = _unpickled(path, unread and zipfile.is_zipfile(path))
     if not isinstance(content, Mapping):
         raise InputError(f"Weights '{path}' hold a {type(content).__name__}, not a dictionary of weights.")
     settings = content.get(SETTINGS_KEY)
@@ -225,12 +275,12 @@ def _checkpoint(path: Path, param_key: str | None) -> tuple[Mapping[str, Any], A
     return weights, settings
 
 
-def _unpickled(path: Path) -> Any:
+def _unpickled(path: Path, unread: bool) -> Any:
     """Tensors and plain containers from a pickle; whatever else it asks for is refused, not run."""
     try:
         with path.open('rb') as file, warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of unusual pickles: what matters of them is said below
-            return torch.load(file, map_location='cpu', weights_only=True)
+            return torch.load(path if unread else file, map_location='cpu', weights_only=True, mmap=unread)
     except Exception as error:  # a damaged file raises anything, from IndexError to struct.error
         refused = re.search(r'GLOBAL (\S+)', str(error))
     # torch's own message recommends to load the file unsafely.

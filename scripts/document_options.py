@@ -26,7 +26,7 @@ from entropy_sde_plugin import register
 register()
 from basicsr.utils.registry import DATASET_REGISTRY, METRIC_REGISTRY  # noqa: E402  BasicSR is there from here on
 
-from entropy_sde_plugin import basicsr_sections, options  # noqa: E402
+from entropy_sde_plugin import basicsr_sections, optimisation_sections, options  # noqa: E402
 from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFNet  # noqa: E402
 from entropy_sde_plugin.atomic_file import atomic_file  # noqa: E402
 from entropy_sde_plugin.data import dataset_options  # noqa: E402
@@ -136,7 +136,7 @@ def our_datasets() -> dict[str, Section]:
 
 
 TOP = Section.of_struct(options.OptionFile)
-SCHEDULES = [Section.of_struct(struct) for struct in dict.fromkeys(basicsr_sections.SCHEDULES.values())]
+SCHEDULES = [Section.of_struct(struct) for struct in dict.fromkeys(optimisation_sections.SCHEDULES.values())]
 NETWORK = Section.of_arguments(ConditionalNAFNet, 'network_g')
 LOSS = Section.of_arguments(
     SpatialEntropyLoss, 'train.pixel_opt` and `train.entropy_opt', spatial_entropy, SpatialEntropyLoss
@@ -221,7 +221,7 @@ def readme() -> str:
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of an option file."""
     datasets, metrics = our_datasets(), {section.struct.__name__: section for section in our_metrics()}
-    schedules = {name: Section.of_struct(struct) for name, struct in basicsr_sections.SCHEDULES.items()}
+    schedules = {name: Section.of_struct(struct) for name, struct in optimisation_sections.SCHEDULES.items()}
     network, loss = {'ConditionalNAFNet': NETWORK}, {'SpatialEntropyLoss': LOSS}
     roots = [TOP, *datasets.values(), *schedules.values(), *metrics.values(), NETWORK, LOSS]
     structs = list(dict.fromkeys(section.struct for section in roots))

@@ -145,7 +145,8 @@ for name in sys.argv[1:]:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, name
 """
     names = ['archs.conditional_nafnet_arch', 'basicsr_sections', 'data.lol_dataset', 'evaluation.scoring']
-    names += ['inference.enhancer', 'losses.spatial_entropy_loss', 'metrics.perceptual', 'options', 'weights']
+    names += ['inference.enhancer', 'losses.spatial_entropy_loss', 'metrics.perceptual', 'optimisation_sections']
+    names += ['options', 'registered_classes', 'run_inputs', 'weights']
     names = [f'entropy_sde_plugin.{name}' for name in names]
     code, out, err = python('-c', script, *names, cwd=tmp_path, ENTROPY_SDE_PLUGIN='strict')
     assert code == 0, out + err

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from basicsr.utils.options import ordered_yaml, parse_options
 
+from entropy_sde_plugin import run_inputs
 from entropy_sde_plugin.errors import InputError
 from tests.support.pictures import write_png
 
@@ -44,7 +45,7 @@ datasets:
     type: PairedLowLightDataset
     dataroot_lq: lq
     dataroot_gt: gt
-network_g: {type: ConditionalNAFNet, width: 8, enc_blk_nums: [1], dec_blk_nums: [1]}
+network_g: {type: ConditionalNAFNet, width: 8, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}
 path:
   pretrain_network_g: ~
 train:
@@ -68,7 +69,13 @@ logger:
 """
 
 
-pytestmark = pytest.mark.usefixtures('one_run')
+pytestmark = pytest.mark.usefixtures('one_run', 'no_files')
+
+
+@pytest.fixture
+def no_files(monkeypatch):
+    """The files that options name are those of tests/test_run_inputs.py."""
+    monkeypatch.setattr(run_inputs, 'check', lambda opt: None)
 
 
 @pytest.fixture
@@ -112,11 +119,27 @@ def line_of(piece):
         ('width: 8', 'width: 7', "Section 'network_g': width must be even"),
         ('pretrain_network_g', 'pretrain_netwrok_g', "Unknown option 'path.pretrain_netwrok_g'."),
         ('lr: 2e-4', 'lr: 2e-4, beta: 1', "Unknown option 'train.optim_g.beta' of Adam."),
+        ('lr: 2e-4', 'lr: .inf', "Option 'train.optim_g.lr': expected a finite number >= 0, but it is inf."),
+        ('lr: 2e-4', 'lr: .nan', "Option 'train.optim_g.lr': expected a finite number >= 0, but it is nan."),
+        ('lr: 2e-4', 'lr: -2e-4', "Option 'train.optim_g.lr': expected a finite number >= 0, but it is -0.0002."),
+        ('lr: 2e-4', 'lr: fast', "Option 'train.optim_g.lr': expected a finite number >= 0, but it is 'fast'."),
+        ('lr: 2e-4', 'lr: 1, betas: [.nan, 0]', "Option 'train.optim_g.betas' must be finite, but is [nan, 0]."),
+        ('num_gpu: 0', 'num_gpu: -1', "Option 'num_gpu': expected int >= 0 or 'auto', but it is -1."),
+        ('width: 8', 'width: 1000000', "Section 'network_g': 114,000,236,000,003 parameters, "),
+        ('enc_blk_nums: [1]', 'enc_blk_nums: [1000000]', "Section 'network_g': enc_blk_nums: a level has 0 to 1000"),
+        ('middle_blk_num: 1', 'middle_blk_num: -1', "Section 'network_g': middle_blk_num: a level has 0 to 1000"),
+        ('    levels: 8', '    levels: 1', "Section 'train.pixel_opt': levels: 1 is not"),
+        ('    windows: [1, 3]', '    windows: [1, 4]', "Section 'train.pixel_opt': windows: [1, 4] is not"),
+        ('    periods: [50, 50]', '    periods: [100]', "Options 'train.scheduler': 'periods' has 1 entries"),
+        ('crop_border: 0', 'crop_border: -1', "Option 'val.metrics.psnr.rgb.crop_border': expected int >= 0, but"),
         ('type: Adam', 'type: Adma', "'train.optim_g.type': there is no 'Adma'."),
         ('type: calculate_psnr', 'type: calculate_pnsr', "'val.metrics.psnr.rgb.type': there is no 'calculate_pnsr'."),
         ('    periods: [50, 50]', '    period: [50, 50]', "Unknown option 'train.scheduler.period'."),
         ('periods: [50, 50]', 'periods: [50, 49]', "'train.scheduler.periods' last 99 iterations"),
         ('logger:', 'loger: 1\nlogger:', "Unknown option 'loger'. Did you mean 'logger'?"),
+        ('logger:', 'loqger:', "Unknown option 'loqger'. Did you mean 'logger'?"),
+        ('network_g: {', 'netwrok_g: {', "Unknown option 'netwrok_g'. Did you mean 'network_g'?"),
+        ('model_type:', 'modle_type:', "Option 'model_type' is missing: add it to the option file. Is 'modle_type' a"),
         ('model_type: IRSDEModel', 'model_type: IRSDModel', "'model_type': there is no 'IRSDModel'."),
     ],
 )
@@ -138,11 +161,12 @@ def test_a_missing_option_is_told_with_the_line_of_its_section(parse):
     ('override', 'message'),
     [
         ('sampler:stps=4', "--force_yml sampler:stps=4: Unknown option 'sampler.stps'. Did you mean 'steps'?"),
+        ('network_g:width=7', "--force_yml network_g:width=7: Section 'network_g': width must be even"),
         ('sampler:steps=21', '--force_yml sampler:steps=21: sampler.steps must lie in 1…20'),
         ('train:entropy_opt=3', "--force_yml train:entropy_opt=3: 'train.entropy_opt' must be a section"),
         (
-            'network_g:width=7',
-            f"opt.yml, line {line_of('network_g:')}, and --force_yml network_g:width=7: Section 'network_g': width",
+            'network_g:width=1000000',
+            f"opt.yml, line {line_of('network_g:')}, and --force_yml network_g:width=1000000: Section 'network_g': ",
         ),
     ],
 )

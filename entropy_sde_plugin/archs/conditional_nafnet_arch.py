@@ -16,9 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, shown
 
 __all__ = ['ConditionalNAFNet', 'network_options']
+
+MOST_LEVELS = 10
+"""Pictures are padded to multiples of 2^levels."""
+
+MOST_BLOCKS = 1000
+"""Of a level: beyond it, a slip of the pen takes minutes to be built."""
 
 
 class SimpleGate(nn.Module):
@@ -103,8 +109,8 @@ class ConditionalNAFNet(nn.Module):
     Args:
         img_channel: Channels of an image.
         width: Channels of the first level, even and at least 4; each level down doubles them.
-        middle_blk_num: Blocks at the bottom.
-        enc_blk_nums: Blocks of each level on the way down.
+        middle_blk_num: Blocks at the bottom, at most 1000, as of every level.
+        enc_blk_nums: Blocks of each level on the way down; at most 10 levels.
         dec_blk_nums: Blocks of each level on the way up, as many levels as ``enc_blk_nums``.
         checkpoint_activations: Keep of each block its input alone, and compute the rest again in the backward pass:
             less memory in training for more time, the same gradients (arXiv 1604.06174).
@@ -130,6 +136,12 @@ class ConditionalNAFNet(nn.Module):
                 f'enc_blk_nums has {len(enc_blk_nums)} levels and dec_blk_nums {len(dec_blk_nums)}: '
                 'give both the same number.'
             )
+        if len(enc_blk_nums) > MOST_LEVELS:
+            raise InputError(f'enc_blk_nums has {len(enc_blk_nums)} levels, more than {MOST_LEVELS}: each halves x.')
+        blocks = {'enc_blk_nums': enc_blk_nums, 'middle_blk_num': (middle_blk_num,), 'dec_blk_nums': dec_blk_nums}
+        for name, counts in blocks.items():
+            if not all(0 <= count <= MOST_BLOCKS for count in counts):
+                raise InputError(f'{name}: a level has 0 to {MOST_BLOCKS} blocks, got {shown(list(counts))}.')
         self.checkpoint_activations = checkpoint_activations
         self.size_multiple = 2 ** len(enc_blk_nums)
         time_dim = 4 * width

@@ -44,7 +44,7 @@ def mend_parse_options() -> None:
         return
 
     def parse_options(root_path: str, is_train: bool = True) -> tuple[Options, Any]:
-        from entropy_sde_plugin.options import check
+        from entropy_sde_plugin import options, run_inputs
 
         report_input_errors()
         say_once_that_the_log_fails()
@@ -56,7 +56,8 @@ def mend_parse_options() -> None:
         opt.seed_is_given = seed_is_given(args)
         read_numbers(opt)
         with say_where(args.opt, args.force_yml or ()):
-            check(opt)
+            options.check(opt)
+            run_inputs.check(opt)
         share_seed(opt)
         fill_in_defaults(opt)
         keep_workers(opt)

@@ -68,11 +68,13 @@ def say_where(file: str, overrides: Sequence[str]) -> Iterator[None]:
 
     Raises:
         InputError: In place of an ``OptionError``, e.g. ``options/x.yml, line 12: Unknown option 'sampler.stps'. …``.
+            Each of several lines begins so.
     """
     try:
         yield
     except OptionError as error:
-        raise InputError(f'{_place(file, overrides, error.option)}: {error}') from None
+        place = _place(file, overrides, error.option)
+        raise InputError('\n'.join(f'{place}: {line}' for line in str(error).splitlines())) from None
 
 
 def _place(file: str, overrides: Sequence[str], option: str) -> str:

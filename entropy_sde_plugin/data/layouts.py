@@ -72,12 +72,15 @@ class Layout:
         dark, bright = self.databases(split)
         databases = [(dark, bright), (f'{self.prepared}/{dark}', f'{self.prepared}/{bright}')]
         candidates = [*(databases if backend != 'disk' else ()), *(self.folders[split] if backend != 'lmdb' else ())]
-        for dark, bright in candidates:
-            lq, gt = Path(root, dark).expanduser(), Path(root, bright).expanduser()
-            if lq.is_dir() and gt.is_dir():
-                return lq, gt
-            if lq.is_dir() and split in self.without_gt:
-                return lq, None
+        try:
+            for dark, bright in candidates:
+                lq, gt = Path(root, dark).expanduser(), Path(root, bright).expanduser()
+                if lq.is_dir() and gt.is_dir():
+                    return lq, gt
+                if lq.is_dir() and split in self.without_gt:
+                    return lq, None
+        except (OSError, RuntimeError) as error:  # a name too long, no permission; no such user's ~
+            raise InputError(f"'{root}' cannot be looked into ({error}).") from None
         looked_for = ' or '.join(f'{dark} with {bright}' for dark, bright in candidates)
         raise InputError(f"'{root}' holds no {split} split of {self.title}: looked for {looked_for}.")
 

@@ -231,7 +231,7 @@ class LmdbReader:
         meta = self.path / 'meta_info.txt'
         try:
             lines = meta.read_text(encoding='utf-8').splitlines()
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):  # no UTF-8 text, or a zero byte in the path
             raise InputError(f"'{self.path}' is no image database: it has no readable meta_info.txt.") from None
         sizes = {}
         for number, line in enumerate(lines, 1):
@@ -246,6 +246,8 @@ class LmdbReader:
     def _check_keys(self) -> None:
         with self._transaction() as transaction, transaction.cursor() as cursor:
             stored = {bytes(key) for key in cursor.iternext(values=False)}
+        if not stored:
+            raise InputError(f"'{self.path}' holds no images; write the database again.")
         named = {name.encode() for name in self.names}
         if named == stored:
             return

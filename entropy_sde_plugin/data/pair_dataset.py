@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,10 @@ class PairDataset(Dataset[dict[str, Any]]):
     def shrink(self) -> int:
         """Factor by which ``load`` reduces images in training."""
         return 1
+
+    def sizes(self) -> Iterator[tuple[int, int]]:
+        """Yield (height, width) of every picture to be restored, without decoding it."""
+        return (self.lq.size(pair.lq) for pair in self.pairs)
 
     def load(self, source: ImageSource, name: str) -> RGBImage:
         """Return one image as the samples use it."""

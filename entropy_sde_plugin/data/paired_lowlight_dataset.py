@@ -69,8 +69,9 @@ def _listed_names(path: str) -> Sequence[str]:
     """Return the names, without suffix, that a BasicSR meta information file lists."""
     try:
         lines = Path(path).read_text(encoding='utf-8').splitlines()
-    except OSError as error:
-        raise InputError(f"meta_info_file '{path}' cannot be read ({error.strerror}).") from None
+    except (OSError, ValueError) as error:  # a zero byte in the path
+        reason = error.strerror if isinstance(error, OSError) else 'no UTF-8 text'
+        raise InputError(f"meta_info_file '{path}' cannot be read ({reason}).") from None
     names = [Path(line.split()[0]).stem for line in lines if line.strip()]
     if not names:
         raise InputError(f"meta_info_file '{path}' names no images.")

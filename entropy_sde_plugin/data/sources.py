@@ -56,10 +56,8 @@ class ImageFolder:
 
     def __init__(self, path: str | Path, problems: Problems | None = None) -> None:
         self.path = Path(path)
-        if not self.path.is_dir():
-            raise InputError(f"'{path}' is no folder.")
         files = defaultdict(list)
-        for file in sorted(self.path.iterdir()):
+        for file in self._entries():
             if file.suffix.lower() in images.IMAGE_SUFFIXES and not file.name.startswith('.'):
                 files[file.stem].append(file)
         with noted(problems) as faults:
@@ -71,6 +69,14 @@ class ImageFolder:
             raise InputError(f"'{path}' holds no images ({', '.join(sorted(images.IMAGE_SUFFIXES))}).")
         self._files = {name: same[0] for name, same in files.items()}
         self.names = tuple(sorted(self._files))
+
+    def _entries(self) -> list[Path]:
+        try:
+            return sorted(self.path.iterdir())
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # the last of a zero byte
+            raise InputError(f"'{self.path}' is no folder. Check the path; that of a database ends in .lmdb.") from None
+        except OSError as error:
+            raise InputError(f"'{self.path}' cannot be read ({error.strerror}).") from None
 
     def where(self, name: str) -> str:
         """Return the file's path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -92,6 +93,10 @@ class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
         self._cameras = self.options.cameras
         self._cache = ImageCache(self.options.cache)
         check_crops(self.gt, self.gt.names, self.options.smallest_side)
+
+    def sizes(self) -> Iterator[tuple[int, int]]:
+        """Yield (height, width) of every photograph, without decoding it."""
+        return map(self.gt.size, self.gt.names)
 
     def __len__(self) -> int:
         return len(self.gt.names)

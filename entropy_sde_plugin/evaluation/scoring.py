@@ -11,6 +11,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from entropy_sde_plugin import basicsr_sections
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.errors import MetricUnavailableError
+from entropy_sde_plugin.registered_classes import registered
 
 __all__ = ['Score', 'Scorer', 'SetMetric']
 
@@ -42,7 +43,7 @@ class Scorer:
         self._metrics: dict[str, Mapping[str, Any]] = dict(val.get('metrics') or {})
         self.needs_truth = basicsr_sections.needs_truth(val)
         functions = {
-            key: basicsr_sections.registered(METRIC_REGISTRY, metric['type'], f'val.metrics.{key}')
+            key: registered(METRIC_REGISTRY, metric['type'], f'val.metrics.{key}')
             for key, metric in self._metrics.items()
         }
         self._set_metrics = {
@@ -63,7 +64,7 @@ class Scorer:
         """Score one result against its truth, if there is one; both (H, W, 3), uint8, BGR."""
         pictures = {'img': image} if truth is None else {'img': image, 'img2': truth}
         return {
-            key: _attempt(lambda metric=metric: calculate_metric(pictures, metric))
+            key: _attempt(lambda metric=metric: _of_picture(pictures, metric))
             for key, metric in self._metrics.items()
             if key not in self._set_metrics
         }
@@ -79,6 +80,16 @@ class Scorer:
         for image, truth in pairs:
             metric.update(image, truth)
         return metric.compute()
+
+
+def _of_picture(pictures: dict[str, RGBImage], metric: Mapping[str, Any]) -> Any:
+    """As BasicSR computes it, who would give NaN for a picture of which ``crop_border`` leaves nothing."""
+    border, (height, width) = metric.get('crop_border', 0), pictures['img'].shape[:2]
+    if 2 * border >= min(height, width):
+        raise MetricUnavailableError(
+            f'a picture of {width} x {height} pixels is cut away by crop_border {border}: lower it.'
+        )
+    return calculate_metric(pictures, metric)
 
 
 def _attempt(compute: Callable[[], Any]) -> Score:

@@ -140,15 +140,17 @@ class IRSDEModel(ValidatedModel):
             InputError: An unreadable file, weights of another network, or settings that differ from the options.
         """
         state, settings = weights.load_weights(load_path, param_key)
-        self._compare_settings(settings, load_path)
-        bare = self.get_bare_model(net)
-        get_root_logger().info(f'Loading {type(bare).__name__} from {load_path} [{param_key}].')
+        logger, bare = get_root_logger(), self.get_bare_model(net)
+        if settings is None:
+            logger.info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')
+        logger.info(f'Loading {type(bare).__name__} from {load_path} [{param_key}].')
         self._print_different_keys_loading(bare, state, strict)
         try:
-            bare.load_state_dict(state, strict=strict)
-        except RuntimeError as error:
-            reason = ' '.join(str(error).split())[:300]
-            raise InputError(f"Weights '{load_path}' do not fit the options' network_g: {reason}") from None
+            if settings is not None:
+                weights.check_settings(settings, self.options)
+            weights.fill(bare, state, strict=strict)
+        except InputError as error:
+            raise InputError(f"Weights '{load_path}': {error}") from None
 
     def _draw(self, current_iter: int) -> tuple[Tensor, Tensor]:
         """Times (B,) and standard normal noise shaped as the batch, a generator for each image."""
@@ -216,20 +218,6 @@ class IRSDEModel(ValidatedModel):
         if self.train_options.ema_warmup:
             return min(self.ema_decay, (1 + current_iter) / (10 + current_iter))
         return self.ema_decay
-
-    def _compare_settings(self, settings: dict[str, Any] | None, load_path: str) -> None:
-        if settings is None:
-            get_root_logger().info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')
-            return
-        wanted = self.options.settings()
-        pairs = [('prediction', settings.get('prediction'), wanted['prediction'])]
-        pairs += [(f'sde.{key}', settings.get('sde', {}).get(key), value) for key, value in wanted['sde'].items()]
-        differences = [f'{key}: trained with {was}, options say {now}' for key, was, now in pairs if was != now]
-        if differences:
-            raise InputError(
-                f"Weights '{load_path}' were trained under another diffusion ({'; '.join(differences)}): "
-                'give the same settings.'
-            )
 
 
 def _seed_of(seed: int, *names: str) -> int:

@@ -119,6 +119,14 @@ def test_a_metric_that_cannot_run_leaves_the_others_alone(tmp_path, log):
     assert 'lpips' not in m.metric_results
 
 
+def test_a_border_that_leaves_nothing_of_a_picture_is_told(tmp_path, log):
+    m = model(tmp_path, metrics=METRICS | {'cut': {'type': 'calculate_psnr', 'crop_border': 500}})
+    validate(m, tmp_path)
+    assert {row['cut'] for row in table(tmp_path) if row['image']} == {'n/a'}
+    assert log.text.count('val.metrics.cut is n/a: picture0: a picture of ') == 1
+    assert 'is cut away by crop_border 500: lower it.' in log.text
+
+
 def test_a_second_validation_of_an_iteration_takes_the_firsts_place(tmp_path):
     m = model(tmp_path)
     for iteration in (1, 2, 2):

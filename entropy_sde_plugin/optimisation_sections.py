@@ -1,0 +1,137 @@
+"""What a section ``train`` hands to PyTorch's optimisers, to BasicSR's schedulers and to the losses."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+import torch
+
+from entropy_sde_plugin.errors import shown, suggestion
+from entropy_sde_plugin.registered_classes import check_names
+from entropy_sde_plugin.schema import OptionError, named_option, parse
+
+__all__ = ['SCHEDULES', 'check_loss', 'check_optimiser', 'check_schedule']
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class MultiStepSchedule(msgspec.Struct, frozen=True):
+    """``train.scheduler`` of type ``MultiStepLR`` or ``MultiStepRestartLR``: the rate falls in steps."""
+
+    type: Literal['MultiStepLR', 'MultiStepRestartLR']
+    """The schedule."""
+    milestones: tuple[NotNegative, ...]
+    """Iterations at which the rate is multiplied by ``gamma``."""
+    gamma: float = 0.1
+    """Factor of the rate at a milestone."""
+    restarts: tuple[NotNegative, ...] = (0,)
+    """Iterations at which the rate starts again."""
+    restart_weights: tuple[float, ...] = (1,)
+    """Factor of the rate after each restart, as many as ``restarts``."""
+
+    def __post_init__(self) -> None:
+        _check_lengths('restarts', self.restarts, self.restart_weights)
+
+
+class CosineSchedule(msgspec.Struct, frozen=True):
+    """``train.scheduler`` of type ``CosineAnnealingRestartLR``: the rate falls along half a cosine in each period."""
+
+    type: Literal['CosineAnnealingRestartLR']
+    """The schedule."""
+    periods: tuple[AtLeastOne, ...]
+    """Iterations of each period; in all at least ``train.total_iter``."""
+    restart_weights: tuple[float, ...] = (1,)
+    """Factor of the rate in each period, as many as ``periods``."""
+    eta_min: float = 0
+    """The rate at the end of a period."""
+
+    def __post_init__(self) -> None:
+        _check_lengths('periods', self.periods, self.restart_weights)
+
+
+def _check_lengths(name: str, restarts: tuple[int, ...], weights: tuple[float, ...]) -> None:
+    if len(restarts) != len(weights):
+        raise ValueError(f"'{name}' has {len(restarts)} entries and 'restart_weights' {len(weights)}: give as many.")
+
+
+SCHEDULES: Mapping[str, type[MultiStepSchedule] | type[CosineSchedule]] = {
+    'MultiStepLR': MultiStepSchedule,
+    'MultiStepRestartLR': MultiStepSchedule,
+    'CosineAnnealingRestartLR': CosineSchedule,
+}
+"""The options of BasicSR's schedulers by their names."""
+
+
+def check_optimiser(section: Mapping[str, Any]) -> None:
+    """Check ``train.optim_g`` against PyTorch's optimisers.
+
+    Raises:
+        OptionError: No such optimiser, or not one of its options, or a value that it refuses.
+    """
+    name, where = str(section.get('type')), 'train.optim_g.type'
+    classes: dict[str, Any] = {key: value for key, value in vars(torch.optim).items() if inspect.isclass(value)}
+    optimisers = {key: value for key, value in classes.items() if key[0].isupper()}
+    if name not in optimisers:
+        raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, optimisers)}", where)
+    if 'lr' not in section:
+        raise OptionError("Option 'train.optim_g.lr' is missing: add it to the option file.", 'train.optim_g')
+    arguments = {key: value for key, value in section.items() if key != 'type'}
+    check_names(optimisers[name], arguments, 'train.optim_g', added=('params',))
+    _check_numbers(arguments)
+    try:
+        optimisers[name]([torch.nn.Parameter(torch.zeros(1))], **arguments)
+    except Exception as error:  # whatever the class itself objects to; e.g. IndexError for one beta
+        reason = ' '.join(str(error).split())
+        option = named_option(reason, arguments, 'train.optim_g')
+        raise OptionError(f"Section 'train.optim_g': {reason}.", option) from None
+
+
+def _check_numbers(arguments: Mapping[str, Any]) -> None:
+    """See that numbers are finite, and the learning rate one that is not negative: PyTorch takes infinity for it."""
+    rate = arguments['lr']
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < math.inf:
+        path = 'train.optim_g.lr'
+        raise OptionError(f"Option '{path}': expected a finite number >= 0, but it is {shown(rate)}.", path)
+    for key, value in arguments.items():
+        numbers = value if isinstance(value, (list, tuple)) else (value,)
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            path = f'train.optim_g.{key}'
+            raise OptionError(f"Option '{path}' must be finite, but is {shown(value)}.", path)
+
+
+def check_loss(section: Mapping[str, Any], where: str) -> None:
+    """Check what every loss of a training has: a weight, and one value for the batch.
+
+    Raises:
+        OptionError: ``loss_weight`` is no number, or ``reduction`` is none.
+    """
+    weight = section.get('loss_weight', 1)
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
+        path = f'{where}.loss_weight'
+        raise OptionError(f"Option '{path}': expected a finite number, but it is {shown(weight)}.", path)
+    if section.get('reduction') == 'none':
+        path = f'{where}.reduction'
+        raise OptionError(f"'{path}' is none, but a training step needs one value: mean or sum.", path)
+
+
+def check_schedule(section: Mapping[str, Any], total_iter: int) -> None:
+    """Check ``train.scheduler`` against BasicSR's schedulers and the training's length.
+
+    Raises:
+        OptionError: No such scheduler, not one of its options, or periods that end before the training.
+    """
+    name, where = str(section.get('type')), 'train.scheduler.type'
+    if name not in SCHEDULES:
+        raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, SCHEDULES)}", where)
+    schedule = parse(SCHEDULES[name], section, 'train.scheduler')
+    if isinstance(schedule, CosineSchedule) and sum(schedule.periods) < total_iter:
+        raise OptionError(
+            f"'train.scheduler.periods' last {sum(schedule.periods)} iterations and the training {total_iter} "
+            '(total_iter): lengthen the periods.',
+            'train.scheduler.periods',
+        )

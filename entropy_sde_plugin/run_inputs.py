@@ -1,0 +1,98 @@
+"""What a run starts from, its data sets and its weights: seen before anything is logged or made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
+
+from entropy_sde_plugin import options, registered_classes, weights
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.schema import OptionError
+
+__all__ = ['check']
+
+_READ_WHOLE = 64 << 20
+"""Bytes of weights up to which a run reads them twice, and learns at once whether all are finite."""
+
+
+def check(opt: Mapping[str, Any]) -> None:
+    """Look at the files that checked options name, as far as this plugin answers for them. No picture is decoded.
+
+    Raises:
+        OptionError: A line for each fault: what is missing, damaged, too small for the crops or the metrics, or made
+            for other options.
+    """
+    for name, section in opt['datasets'].items():
+        _check_dataset(section, f'datasets.{name}', _borders(opt))
+    if opt['model_type'] == 'IRSDEModel' and opt['path'].get('pretrain_network_g') and not _goes_on(opt):
+        try:
+            _check_weights(opt)
+        except InputError as error:
+            raise OptionError(str(error), 'path.pretrain_network_g') from None
+
+
+# --- data sets --------------------------------------------------------------------------------------------------------
+
+
+def _check_dataset(section: Mapping[str, Any], where: str, borders: Mapping[str, int]) -> None:
+    """Build a data set of ours, and compare its pictures with the borders that metrics cut off."""
+    kind = registered_classes.named_class(DATASET_REGISTRY, section, where)
+    if not registered_classes.is_ours(kind):
+        return
+    try:
+        dataset = kind(section)
+    except InputError as error:
+        raise OptionError(str(error), f'{where}{_culprit(str(error), section)}') from None
+    for option, border in borders.items() if section['phase'] != 'train' else ():
+        height, width = min(dataset.sizes(), key=min)
+        if 2 * border >= min(height, width):
+            raise OptionError(
+                f"'{option}' cuts {border} pixels off every side, and '{where}' has a picture of {width}x{height}: "
+                'nothing would be left of it; lower crop_border.',
+                option,
+            )
+
+
+def _culprit(message: str, section: Mapping[str, Any]) -> str:
+    """Which option of a data set's section a message is about, by what it names; none where it names none."""
+    if 'gt_size' in message:
+        return '.gt_size'
+    paths = {key: section[key] for key in section if key.startswith(('dataroot', 'meta_info')) and section[key]}
+    named = [key for key, path in paths.items() if str(Path(path)) in message and Path(path) != Path()]
+    return f'.{max(named, key=lambda key: len(paths[key]))}' if named else ''
+
+
+def _borders(opt: Mapping[str, Any]) -> dict[str, int]:
+    """The options ``crop_border`` of a run's metrics."""
+    metrics = (opt.get('val') or {}).get('metrics') or {}
+    borders = {f'val.metrics.{key}.crop_border': metric.get('crop_border') for key, metric in metrics.items()}
+    return {option: border for option, border in borders.items() if isinstance(border, int)}
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+def _goes_on(opt: Mapping[str, Any]) -> bool:
+    """Whether the weights are those of a training state, whatever the options name."""
+    path = opt['path']
+    if not opt.get('is_train') or 'network_g' in (path.get('ignore_resume_networks') or ()):
+        return False
+    return bool(path.get('resume_state')) or (opt['auto_resume'] and any(Path(path['training_states']).glob('*.state')))
+
+
+def _check_weights(opt: Mapping[str, Any]) -> None:
+    """See that the weights can be read, and fit the network and the diffusion of the options."""
+    section, file = opt['path'], weights.check_file(opt['path']['pretrain_network_g'])
+    unread = file.stat().st_size > _READ_WHOLE
+    state, settings = weights.load_weights(file, section.get('param_key_g', 'params'), unread=unread)
+    network = registered_classes.built_on_meta(ARCH_REGISTRY, opt['network_g'], 'network_g')
+    try:
+        if settings is not None:
+            weights.check_settings(settings, options.model_options(opt))
+        if network is not None and section.get('strict_load_g', True):
+            weights.fill(network, state, assign=True)
+    except InputError as error:
+        raise InputError(f"Weights '{file}': {error}") from None
