@@ -18,10 +18,10 @@ LEAST_EXPONENT = -87
 
 @dataclass(frozen=True)
 class KernelTables:
-    """Kernels of t tiles along both axes. The last bin of each tile stands for none: its kernels vanish.
+    """Kernels of t tiles along both axes.
 
     Attributes:
-        values: (t, axis, prediction or target, bins, area).
+        values: (prediction or target, t, axis, bins, area).
         steepness: The derivatives of the prediction's logarithms by its intensities, times h: (t, axis, bins, area).
     """
 
@@ -30,55 +30,52 @@ class KernelTables:
 
     @classmethod
     def of(cls, v: Tensor, origin: Tensor, span: int, spec: EntropySpec) -> KernelTables:
-        """Evaluate the kernels of ``span`` bins, and the one that stands for none.
+        """Evaluate the kernels of ``span`` bins.
 
         Args:
-            v: Intensities and neighbour means of the prediction and the target in level units, (t, 2, 2, area).
+            v: Intensities and neighbour means of the prediction and the target in level units, (2, t, 2, area).
             origin: First bin of each tile and axis, (t, 2).
             span: Number of bins.
             spec: The options.
         """
-        number = torch.arange(span + 1, device=v.device)
-        bins = origin[..., None] + number
-        bins = bins.masked_fill_((bins >= spec.levels) | (number == span), -int(OUTSIDE)).to(v.dtype)
-        distance = bins[:, :, None, :, None] - v[:, :, :, None]
-        exponent = distance.abs().mul_(-1 / spec.bandwidth)
-        e = exponent.clamp(min=LEAST_EXPONENT).exp_()
-        steepness = torch.tanh(distance[:, :, 0].mul_(0.5 / spec.bandwidth))
+        bins = origin[..., None] + torch.arange(span, device=v.device)
+        bins = bins.masked_fill_(bins >= spec.levels, -int(OUTSIDE)).to(v.dtype)
+        distance = bins[..., None] - v[:, :, :, None]
+        sign = distance[0].sign()
+        exponent = distance.abs_().mul_(-1 / spec.bandwidth)
+        # At most 1/2, so that s (1 - s), the kernel, and 1 - 2 s, the size of its logarithm's slope, do not cancel.
+        s = exponent.clamp(min=LEAST_EXPONENT).sigmoid_()
+        steepness = sign.mul_(torch.rsub(s[0], 1, alpha=2))
         if spec.normalise:
-            # log K = log e - 2 log(1 + e), whose softmax holds where all kernels underflow.
-            values = torch.softmax(exponent - 2 * torch.log1p(e), dim=3).mul_(v[:, :, :, None] < OUTSIDE)
-            steepness -= (steepness * values[:, :, 0]).sum(2, keepdim=True)
+            # log K = log e + 2 log(1 - s), whose softmax holds where all kernels underflow.
+            values = torch.softmax(exponent + 2 * torch.log1p(-s), dim=3).mul_(v[:, :, :, None] < OUTSIDE)
+            steepness -= (steepness * values[0]).sum(2, keepdim=True)
         else:
-            # e / (1 + e)^2: sigmoid(u) sigmoid(-u) would cancel to 0 in float32 from |u| = 17 on.
-            values = e.div_((e + 1).square_())
+            values = s.addcmul_(s, s, value=-1)
         return cls(values, steepness)
 
-    def select(self, bins: Tensor, axis: int, out: Tensor) -> None:
-        """Write the prediction's kernels of bins (t, m), then the target's, into ``out`` (2 t m, area)."""
-        count = self.values.shape[3]
-        rows = bins + self._first_rows(self.values) + 2 * axis * count
-        torch.index_select(self.values.flatten(0, 3), 0, torch.cat([rows.flatten(), rows.flatten() + count]), out=out)
+    def rows(self, bins: Tensor) -> Tensor:
+        """Number the rows of ``values``, laid out flat, that hold bins (2, t, m): (axis, prediction or target, t m)."""
+        tiles, _, count, _ = self.steepness.shape
+        first = torch.arange(0, 2 * tiles * count, count, device=bins.device).view(tiles, 2, 1).transpose(0, 1)
+        rows = (bins + first).flatten(1)
+        return torch.stack([rows, rows + 2 * tiles * count], 1)
 
-    def contract(self, slope: Tensor, bins: Tensor, buffer: Tensor) -> Tensor:
+    def select(self, rows: Tensor, axis: int, out: Tensor) -> None:
+        """Write the prediction's kernels, then the target's, into ``out`` (2 t m, area)."""
+        torch.index_select(self.values.flatten(0, 3), 0, rows[axis].flatten(), out=out)
+
+    def contract(self, slope: Tensor, rows: Tensor, buffer: Tensor) -> Tensor:
         """Carry derivatives on to the pixels.
 
         Args:
             slope: Derivatives by the logarithms of the prediction's products, (t m, area).
-            bins: Along both axes, (2, t, m).
+            rows: See `rows`.
             buffer: (2 t m, area), overwritten.
 
         Returns:
             Derivatives by the tiles' intensities and neighbour means, times h: (2, t, area).
         """
-        rows = bins + self._first_rows(self.steepness)
-        rows[1].add_(self.steepness.shape[2])
-        torch.index_select(self.steepness.flatten(0, 2), 0, rows.flatten(), out=buffer)
+        torch.index_select(self.steepness.flatten(0, 2), 0, rows[:, 0].flatten(), out=buffer)
         buffer.view(2, *slope.shape).mul_(slope)
-        return buffer.view(*bins.shape, -1).sum(2)
-
-    @staticmethod
-    def _first_rows(table: Tensor) -> Tensor:
-        """Number of each tile's first row in a table laid out flat, (t, 1)."""
-        tiles, rows = len(table), table[0, ..., 0].numel()
-        return torch.arange(0, tiles * rows, rows, device=table.device)[:, None]
+        return buffer.view(2, len(self.steepness), -1, slope.shape[1]).sum(2)

@@ -16,7 +16,10 @@ from torch import Tensor
 
 from entropy_sde_plugin.losses.tiling import OUTSIDE
 
-__all__ = ['OccupiedBins', 'occupied_bins']
+__all__ = ['BinLists', 'OccupiedBins', 'occupied_bins']
+
+#: Bins that are listed together.
+LISTED_AHEAD = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -50,34 +53,46 @@ class OccupiedBins:
         tensors = self.low[order], self.ends[order], self.origin[order], row_weights, self.tails
         return OccupiedBins(*tensors, counts, spans), order
 
-    def enumerate(self, tiles: slice, start: int, stop: int, none: int) -> tuple[Tensor, Tensor | None]:
+    def enumerate(self, tiles: slice, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """List the bins numbered ``start`` to ``stop`` of some tiles.
 
-        Args:
-            tiles: The tiles.
-            start: First number.
-            stop: Number after the last.
-            none: Row to give where a tile has no bin of that number.
-
         Returns:
-            Rows i and columns j counted from the tile's origin, (2, t, stop - start); and the bins' weights in a sum
-            over all bins, (t, stop - start), None if they weigh 1.
+            Rows i and columns j counted from the tile's origin, (2, t, stop - start), 0 where a tile has no bin of
+            that number; and the bins' weights in a sum over all bins, (t, stop - start), 0 there.
         """
         low, ends, origin = self.low[tiles], self.ends[tiles], self.origin[tiles]
-        levels = low.shape[1]
         number = torch.arange(start, stop, device=low.device).expand(len(low), -1).contiguous()
         exists = number < ends[:, -1:]
-        i = torch.searchsorted(ends, number, right=True).clamp_(max=levels - 1)
+        i = torch.searchsorted(ends, number, right=True).clamp_(max=low.shape[1] - 1)
         first = torch.nn.functional.pad(ends, (1, 0)).gather(1, i)
         low = low.gather(1, i)
         j = low + number - first
-        bins = torch.stack([i, j]) - origin.t()[:, :, None]
-        bins = torch.where(exists, bins, torch.tensor([none, 0], device=low.device)[:, None, None])
+        bins = (torch.stack([i, j]) - origin.t()[:, :, None]).mul_(exists)
         if self.row_weights is None:
-            return bins, None
+            return bins, exists.to(self.tails.dtype)
         high = low + ends.gather(1, i) - 1 - first
         weights = _end_weights(self.tails, j, low, high)
-        return bins, weights.mul_(self.row_weights[tiles].gather(1, i))
+        return bins, weights.mul_(self.row_weights[tiles].gather(1, i)).mul_(exists)
+
+
+class BinLists:
+    """The bins of tiles, listed for many tiles at a time: forty small operations, however many there are."""
+
+    def __init__(self, bins: OccupiedBins) -> None:
+        self.occupied = bins
+        self.tiles, self.numbers = range(0), range(0)
+
+    def of(self, tiles: slice, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Return `OccupiedBins.enumerate` of the same arguments; tiles are to be asked for in ascending order."""
+        if not (tiles.stop - 1 in self.tiles and stop - 1 in self.numbers and start in self.numbers):
+            most = self.occupied.counts[tiles.start]
+            self.numbers = range(most) if most <= LISTED_AHEAD else range(start, stop)
+            self.tiles = range(tiles.start, max(tiles.stop, tiles.start + LISTED_AHEAD // len(self.numbers)))
+            ahead = slice(self.tiles.start, self.tiles.stop)
+            self.bins, self.weights = self.occupied.enumerate(ahead, self.numbers.start, self.numbers.stop)
+        rows = slice(tiles.start - self.tiles.start, tiles.stop - self.tiles.start)
+        columns = slice(start - self.numbers.start, stop - self.numbers.start)
+        return self.bins[:, rows, columns], self.weights[rows, columns]
 
 
 def occupied_bins(points: Tensor, levels: int, bandwidth: float, reach: float, extrapolate: bool) -> OccupiedBins:

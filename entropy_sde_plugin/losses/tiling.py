@@ -30,11 +30,17 @@ class Tiling:
     tile_width: int
 
     @classmethod
-    def of(cls, planes: Tensor, window: int) -> Tiling:
-        """Choose the tiles of (N, H, W) planes: small ones reach few bins, large ones have little halo."""
+    def of(cls, planes: Tensor, window: int, halos: int) -> Tiling:
+        """Choose the tiles of (N, H, W) planes: small ones reach few bins, large ones have little halo.
+
+        Args:
+            planes: (N, H, W).
+            window: Side of the largest window.
+            halos: Side of a tile in halos, for windows so large that the halo matters.
+        """
         count, height, width = planes.shape
         halo = window // 2
-        side = max(16, 6 * halo)
+        side = max(16, halos * halo)
         tile_height, tile_width = (math.ceil(n / math.ceil(n / side)) for n in (height, width))
         return cls(count, height, width, halo, tile_height, tile_width)
 

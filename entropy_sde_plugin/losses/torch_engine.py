@@ -16,7 +16,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.losses.engine_contract import EntropySpec
 from entropy_sde_plugin.losses.kernel_tables import KernelTables
-from entropy_sde_plugin.losses.occupied_bins import OccupiedBins, occupied_bins
+from entropy_sde_plugin.losses.occupied_bins import BinLists, OccupiedBins, occupied_bins
 from entropy_sde_plugin.losses.tiling import OUTSIDE, Tiling
 from entropy_sde_plugin.losses.window_sums import PooledSums, Scratch, ShiftedSums, WindowSums
 from entropy_sde_plugin.losses.window_terms import window_terms
@@ -40,6 +40,9 @@ WINDOW_SUMS: dict[str, type[WindowSums]] = {'cpu': ShiftedSums}
 REACH = {'hellinger': 18, 'relative_entropy': 16, 'cross_entropy': 20}
 REACH_DOUBLE = 40
 
+#: Side of a tile in halos; less for the distance whose gradient goes twice through the bins of a tile that is cut.
+HALOS = {'hellinger': 6, 'relative_entropy': 10, 'cross_entropy': 10}
+
 
 @torch.no_grad()
 def distance_and_gradient(
@@ -49,24 +52,26 @@ def distance_and_gradient(
     pixels = GROUP_PIXELS_CPU if v.device.type == 'cpu' else GROUP_PIXELS
     planes = max(1, pixels // v[0].numel())
     groups = zip(*(plane.split(planes) for plane in (v, v_nbr, w, w_nbr)), strict=True)
-    found = [_finish_group(a, a_nbr, b, b_nbr, spec, need_gradient) for a, a_nbr, b, b_nbr in groups]
+    with torch.inference_mode():  # cheaper views than without gradients alone
+        scratch = Scratch(v)
+        found = [_finish_group(a, a_nbr, b, b_nbr, spec, need_gradient, scratch) for a, a_nbr, b, b_nbr in groups]
     value, grad_v, grad_v_nbr = (torch.cat(parts) for parts in zip(*found, strict=True))
     return (value, grad_v, grad_v_nbr) if need_gradient else (value, None, None)
 
 
 def _finish_group(
-    v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: EntropySpec, need_gradient: bool
+    v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: EntropySpec, need_gradient: bool, scratch: Scratch
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the distance of planes that are cut together, and its gradient (without ``need_gradient`` empty)."""
-    tiling = Tiling.of(v, max(spec.windows))
-    # (tiles, intensity and neighbour mean, prediction and target, area)
-    pixels = torch.stack([tiling.cut(plane) for plane in (v, w, v_nbr, w_nbr)], 1).unflatten(1, (2, 2))
+    tiling = Tiling.of(v, max(spec.windows), HALOS[spec.distance])
+    # (prediction and target, tiles, intensity and neighbour mean, area)
+    pixels = torch.stack([torch.stack([tiling.cut(plane) for plane in pair], 1) for pair in ((v, v_nbr), (w, w_nbr))])
     reach = REACH_DOUBLE if v.dtype == torch.float64 else REACH[spec.distance]
     # The Hellinger distance's terms are homogeneous in the densities, which makes their tails geometric series.
     extrapolate = spec.distance == 'hellinger' and not spec.normalise
     found = occupied_bins(_reaching(pixels, spec), spec.levels, spec.bandwidth, reach, extrapolate)
     bins, order = found.fullest_first()
-    tiles = _Tiles(spec, tiling, pixels[order], bins, order, need_gradient)
+    tiles = _Tiles(spec, tiling, pixels[:, order], bins, order, need_gradient, scratch)
     del pixels
     for chunk in _chunks(bins, tiles.rows):
         tiles.finish(chunk)
@@ -84,8 +89,9 @@ def _reaching(pixels: Tensor, spec: EntropySpec) -> Tensor:
     The logarithmic distances weigh every bin by the target's density, so only its bins matter. Pixels beyond the bins
     are taken to the nearest bin, where their kernels are largest.
     """
-    points = pixels if spec.distance == 'hellinger' else pixels[:, :, 1:]
-    return torch.where(points < OUTSIDE, points.clamp(0, spec.levels - 1), OUTSIDE).flatten(2)
+    points = pixels if spec.distance == 'hellinger' else pixels[1:]
+    points = torch.where(points < OUTSIDE, points.clamp(0, spec.levels - 1), OUTSIDE)
+    return points.movedim(0, 2).flatten(2)
 
 
 @dataclass(frozen=True)
@@ -130,71 +136,69 @@ class _Tiles:
         bins: OccupiedBins,
         order: Tensor,
         need_gradient: bool,
+        scratch: Scratch,
     ) -> None:
         self.spec, self.pixels, self.bins, self.need_gradient = spec, pixels, bins, need_gradient
+        self.lists, self.scratch = BinLists(bins), scratch
         elements = CHUNK_ELEMENTS_CPU if pixels.device.type == 'cpu' else CHUNK_ELEMENTS
         self.rows = max(1, min(elements // tiling.area, sum(bins.counts)))
+        scratch.reserve(2 * self.rows * tiling.area)
         # The largest window first: its gradient covers the tile with its halo, the others are added inside.
         self.windows = sorted(spec.windows, reverse=True)
         self.terms = window_terms(spec)
         self.offset = pixels.new_tensor(self.terms.offset)
-        self.products = pixels.new_empty(2 * self.rows, tiling.area)
-        self.scratch = Scratch(pixels, self.products.numel())
         kind = WINDOW_SUMS.get(pixels.device.type, PooledSums)
         weights = tiling.weights(pixels) / len(self.windows)
         self.window_sums = kind(tiling, self.windows, self.rows if need_gradient else 0, self.scratch, weights)
         self.weights = self.window_sums.weights[order % len(weights)]
         self.totals = [torch.zeros_like(self.weights) for _ in self.windows]
-        self.gradient = pixels.new_zeros(2, len(pixels) if need_gradient else 0, tiling.area)
+        self.gradient = pixels.new_zeros(2, len(order) if need_gradient else 0, tiling.area)
 
     def finish(self, chunk: _Chunk) -> None:
         """Add up the terms of a chunk's bins, and its gradient."""
-        tables = KernelTables.of(self.pixels[chunk.tiles], self.bins.origin[chunk.tiles], chunk.span, self.spec)
+        tables = KernelTables.of(self.pixels[:, chunk.tiles], self.bins.origin[chunk.tiles], chunk.span, self.spec)
         # Where a derivative needs the sum over all bins and the bins come in parts, they are gone through twice.
         twice = self.need_gradient and len(chunk.parts) > 1 and not self.terms.one_pass
         for add_totals, add_slopes in [(True, False), (False, True)] if twice else [(True, self.need_gradient)]:
             for start, stop in chunk.parts:
-                bins, bin_weights = self.bins.enumerate(chunk.tiles, start, stop, none=chunk.span)
-                products = self._products(tables, bins)
-                slope = self._windows(products, bin_weights, chunk.tiles, add_totals, add_slopes)
+                bins, bin_weights = self.lists.of(chunk.tiles, start, stop)
+                rows = tables.rows(bins)
+                products = self._products(tables, rows, bin_weights)
+                slope = self._windows(products, chunk.tiles, add_totals, add_slopes)
                 if slope is not None:
                     slope *= products[: len(slope)].sub_(self.offset)
-                    if bin_weights is not None:
-                        slope *= bin_weights.view(-1, 1)
                     buffer = self.scratch.take(*products.shape)
-                    self.gradient[:, chunk.tiles].add_(tables.contract(slope, bins, buffer))
+                    self.gradient[:, chunk.tiles].add_(tables.contract(slope, rows, buffer))
                     self.scratch.give(buffer, slope)
+                self.scratch.give(products)
 
-    def _products(self, tables: KernelTables, bins: Tensor) -> Tensor:
-        """Products of kernels plus the offset, (2 rows, area): the prediction's bins above the target's.
+    def _products(self, tables: KernelTables, rows: Tensor, bin_weights: Tensor) -> Tensor:
+        """Weighted products of kernels plus the offset, (2 rows, area): the prediction's bins above the target's.
 
-        With the offset on every product, a window's sum divided by w^2 is density + offset.
+        With the offset on every product, a window's sum divided by w^2 is density + offset. Weights may stand in both
+        densities, since the terms of a distance that is given any but 0 and 1 are homogeneous in them.
         """
-        products = self.products[: 2 * bins[0].numel()]
-        other = self.scratch.take(*products.shape)
-        tables.select(bins[0], 0, products)
-        tables.select(bins[1], 1, other)
+        products, other = (self.scratch.take(rows[0].numel(), self.pixels.shape[-1]) for _ in range(2))
+        tables.select(rows, 0, products)
+        tables.select(rows, 1, other)
+        if self.bins.row_weights is not None or len(bin_weights) > 1:
+            other.view(2, *bin_weights.shape, -1).mul_(bin_weights[:, :, None])
         torch.addcmul(self.offset, products, other, value=self.spec.prefactor, out=products)
         self.scratch.give(other)
         return products
 
-    def _windows(
-        self, products: Tensor, bin_weights: Tensor | None, tiles: slice, add_totals: bool, add_slopes: bool
-    ) -> Tensor | None:
+    def _windows(self, products: Tensor, tiles: slice, add_totals: bool, add_slopes: bool) -> Tensor | None:
         """Go through the windows; return the distance's derivatives by the prediction's products, (rows, area)."""
-        slope = None
+        slope, weights = None, self.weights[tiles]
         for window, totals in zip(self.windows, self.totals, strict=True):
-            total, weights = totals[tiles], self.weights[tiles]
+            total = totals[tiles]
             sums = self.window_sums.sums(products, window)
             p, q = sums.chunk(2)
             ratio, terms = self.scratch.take(*sums.shape).chunk(2)
             self.terms.split(p, q, window, ratio, terms)
             self.scratch.give(sums)
             if add_totals:
-                terms = terms.view(len(total), len(terms) // len(total), -1)
-                if bin_weights is not None:
-                    terms *= bin_weights[:, :, None]
-                total += terms.sum(1)
+                total += terms.view(len(total), len(terms) // len(total), -1).sum(1)
             if add_slopes:
                 factor = self.terms.slope(total, window) * weights
                 slope = self.window_sums.spread(ratio, factor, window, slope)

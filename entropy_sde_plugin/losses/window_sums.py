@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,18 +15,23 @@ __all__ = ['PooledSums', 'Scratch', 'ShiftedSums', 'WindowSums']
 
 
 class Scratch:
-    """Buffers of one size that are used again and again: fresh memory costs a CPU more than the sums themselves."""
+    """Buffers that are used again and again: fresh memory costs a CPU more than the sums themselves."""
 
-    def __init__(self, like: Tensor, elements: int) -> None:
-        self._like, self._elements = like, elements
+    def __init__(self, like: Tensor) -> None:
+        self._like, self._elements = like, 0
         self._free: list[Tensor] = []
         self._taken: dict[int, Tensor] = {}
+
+    def reserve(self, elements: int) -> None:
+        """Let buffers have at least so many elements from now on; none may be taken."""
+        if elements > self._elements:
+            self._elements, self._free = elements, []
 
     def take(self, *shape: int) -> Tensor:
         """Return an uninitialised tensor in a free buffer."""
         buffer = self._free.pop() if self._free else self._like.new_empty(self._elements)
         self._taken[buffer.data_ptr()] = buffer
-        return buffer[: torch.Size(shape).numel()].view(shape)
+        return buffer.as_strided(shape, [math.prod(shape[axis + 1 :]) for axis in range(len(shape))])
 
     def give(self, *tensors: Tensor) -> None:
         """Hand buffers back, by tensors that begin where theirs do; memory from elsewhere is left alone."""

@@ -74,7 +74,7 @@ class _Hellinger:
         # d/ds of s (s + eps)^(-1/2) = (r + eps r^3) / 2 with r = (s + eps)^(-1/2); d/dp of a term is -(sqrt(q/p) - 1)
         epsilon = self.root_epsilon * window**2
         root = (total + epsilon).rsqrt_()
-        return root.square().mul_(epsilon).add_(1).mul_(root).mul_(-1 / (2 * math.sqrt(2) * window))
+        return root.addcmul(root, root.square().mul_(epsilon)).mul_(-1 / (2 * math.sqrt(2) * window))
 
 
 class _Logarithmic:

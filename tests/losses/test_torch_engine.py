@@ -144,6 +144,22 @@ def test_value_alone_is_the_same(distance: str) -> None:
     assert torch.equal(value, distance_and_gradient(*planes, spec, True)[0])
 
 
+@pytest.mark.parametrize('distance', DISTANCES)
+@pytest.mark.parametrize('ahead', [1, 100, 400])
+def test_bins_listed_a_few_at_a_time(distance: str, ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    planes = wavy_planes(7, 2, 20, 34, levels=24, noise=0.1)
+    spec = EntropySpec(distance, 24, (1, 5), bandwidth=0.5, prefactor=4.0)
+    at_once = distance_and_gradient(*planes, spec, True)
+    monkeypatch.setattr('entropy_sde_plugin.losses.occupied_bins.LISTED_AHEAD', ahead)
+    assert all(map(torch.equal, distance_and_gradient(*planes, spec, True), at_once))
+
+
+def test_tiny_root_epsilon_leaves_identical_windows_without_gradient() -> None:
+    planes = wavy_planes(8, 1, 12, 12, levels=16, noise=0.1)[:2]
+    spec = EntropySpec('hellinger', 16, (1, 3), bandwidth=0.5, prefactor=4.0, root_epsilon=1e-30)
+    assert all((found == 0).all() for found in distance_and_gradient(*planes, *planes, spec, True))
+
+
 @pytest.mark.parametrize('bandwidth', [0.1, 0.5, 2.0, 20.0])
 @pytest.mark.parametrize('point', [(9.3, 20.6), (0.2, 31.0), (31.0, 30.4)], ids=str)
 def test_weights_of_few_bins_stand_for_all(bandwidth: float, point: tuple[float, float]) -> None:
@@ -154,7 +170,7 @@ def test_weights_of_few_bins_stand_for_all(bandwidth: float, point: tuple[float,
     points = torch.tensor(point, dtype=torch.float64)[None, :, None]
     whole = occupied_bins(points, 32, bandwidth, 18, extrapolate=False)
     bins = occupied_bins(points, 32, bandwidth, 18, extrapolate=True)
-    (i, j), weights = bins.enumerate(slice(0, 1), 0, bins.counts[0], none=32)
+    (i, j), weights = bins.enumerate(slice(0, 1), 0, bins.counts[0])
     assert weights is not None
     i, j = i + bins.origin[:, :1], j + bins.origin[:, 1:]
     a, b = (kernel(x) for x in point)
