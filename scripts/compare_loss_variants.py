@@ -3,7 +3,9 @@
 A picture is the middle of a photograph of the package. It starts blurred and noisy, very noisy or dark, and Adam moves
 its pixels under the loss against the true picture, with a learning rate that falls to 0: no network, no diffusion, so
 that what is missing at the end the loss did not see. The first table is the PSNR reached in dB, mean (worst) over
-photographs and seeds; the second the share of pixels that a loss gives no gradient in a training of the diffusion.
+photographs and seeds; the second the share of pixels that a loss gives no gradient in a training of the diffusion; the
+third the Hellinger distance's gradient between nearly identical pictures; the last the losses' values at other kernel
+widths. `--tables` chooses among them, `--only` among the first one's rows.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     'relative entropy, no clamp': {**RELATIVE, **NO_CLAMP},
     'relative entropy, wide range': {**RELATIVE, **WIDE},
     'relative entropy, normalised density': {**RELATIVE, 'normalise_density': True},
+    'relative entropy, h = 1': {**RELATIVE, 'bandwidth': 1.0},
+    'relative entropy, h = 1, normalised density': {**RELATIVE, 'bandwidth': 1.0, 'normalise_density': True},
     'relative entropy, generalised': GENERALISED,
     'relative entropy, refining levels': {**RELATIVE, **REFINED},
     'relative entropy, generalised, no clamp': {**GENERALISED, **NO_CLAMP},
@@ -56,6 +60,10 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
 }
 
 TIMES = (100, 80, 50, 20)
+DEVIATIONS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+EPSILONS = (1e-10, 1e-6, 1e-4)
+BANDWIDTHS = (0.25, 0.5, 1.0, 2.0)
+TABLES = ('recovery', 'without-gradient', 'near-identical', 'bandwidths')
 FORMS = {'published clamp to [0, 1]': {}, 'wide range [-0.5, 1.5]': WIDE, 'no clamp': NO_CLAMP}
 
 
@@ -149,6 +157,37 @@ def without_gradient(options: dict[str, Any], t: int) -> float:
     return (predicted.grad == 0).float().mean().item()
 
 
+def near_identical(epsilon: float, deviation: float) -> tuple[float, float]:
+    """Norm of the Hellinger distance's gradient between a picture and the same with noise of ``deviation``.
+
+    Returns:
+        The norm in double precision, and how far single precision is off, relatively.
+    """
+    truth = crops(64).clamp(0.1, 0.9)
+    near = truth + deviation * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    options: dict[str, Any] = {**HELLINGER, 'hellinger_epsilon': epsilon, 'neighbour_weights': 'mean'}
+    loss = SpatialEntropyLoss(**options)
+    gradients = []
+    for dtype in (torch.float64, torch.float32):
+        predicted = near.to(dtype).requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(predicted, truth.to(dtype)), predicted)
+        gradients.append(gradient.double())
+    exact, single = gradients
+    return exact.norm().item(), ((single - exact).norm() / exact.norm()).item()
+
+
+def value(options: dict[str, Any]) -> float:
+    """The loss between photographs and the same with noise of deviation 0.1."""
+    truth = crops(64)
+    other = truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    return SpatialEntropyLoss(**options, neighbour_weights='mean')(other, truth).item()
+
+
+def print_header(*names: str) -> None:
+    print_row(*names)
+    print_row(*['---'] * len(names))
+
+
 def print_row(*cells: str) -> None:
     print(f'| {" | ".join(cells)} |', flush=True)
 
@@ -159,24 +198,54 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--iterations', type=int, default=200)
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='variants at a time, a thread each')
+    parser.add_argument('--tables', nargs='+', choices=TABLES, default=TABLES)
+    parser.add_argument('--only', default='', metavar='TEXT', help="the first table's rows whose names contain it")
     options = parser.parse_args()
+    show = {
+        'recovery': functools.partial(show_recovery, options),
+        'without-gradient': show_without_gradient,
+        'near-identical': show_near_identical,
+        'bandwidths': show_bandwidths,
+    }
+    for table in options.tables:
+        show[table]()
+        print()
+
+
+def show_recovery(options: argparse.Namespace) -> None:
     images, truth = starts(options.side, options.seeds)
     print(f'{len(PHOTOGRAPHS)} photographs, {options.side}x{options.side}, {options.seeds} seeds, ', end='')
     print(f'Adam, {options.iterations} iterations\n')
-    print_row('loss', *STARTS)
-    print_row(*['---'] * (1 + len(STARTS)))
+    print_header('loss', *STARTS)
     print_row('the start itself', *summaries(psnr(images, truth).view(len(STARTS), -1)))
     work = functools.partial(recover, side=options.side, seeds=options.seeds, iterations=options.iterations)
+    variants = [variant for variant in VARIANTS if options.only in variant]
     with ProcessPoolExecutor(options.workers) as pool:
-        for variant, reached in zip(VARIANTS, pool.map(work, VARIANTS), strict=True):
+        for variant, reached in zip(variants, pool.map(work, variants), strict=True):
             print_row(variant, *summaries(reached))
-    print()
-    print_row('pixels without gradient', *[f't = {t}' for t in TIMES])
-    print_row(*['---'] * (1 + len(TIMES)))
+
+
+def show_without_gradient() -> None:
+    print_header('pixels without gradient', *[f't = {t}' for t in TIMES])
     for distance in (HELLINGER, RELATIVE):
         for name, form in FORMS.items():
             shares = [without_gradient({**distance, **form}, t) for t in TIMES]
             print_row(f'{distance["distance"]}, {name}', *[f'{100 * share:.1f}%' for share in shares])
+
+
+def show_near_identical() -> None:
+    print_header('gradient norm (error in float32)', *[f'noise {deviation:g}' for deviation in DEVIATIONS])
+    for epsilon in EPSILONS:
+        found = [near_identical(epsilon, deviation) for deviation in DEVIATIONS]
+        print_row(f'`hellinger_epsilon: {epsilon:g}`', *[f'{norm:.2g} ({error:.0e})' for norm, error in found])
+
+
+def show_bandwidths() -> None:
+    print_header('value of the loss', *[f'h = {bandwidth:g}' for bandwidth in BANDWIDTHS])
+    for distance in (HELLINGER, RELATIVE):
+        for name, form in {'published': {}, '`normalise_density`': {'normalise_density': True}}.items():
+            values = [value({**distance, **form, 'bandwidth': bandwidth}) for bandwidth in BANDWIDTHS]
+            print_row(f'{distance["distance"]}, {name}', *[f'{found:.3f}' for found in values])
 
 
 def summaries(found: Tensor) -> list[str]:
