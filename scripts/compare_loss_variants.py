@@ -4,8 +4,9 @@ A picture is the middle of a photograph of the package. It starts blurred and no
 its pixels under the loss against the true picture, with a learning rate that falls to 0: no network, no diffusion, so
 that what is missing at the end the loss did not see. The first table is the PSNR reached in dB, mean (worst) over
 photographs and seeds; the second the share of pixels that a loss gives no gradient in a training of the diffusion; the
-third the Hellinger distance's gradient between nearly identical pictures; the last the losses' values at other kernel
-widths. `--tables` chooses among them, `--only` among the first one's rows.
+third the Hellinger distance's gradient between nearly identical pictures; the fourth the losses' values at other kernel
+widths; the last how steeply a loss falls from a dark picture towards the true one. `--tables` chooses among them,
+`--only` among the first one's rows.
 """
 
 from __future__ import annotations
@@ -63,7 +64,14 @@ TIMES = (100, 80, 50, 20)
 DEVIATIONS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 EPSILONS = (1e-10, 1e-6, 1e-4)
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0)
-TABLES = ('recovery', 'without-gradient', 'near-identical', 'bandwidths')
+TABLES = ('recovery', 'without-gradient', 'near-identical', 'bandwidths', 'far')
+LIGHT = (0.9, 0.7, 0.5, 0.3, 0.1)
+FAR: dict[str, dict[str, Any] | None] = {
+    'L1': None,
+    **{f'Hellinger, {levels} levels': {**HELLINGER, 'levels': levels} for levels in (64, 32, 16, 8)},
+    **{f'relative entropy, {levels} levels': {**RELATIVE, 'levels': levels} for levels in (64, 32, 16, 8)},
+    **{f'the same, generalised, {levels} levels': {**GENERALISED, 'levels': levels} for levels in (32, 8)},
+}
 FORMS = {'published clamp to [0, 1]': {}, 'wide range [-0.5, 1.5]': WIDE, 'no clamp': NO_CLAMP}
 
 
@@ -183,6 +191,21 @@ def value(options: dict[str, Any]) -> float:
     return SpatialEntropyLoss(**options, neighbour_weights='mean')(other, truth).item()
 
 
+def steepness(options: dict[str, Any] | None, light: float) -> float:
+    """How a loss falls at a darker picture on the straight way to the true one, as a share of its fall on all of it.
+
+    Returns:
+        1 where it falls evenly, as L1 does; 0 where the picture is too far off for it; below 0 where it leads away.
+    """
+    truth = crops(64)
+    dark = light * truth
+    loss = torch.nn.L1Loss() if options is None else SpatialEntropyLoss(**options, neighbour_weights='mean')
+    way = torch.zeros((), requires_grad=True)
+    there = loss(dark + way * (truth - dark), truth)
+    (slope,) = torch.autograd.grad(there, way)
+    return (-slope / (there - loss(truth, truth))).item()
+
+
 def print_header(*names: str) -> None:
     print_row(*names)
     print_row(*['---'] * len(names))
@@ -206,6 +229,7 @@ def main() -> None:
         'without-gradient': show_without_gradient,
         'near-identical': show_near_identical,
         'bandwidths': show_bandwidths,
+        'far': show_far,
     }
     for table in options.tables:
         show[table]()
@@ -246,6 +270,12 @@ def show_bandwidths() -> None:
         for name, form in {'published': {}, '`normalise_density`': {'normalise_density': True}}.items():
             values = [value({**distance, **form, 'bandwidth': bandwidth}) for bandwidth in BANDWIDTHS]
             print_row(f'{distance["distance"]}, {name}', *[f'{found:.3f}' for found in values])
+
+
+def show_far() -> None:
+    print_header('steepness at a darker picture', *[f'x{light:g}' for light in LIGHT])
+    for name, options in FAR.items():
+        print_row(name, *[f'{steepness(options, light):.2f}' for light in LIGHT])
 
 
 def summaries(found: Tensor) -> list[str]:
