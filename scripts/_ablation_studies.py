@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from entropy_sde_plugin.resources import packaged_model
+
 __all__ = ['BASE', 'STUDIES', 'Study', 'Variant']
 
 BASE = 1500
@@ -57,6 +59,11 @@ CONTINUATION = {
     'path': {'pretrain_network_g': 'experiments/base/models/net_g_latest.pth', 'param_key_g': 'params_ema'},
     'train': {'optim_g': {'lr': 3e-4}, 'warmup_iter': -1},
 }
+FROM_PACKAGED = {
+    'network_g': {'width': 24, 'enc_blk_nums': [1, 1, 2, 4], 'middle_blk_num': 2},
+    'path': {'pretrain_network_g': str(packaged_model())},
+    'train': {'optim_g': {'lr': 1e-4}, 'warmup_iter': -1},
+}
 TABLE_3 = (
     Variant('L1'),
     alone('hellinger', **HELLINGER),
@@ -86,6 +93,12 @@ STUDIES = {
         iterations=300,
         continues=True,
         options=CONTINUATION,
+    ),
+    'packaged': Study(
+        "The paper's Table 3, each loss going on from the model in the package.",
+        TABLE_3,
+        iterations=600,
+        options=FROM_PACKAGED,
     ),
     'forms': Study(
         'Forms of the loss, each alone and going on from the same network trained under L1.',
