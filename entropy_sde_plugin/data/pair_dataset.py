@@ -28,7 +28,8 @@ def where_of(opt: dict[str, Any]) -> str:
 
 def tensor(picture: RGBImage) -> torch.Tensor:
     """Return a picture (H, W, 3), uint8, as a contiguous float32 tensor (3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float().div_(255)
+    # A copy in any case: NumPy takes a mirrored picture of one pixel, whose stride is negative, for contiguous.
+    return torch.from_numpy(picture.transpose(2, 0, 1).copy()).float().div_(255)
 
 
 def sample(pictures: dict[str, RGBImage], paths: dict[str, str], options: DatasetOptions, index: int) -> dict[str, Any]:
