@@ -3,23 +3,26 @@ or fails hours later."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import msgspec
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from entropy_sde_plugin.errors import shown
-from entropy_sde_plugin.registered_classes import check_names, registered
-from entropy_sde_plugin.schema import OptionError
+from entropy_sde_plugin.errors import shown, suggestion
+from entropy_sde_plugin.registered_classes import check_names, is_ours, registered
+from entropy_sde_plugin.schema import OptionError, convert
 
 __all__ = [
     'DistOptions',
     'LoggerOptions',
     'PathOptions',
     'ValOptions',
+    'check_folder_name',
+    'check_logger',
     'check_presence',
     'check_validation',
     'needs_truth',
@@ -110,46 +113,81 @@ def check_presence(opt: Mapping[str, Any]) -> None:
         OptionError: One is missing, or ``name`` cannot be that of a folder.
     """
     training = opt.get('is_train')
-    for section in ('name', 'datasets', 'network_g', 'path', *(('train', 'logger') if training else ())):
+    for section in ('name', 'datasets', 'network_g', 'path', *(('train', 'logger') if training else ('val',))):
         if opt.get(section) is None:
             raise OptionError(f"Section '{section}' is missing: add it to the option file.", section)
-    _check_name(opt['name'])
-    if training and 'train' not in opt['datasets']:
-        raise OptionError("Section 'datasets.train' is missing: add it to the option file.", 'datasets.train')
-    needed = [(phase, 'name') for phase in opt['datasets']]
-    needed += [('train', 'batch_size_per_gpu'), ('train', 'num_worker_per_gpu')] if training else []
-    for phase, key in needed:
-        if key not in opt['datasets'][phase]:
-            path = f'datasets.{phase}.{key}'
-            raise OptionError(f"Option '{path}' is missing: add it to the option file.", path)
+    check_folder_name(opt['name'], 'name')
+    if not training and not opt['path'].get('pretrain_network_g'):
+        path = 'path.pretrain_network_g'
+        raise OptionError(f"Option '{path}' names no weights: a test would measure a random network.", path)
 
 
-def _check_name(name: str) -> None:
-    """BasicSR makes the folder of the run, and renames one that is there, wherever the name leads."""
-    is_one_part = PurePath(name).name == name and name not in ('', '..') and '\0' not in name
-    if not is_one_part or len(name.encode()) > _LONGEST_NAME:
+def check_folder_name(name: object, option: str) -> None:
+    """Check a name that BasicSR puts into a path: it makes folders, renames them and writes wherever that leads.
+
+    Raises:
+        OptionError: It is no text that names one folder or file.
+    """
+    is_one_part = isinstance(name, str) and PurePath(name).name == name and name not in ('', '..') and '\0' not in name
+    if not is_one_part or len(str(name).encode()) > _LONGEST_NAME:
         raise OptionError(
-            f"'name' must be able to name a folder, in at most {_LONGEST_NAME} bytes, but is {shown(name)}.", 'name'
+            f"'{option}' must be able to name a folder, in at most {_LONGEST_NAME} bytes, but is {shown(name)}.", option
         )
+
+
+def check_logger(logger: LoggerOptions, name: str) -> None:
+    """Check that Weights & Biases, which copies TensorBoard's events, has what it needs.
+
+    Raises:
+        OptionError: TensorBoard is off, or one of the two is not installed.
+    """
+    if (logger.wandb or {}).get('project') is None or 'debug' in name:
+        return
+    if not logger.use_tb_logger:
+        raise OptionError(
+            "'logger.wandb' copies what TensorBoard gets: set use_tb_logger: true, or leave out the project.",
+            'logger.wandb',
+        )
+    for package in ('wandb', 'tensorboard'):
+        if importlib.util.find_spec(package) is None:
+            raise OptionError(
+                f"'logger.wandb' needs the package {package}, which is not installed: pip install {package}, or leave "
+                'out the project.',
+                'logger.wandb',
+            )
 
 
 def check_validation(val: ValOptions, training: bool) -> None:
     """Check ``val`` against the kind of run and ``val.metrics`` against the registered metrics.
 
     Raises:
-        OptionError: A training without ``val_freq``, no such metric, or an argument of one is unknown or missing; or
-            ``crop_border`` is no number of pixels.
+        OptionError: A training without ``val_freq``; a ``suffix`` that leads elsewhere; no such metric, an argument of
+            one that is unknown, missing or wrong, or a ``better`` that is neither ``higher`` nor ``lower``.
     """
     if training and val.val_freq is None:
         raise OptionError("Option 'val.val_freq' is missing: add it to the option file.", 'val.val_freq')
+    if val.suffix not in (None, ''):
+        check_folder_name(str(val.suffix), 'val.suffix')
     for key, metric in (val.metrics or {}).items():
         where = f'val.metrics.{key}'
         function = registered(METRIC_REGISTRY, metric.get('type'), where)
         check_names(function, metric.keys() - {'type', 'better'}, where, added=('img', 'img2'))
+        _check_choice(metric, 'better', ('higher', 'lower'), where)
+        _check_choice(metric, 'input_order', ('HWC', 'CHW'), where)
+        hints = get_type_hints(inspect.unwrap(function)) if is_ours(function) else {}
+        for argument in metric.keys() & hints.keys():
+            convert(metric[argument], hints[argument], f'{where}.{argument}')
         border = metric.get('crop_border', 0)
         if type(border) is not int or border < 0:
             path = f'{where}.crop_border'
             raise OptionError(f"Option '{path}': expected int >= 0, but it is {shown(border)}.", path)
+
+
+def _check_choice(section: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str) -> None:
+    if key in section and section[key] not in choices:
+        path = f'{where}.{key}'
+        near = suggestion(str(section[key]), choices)
+        raise OptionError(f"Option '{path}': {shown(section[key])} is not one of its values. {near}", path)
 
 
 def needs_truth(val: Mapping[str, Any]) -> list[str]:

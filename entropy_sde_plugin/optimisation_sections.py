@@ -9,12 +9,16 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
+from basicsr.utils.registry import LOSS_REGISTRY
 
 from entropy_sde_plugin.errors import shown, suggestion
-from entropy_sde_plugin.registered_classes import check_names
+from entropy_sde_plugin.registered_classes import check_names, is_ours, registered
 from entropy_sde_plugin.schema import OptionError, named_option, parse
 
 __all__ = ['SCHEDULES', 'check_loss', 'check_optimiser', 'check_schedule']
+
+_TRIED_SIDE = 64
+"""Pixels: smaller than the usual crops, large enough for what a loss of features or scales needs."""
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -71,7 +75,7 @@ def check_optimiser(section: Mapping[str, Any]) -> None:
     """Check ``train.optim_g`` against PyTorch's optimisers.
 
     Raises:
-        OptionError: No such optimiser, or not one of its options, or a value that it refuses.
+        OptionError: No such optimiser, or not one of its options, or a value that it refuses, or it cannot take a step.
     """
     name, where = str(section.get('type')), 'train.optim_g.type'
     classes: dict[str, Any] = {key: value for key, value in vars(torch.optim).items() if inspect.isclass(value)}
@@ -84,11 +88,18 @@ def check_optimiser(section: Mapping[str, Any]) -> None:
     check_names(optimisers[name], arguments, 'train.optim_g', added=('params',))
     _check_numbers(arguments)
     try:
-        optimisers[name]([torch.nn.Parameter(torch.zeros(1))], **arguments)
+        _take_one_step(optimisers[name], arguments)
     except Exception as error:  # whatever the class itself objects to; e.g. IndexError for one beta
-        reason = ' '.join(str(error).split())
+        reason = ' '.join(str(error).split()).rstrip('.')
         option = named_option(reason, arguments, 'train.optim_g')
         raise OptionError(f"Section 'train.optim_g': {reason}.", option) from None
+
+
+def _take_one_step(optimiser: Any, arguments: Mapping[str, Any]) -> None:
+    """Some optimisers, and some values, fail in the first step alone."""
+    weight = torch.nn.Parameter(torch.zeros(1, device='cuda' if torch.cuda.is_available() else 'cpu'))
+    weight.grad = torch.ones_like(weight)
+    optimiser([weight], **arguments).step()
 
 
 def _check_numbers(arguments: Mapping[str, Any]) -> None:
@@ -108,7 +119,8 @@ def check_loss(section: Mapping[str, Any], where: str) -> None:
     """Check what every loss of a training has: a weight, and one value for the batch.
 
     Raises:
-        OptionError: ``loss_weight`` is no number, or ``reduction`` is none.
+        OptionError: ``loss_weight`` is no number, or ``reduction`` is none; or a loss of others' cannot be built, or
+            does not make one value of two batches of pictures.
     """
     weight = section.get('loss_weight', 1)
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
@@ -117,6 +129,25 @@ def check_loss(section: Mapping[str, Any], where: str) -> None:
     if section.get('reduction') == 'none':
         path = f'{where}.reduction'
         raise OptionError(f"'{path}' is none, but a training step needs one value: mean or sum.", path)
+    loss = registered(LOSS_REGISTRY, section['type'], where)
+    if not is_ours(loss):
+        _call_once(loss, section, where)
+
+
+def _call_once(loss: Any, section: Mapping[str, Any], where: str) -> None:
+    arguments = {key: value for key, value in section.items() if key != 'type'}
+    truth = torch.rand(1, 3, _TRIED_SIDE, _TRIED_SIDE)
+    try:
+        value = loss(**arguments)(torch.rand_like(truth).requires_grad_(), truth)
+    except Exception as error:  # whatever the class itself objects to
+        reason = ' '.join(str(error).split()).rstrip('.')
+        raise OptionError(
+            f"Section '{where}': {section['type']} refuses its options or pictures: {reason}.",
+            named_option(reason, arguments, where),
+        ) from None
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        path = f'{where}.type'
+        raise OptionError(f"'{path}': {section['type']} does not give one value for a batch of pictures.", path)
 
 
 def check_schedule(section: Mapping[str, Any], total_iter: int) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
-from entropy_sde_plugin import basicsr_sections, optimisation_sections, registered_classes
-from entropy_sde_plugin.data.dataset_options import DatasetOptions
+from entropy_sde_plugin import basicsr_sections, dataset_sections, optimisation_sections, registered_classes
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler, time_grid
-from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.errors import InputError, shown, suggestion
 from entropy_sde_plugin.schema import OptionError, check_known, parse
 
 __all__ = [
@@ -103,7 +103,7 @@ class TrainOptions(msgspec.Struct, frozen=True):
     """Optimiser: ``type``, a name of ``torch.optim``, and its arguments."""
     scheduler: dict[str, Any]
     """Learning rate: ``type``, a scheduler of BasicSR, and its arguments."""
-    total_iter: AtLeastOne
+    total_iter: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
     """Iterations of the training."""
     pixel_opt: dict[str, Any]
     """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
@@ -200,7 +200,7 @@ def check(opt: Mapping[str, Any]) -> None:
     Raises:
         OptionError: In one line, what is wrong and where.
     """
-    train = opt.get('train') or {}
+    train, datasets = opt.get('train') or {}, opt.get('datasets') or {}
     _check_model_type(opt)
     if opt.get('network_g') is not None:
         network = registered_classes.built_on_meta(ARCH_REGISTRY, opt['network_g'], 'network_g')
@@ -209,20 +209,29 @@ def check(opt: Mapping[str, Any]) -> None:
     for loss in ('pixel_opt', 'entropy_opt'):
         if train.get(loss) is not None:
             registered_classes.built_on_meta(LOSS_REGISTRY, train[loss], f'train.{loss}')
-    for phase, section in (opt.get('datasets') or {}).items():
-        _dataset_options(section, f'datasets.{phase}')
+    if opt['model_type'] == 'IRSDEModel':
+        dataset_sections.check_keys(datasets, training=bool(opt.get('is_train')))
+    for phase, section in datasets.items():
+        dataset_sections.check_options(section, f'datasets.{phase}')
     if opt['model_type'] != 'IRSDEModel':
         return
     check_known(OptionFile, _as_written(opt), '')  # a misspelt section is a missing one, too
+    training = bool(opt.get('is_train'))
     basicsr_sections.check_presence(opt)
+    dataset_sections.check_sets(opt['datasets'], training)
     model_options(opt)
     options = parse(OptionFile, _as_written(opt), '')
+    _check_network(opt['network_g'])
     if options.val is not None:
-        basicsr_sections.check_validation(options.val, training=bool(opt.get('is_train')))
-        _check_truth(opt)
+        basicsr_sections.check_validation(options.val, training)
+        dataset_sections.check_truth(opt)
+    if options.logger is not None and training:
+        basicsr_sections.check_logger(options.logger, options.name)
     if options.train is not None:
         _check_training(options.train)
-        _check_parts(options.train.accumulate_steps, opt['datasets'].get('train'))
+        dataset_sections.check_parts(
+            options.train.accumulate_steps, int(opt['datasets']['train']['batch_size_per_gpu'])
+        )
 
 
 def _as_written(opt: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,17 +240,23 @@ def _as_written(opt: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in opt.items() if key not in unused}
 
 
-def _check_truth(opt: Mapping[str, Any]) -> None:
-    metrics = basicsr_sections.needs_truth(opt['val'])
-    for name, section in opt['datasets'].items() if metrics else ():
-        where = f'datasets.{name}'
-        options = _dataset_options(section, where)
-        if options is not None and options.phase != 'train' and not options.has_truth:
-            raise OptionError(
-                f"'val.metrics': {', '.join(metrics)} compare with ground truth, and '{where}' has none: give "
-                'dataroot_gt, or write `metrics: ~`.',
-                where,
-            )
+def _check_network(section: Mapping[str, Any]) -> None:
+    """See that the network restores RGB pictures, and is called as a diffusion calls it."""
+    if section.get('img_channel', 3) != 3:
+        path = 'network_g.img_channel'
+        raise OptionError(f"Option '{path}' must be 3: pictures are RGB; it is {shown(section['img_channel'])}.", path)
+    network = registered_classes.registered(ARCH_REGISTRY, section['type'], 'network_g')
+    forward = getattr(network, 'forward', None)
+    if forward is None:  # a function that builds one
+        return
+    try:
+        inspect.signature(forward).bind('self', 'x', 'cond', 'time')
+    except TypeError as error:
+        raise OptionError(
+            f"'network_g.type': {section['type']} is no network of a diffusion, which is called with the noisy image, "
+            f'the dark one and the time: {error}.',
+            'network_g.type',
+        ) from None
 
 
 def _check_training(train: TrainOptions) -> None:
@@ -255,16 +270,6 @@ def _check_training(train: TrainOptions) -> None:
     for name, loss in (('pixel_opt', train.pixel_opt), ('entropy_opt', train.entropy_opt)):
         if loss is not None:
             optimisation_sections.check_loss(loss, f'train.{name}')
-
-
-def _check_parts(parts: int, dataset: Mapping[str, Any] | None) -> None:
-    batch = int((dataset or {}).get('batch_size_per_gpu', parts))
-    if parts > batch:
-        raise OptionError(
-            f"'train.accumulate_steps' is {parts}, but a batch has {batch} pictures (datasets.train."
-            'batch_size_per_gpu) to be passed in parts: lower the one or raise the other.',
-            'train.accumulate_steps',
-        )
 
 
 def _check_model_type(opt: Mapping[str, Any]) -> None:
@@ -289,9 +294,3 @@ def _check_memory(network: torch.nn.Module) -> None:
             'this machine: lower the width or the numbers of blocks.',
             'network_g',
         ) from None
-
-
-def _dataset_options(section: Any, where: str) -> DatasetOptions | None:
-    """Check a section of ``datasets`` by the options that one of our datasets declares; None for others' datasets."""
-    dataset = registered_classes.named_class(DATASET_REGISTRY, section, where)
-    return parse(dataset.Options, section, where) if registered_classes.is_ours(dataset) else None

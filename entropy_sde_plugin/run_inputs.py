@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
 
 from entropy_sde_plugin import options, registered_classes, weights
+from entropy_sde_plugin.compat.patching import warn
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.schema import OptionError
 
 __all__ = ['check']
+
+_MOST_DRAWS = 100_000_000
+"""Of an epoch: BasicSR lists them all, in some 40 bytes each."""
 
 _READ_WHOLE = 64 << 20
 """Bytes of weights up to which a run reads them twice, and learns at once whether all are finite."""
@@ -26,7 +32,9 @@ def check(opt: Mapping[str, Any]) -> None:
             for other options.
     """
     for name, section in opt['datasets'].items():
-        _check_dataset(section, f'datasets.{name}', _borders(opt))
+        dataset = _check_dataset(section, f'datasets.{name}', _borders(opt))
+        if dataset is not None and name == 'train' and opt.get('is_train'):
+            _check_epoch(opt, len(dataset))
     if opt['model_type'] == 'IRSDEModel' and opt['path'].get('pretrain_network_g') and not _goes_on(opt):
         try:
             _check_weights(opt)
@@ -37,11 +45,11 @@ def check(opt: Mapping[str, Any]) -> None:
 # --- data sets --------------------------------------------------------------------------------------------------------
 
 
-def _check_dataset(section: Mapping[str, Any], where: str, borders: Mapping[str, int]) -> None:
-    """Build a data set of ours, and compare its pictures with the borders that metrics cut off."""
+def _check_dataset(section: Mapping[str, Any], where: str, borders: Mapping[str, int]) -> Any:
+    """Build a data set of ours, and compare its pictures with the borders that metrics cut off; none for others'."""
     kind = registered_classes.named_class(DATASET_REGISTRY, section, where)
     if not registered_classes.is_ours(kind):
-        return
+        return None
     try:
         dataset = kind(section)
     except InputError as error:
@@ -54,6 +62,29 @@ def _check_dataset(section: Mapping[str, Any], where: str, borders: Mapping[str,
                 'nothing would be left of it; lower crop_border.',
                 option,
             )
+    return dataset
+
+
+def _check_epoch(opt: Mapping[str, Any], pictures: int) -> None:
+    """See that an epoch has a batch, and can be listed."""
+    section, processes = opt['datasets']['train'], opt['world_size']
+    gpus = 1 if opt['dist'] or not torch.cuda.is_available() else max(opt['num_gpu'], 1)
+    batch = int(section.get('batch_size_per_gpu', 1)) * gpus
+    share = math.ceil(pictures * section.get('dataset_enlarge_ratio', 1) / processes)
+    where = 'datasets.train.'
+    if share * processes > _MOST_DRAWS:
+        raise OptionError(
+            f"'{where}dataset_enlarge_ratio' makes an epoch of {share * processes:.3g} pictures, more than "
+            f'{_MOST_DRAWS:,}: lower it.',
+            f'{where}dataset_enlarge_ratio',
+        )
+    if share < batch:
+        enlarged = 'dataset_enlarge_ratio' in section
+        raise OptionError(
+            f"'{where.rstrip('.')}' gives a process {share} pictures an epoch, fewer than the batch of {batch}: lower "
+            'batch_size_per_gpu, raise dataset_enlarge_ratio, or give more pictures.',
+            where + ('dataset_enlarge_ratio' if enlarged else 'batch_size_per_gpu'),
+        )
 
 
 def _culprit(message: str, section: Mapping[str, Any]) -> str:
@@ -86,8 +117,12 @@ def _goes_on(opt: Mapping[str, Any]) -> bool:
 def _check_weights(opt: Mapping[str, Any]) -> None:
     """See that the weights can be read, and fit the network and the diffusion of the options."""
     section, file = opt['path'], weights.check_file(opt['path']['pretrain_network_g'])
+    wanted = section.get('param_key_g', 'params')
     unread = file.stat().st_size > _READ_WHOLE
-    state, settings = weights.load_weights(file, section.get('param_key_g', 'params'), unread=unread)
+    state, settings = weights.load_weights(file, wanted, unread=unread)
+    taken = weights.entry(file, wanted)
+    if wanted is not None and taken not in (wanted, None):
+        warn(f"Weights '{file}' hold no '{wanted}' (path.param_key_g): taking their '{taken}', as BasicSR does.")
     network = registered_classes.built_on_meta(ARCH_REGISTRY, opt['network_g'], 'network_g')
     try:
         if settings is not None:

@@ -12,7 +12,7 @@ import msgspec
 
 from entropy_sde_plugin.errors import InputError, shown, suggestion
 
-__all__ = ['OptionError', 'check_known', 'named_option', 'parse']
+__all__ = ['OptionError', 'check_known', 'convert', 'named_option', 'parse']
 
 Section = TypeVar('Section', bound=msgspec.Struct)
 
@@ -55,7 +55,7 @@ def parse(struct: type[Section], mapping: object, where: str) -> Section:
     values = {}
     for key, field in _fields(struct).items():
         if key in mapping:
-            values[field.name] = _convert(mapping[key], field.type, _join(where, key))
+            values[field.name] = convert(mapping[key], field.type, _join(where, key))
         elif field.required:
             path = _join(where, key)
             raise OptionError(f"Option '{path}' is missing: add it to the option file.", path)
@@ -104,7 +104,12 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
-def _convert(value: Any, kind: Any, where: str) -> Any:
+def convert(value: Any, kind: Any, where: str) -> Any:
+    """Turn the value of one option into a type, as ``parse`` does with each.
+
+    Raises:
+        OptionError: It is of another type, out of the range, or not finite.
+    """
     section = next((k for k in _alternatives(kind) if isinstance(k, type) and issubclass(k, msgspec.Struct)), None)
     if section is not None and isinstance(value, Mapping):
         return parse(section, value, where)

@@ -23,6 +23,7 @@ from entropy_sde_plugin.atomic_file import atomic_file, output_path
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.irsde import IRSDE
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.mismatch import mismatch
 from entropy_sde_plugin.schema import parse
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     'Model',
     'check_file',
     'check_settings',
+    'entry',
     'fill',
     'load_model',
     'load_weights',
@@ -155,6 +157,12 @@ def load_weights(
         raise InputError(f"Weights '{path}': {error}") from None
 
 
+def entry(path: Path, param_key: str | None) -> str | None:
+    """Which of BasicSR's entries ``load_weights`` takes of a file that it can read; none where the file has none."""
+    content = {} if _is_safetensors(path) else _unpickled(path, zipfile.is_zipfile(path))
+    return next((key for key in (param_key, 'params') if key in content), None)
+
+
 def check_file(path: str | Path) -> Path:
     """Return the path of weights.
 
@@ -199,8 +207,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool = True
     try:
         network.load_state_dict(state, strict=strict, assign=assign)
     except RuntimeError as error:
-        reason = ' '.join(str(error).split())[:300]
-        raise InputError(f"they do not fit the options' network_g: {reason}") from None
+        raise InputError(f"they do not fit the options' network_g: {mismatch(network, state, error)}") from None
 
 
 def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> option_sections.ModelOptions:

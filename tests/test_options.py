@@ -16,6 +16,7 @@ from basicsr.utils.options import ordered_yaml, parse_options
 
 from entropy_sde_plugin import run_inputs
 from entropy_sde_plugin.errors import InputError
+from tests.hostile import materials
 from tests.support.pictures import write_png
 
 OPTIONS = Path(__file__).parents[1] / 'options'
@@ -140,11 +141,130 @@ def line_of(piece):
         ('logger:', 'loqger:', "Unknown option 'loqger'. Did you mean 'logger'?"),
         ('network_g: {', 'netwrok_g: {', "Unknown option 'netwrok_g'. Did you mean 'network_g'?"),
         ('model_type:', 'modle_type:', "Option 'model_type' is missing: add it to the option file. Is 'modle_type' a"),
+        ('    name: val', '    name: ../../up', "'datasets.val_2.name' must be able to name a folder"),
+        ('    name: val', '    name: /tmp/evil', "'datasets.val_2.name' must be able to name a folder"),
+        ('    name: val', '    name: ".."', "'datasets.val_2.name' must be able to name a folder"),
+        ('    name: val', '    name: ""', "'datasets.val_2.name' must be able to name a folder"),
+        ('  val_freq: 10', '  suffix: ../../esc\n  val_freq: 10', "'val.suffix' must be able to name a folder"),
+        (
+            'crop_border: 0',
+            'crop_border: 0, better: highr',
+            "Option 'val.metrics.psnr.rgb.better': 'highr' is not one of",
+        ),
+        ('crop_border: 0', 'crop_border: 0, better: 5', "Option 'val.metrics.psnr.rgb.better': 5 is not one of"),
+        (
+            'crop_border: 0',
+            'crop_border: 0, better: none',
+            "Option 'val.metrics.psnr.rgb.better': 'none' is not one of",
+        ),
+        (
+            'crop_border: 0',
+            'crop_border: 0, input_order: x',
+            "Option 'val.metrics.psnr.rgb.input_order': 'x' is not one",
+        ),
+        (
+            '{type: calculate_psnr, crop_border: 0}',
+            '{type: calculate_lpips, net: resnet}',
+            "Option 'val.metrics.psnr.rgb.net': 'resnet' is not one of its values.",
+        ),
+        (
+            'num_worker_per_gpu: 0',
+            'num_worker_per_gpu: 0.5',
+            "Option 'datasets.train.num_worker_per_gpu': expected int",
+        ),
+        ('width: 8', 'width: 8, img_channel: 1', "Option 'network_g.img_channel' must be 3"),
+        ('width: 8', 'width: 8, img_channel: 4', "Option 'network_g.img_channel' must be 3"),
+        ('  total_iter: 100', '  total_iter: 9223372036854775808', "Option 'train.total_iter': expected int"),
+        ('  val_2:', '  train_2:', "Section 'datasets.train_2': a training has no such set; it has 'train', once,"),
+        ('  val_2:', '  test:', "Section 'datasets.test': a training has no such set"),
+        ('type: Adam,', 'type: LBFGS,', "Section 'train.optim_g': "),
+        ('type: Adam,', 'type: SparseAdam,', "Section 'train.optim_g': "),
         ('model_type: IRSDEModel', 'model_type: IRSDModel', "'model_type': there is no 'IRSDModel'."),
     ],
 )
 def test_a_wrong_option_is_told_with_its_line(parse, old, new, message):
     assert told(parse, old, new).startswith(f'opt.yml, line {line_of(old)}: {message}')
+
+
+PIXEL_OPT = '    type: SpatialEntropyLoss\n    levels: 8\n    windows: [1, 3]\n'
+NETWORK = '{type: ConditionalNAFNet, width: 8, enc_blk_nums: [1], middle_blk_num: 1, dec_blk_nums: [1]}'
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'culprit', 'message'),
+    [
+        (
+            'num_worker_per_gpu: 0',
+            'num_worker_per_gpu: 0\n    persistent_workers: true',
+            'persistent_workers',
+            "'datasets.train.persistent_workers' is true, but num_worker_per_gpu is 0",
+        ),
+        (
+            '  val_2:\n',
+            '  val:\n    name: val\n    type: PairedLowLightDataset\n    dataroot_lq: lq\n  val_2:\n',
+            '  val_2:\n    name',
+            "'datasets.val_2.name' is 'val', as 'datasets.val.name' is",
+        ),
+        (
+            '  print_freq: 1',
+            '  print_freq: 1\n  wandb: {project: x}',
+            'wandb',
+            "'logger.wandb' copies what TensorBoard",
+        ),
+        (
+            PIXEL_OPT,
+            '    type: L1Loss\n    reduction: median\n',
+            'reduction: median',
+            "Section 'train.pixel_opt': L1Loss refuses its options or pictures: Unsupported reduction mode: median.",
+        ),
+        (
+            PIXEL_OPT,
+            '    type: CharbonnierLoss\n    eps: abc\n',
+            'pixel_opt',
+            "Section 'train.pixel_opt': CharbonnierLoss refuses its options or pictures: ",
+        ),
+        (
+            PIXEL_OPT,
+            '    type: GANLoss\n    gan_type: vanilla\n',
+            'pixel_opt',
+            "Section 'train.pixel_opt': GANLoss refuses its options or pictures: ",
+        ),
+        (
+            NETWORK,
+            '{type: EDSR, num_in_ch: 3, num_out_ch: 3}',
+            'network_g',
+            "'network_g.type': EDSR is no network of a diffusion",
+        ),
+        (
+            '    type: PairedLowLightDataset\n    dataroot_lq: lq\n    dataroot_gt: gt\n    gt_size: 16\n'
+            '    batch_size_per_gpu: 2\n',
+            '    type: PairedImageDataset\n    batch_size_per_gpu: x\n',
+            'batch_size_per_gpu',
+            "Option 'datasets.train.batch_size_per_gpu': expected int, but it is 'x'.",
+        ),
+    ],
+)
+def test_what_would_fail_in_a_training_is_told_with_its_line(parse, old, new, culprit, message):
+    changed = TEXT.replace(old, new, 1)
+    line = 1 + changed[: changed.index(culprit)].count('\n') + (culprit.count('\n') if 'val_2' in culprit else 0)
+    assert told(parse, old, new).startswith(f'opt.yml, line {line}: {message}')
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'path': {'pretrain_network_g': None}}, "Option 'path.pretrain_network_g' names no weights"),
+        ({'datasets': {}}, "Section 'datasets' is empty: name the set to test, as 'test'."),
+        ({'val': None}, "Section 'val' is missing"),
+    ],
+)
+def test_a_test_without_what_it_measures_is_told(monkeypatch, change, message):
+    opt = materials.testing() | change
+    Path('opt.yml').write_text(yaml.safe_dump(opt, sort_keys=False))
+    monkeypatch.setattr(sys, 'argv', ['test.py', '-opt', 'opt.yml'])
+    with pytest.raises(InputError, match=r'^opt\.yml, line \d+: ') as caught:
+        parse_options('.', is_train=False)
+    assert message in str(caught.value)
 
 
 def test_a_missing_option_is_told_with_the_line_of_its_section(parse):
@@ -172,6 +292,45 @@ def test_a_missing_option_is_told_with_the_line_of_its_section(parse):
 )
 def test_a_wrong_override_is_told_as_such(parse, override, message):
     assert told(parse, '', '', 'manual_seed=1', override, 'logger:print_freq=5').startswith(message)
+
+
+@pytest.mark.parametrize(
+    ('override', 'message'),
+    [
+        ('name=none', "'name' must be text."),
+        ('name=5', "'name' must be text."),
+        ('datasets=none', "'datasets' must be a section of options."),
+        ('path=none', "'path' must be a section of options."),
+        ('manual_seed=99999999999', "'manual_seed' must be a whole number in 0…"),
+        ('train:scheduler:milestones=[2000', 'the value cannot be read: '),
+        ('train:total_iter=!!float x', 'the value cannot be read: '),
+        ('trian:total_iter=3', "there is no section 'trian'. Did you mean 'train'?"),
+        ('path:pretrain_network_g:x=3', "'path.pretrain_network_g' is no section of options."),
+        ('train:scheduler:periods=[__import__("os").system("touch CANARY")]', "Option 'train.scheduler.periods"),
+    ],
+)
+def test_an_override_is_checked_and_never_run(parse, override, message):
+    assert told(parse, '', '', override).startswith(f'--force_yml {override}: {message}')
+    assert not Path('CANARY').exists()
+
+
+def test_overrides_mean_what_they_mean_to_basicsr(parse):
+    overrides = {
+        'train:total_iter': '50', 'train:entropy_opt': 'none', 'train:ema_warmup': 'True', 'train:optim_g:lr': '0.5',
+        'train:scheduler:periods': '[50, 1_0]', 'train:scheduler:restart_weights': "[1,1e-1]", 'name': 'on',
+        'path:ignore_resume_networks': '[network_g]',
+    }  # fmt: skip
+    opt = parse('', '', *(f'{key}={value}' for key, value in overrides.items()))
+    assert (opt['name'], opt['train']['total_iter'], opt['train']['entropy_opt']) == ('on', 50, None)
+    assert (opt['train']['ema_warmup'], opt['train']['optim_g']['lr']) == (True, 0.5)
+    assert opt['train']['scheduler']['periods'] == [50, 10]
+    assert opt['train']['scheduler']['restart_weights'] == [1, 0.1]
+    assert opt['path']['ignore_resume_networks'] == ['network_g']
+
+
+def test_an_override_may_add_what_basicsr_needs(parse):
+    assert parse('name: run\n', '', 'name=other')['name'] == 'other'
+    assert "Option 'name' is missing: add it to the option file." in told(parse, 'name: run\n', '')
 
 
 # --- what -------------------------------------------------------------------------------------------------------------
@@ -214,6 +373,8 @@ def test_text_numbers_reach_basicsrs_loader_as_numbers(parse):
     assert opt['datasets']['train']['dataset_enlarge_ratio'] == 100
     assert opt['train']['optim_g']['lr'] == 2e-4
     assert opt['datasets']['train']['name'] == 'train'
+    for value in (parse('gpu: 2\n', 'gpu: 2.0\n'), parse('gpu: 2\n', 'gpu: "2"\n')):
+        assert type(value['datasets']['train']['batch_size_per_gpu']) is int
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)

@@ -68,6 +68,8 @@ def suffix(request):
         ('datasets.train.dataroot_lq', 'nowhere.lmdb', "'nowhere.lmdb' is no image database"),
         ('datasets.val.dataroot_lq', 'n' * 3000, 'cannot be read \\(File name too long\\)'),
         ('datasets.val.meta_info_file', 'names.txt', "meta_info_file 'names.txt' cannot be read"),
+        ('datasets.train.dataset_enlarge_ratio', 0.5, 'gives a process 2 pictures an epoch, fewer than the batch of 4'),
+        ('datasets.train.dataset_enlarge_ratio', 1e12, 'makes an epoch of 4e\\+12 pictures'),
         ('val.metrics.psnr.crop_border', 20, "cuts 20 pixels off every side, and 'datasets.val' .* 40x40"),
     ],
 )
@@ -107,7 +109,6 @@ def test_synthesised_pairs_are_looked_at_too(monkeypatch):
 def test_a_test_is_told_as_well(monkeypatch):
     materials.write_folders(Path())
     opt = materials.testing()
-    opt['path'] = {'pretrain_network_g': None}
     opt['datasets']['test']['dataroot_lq'] = 'nowhere'
     line = line_of(opt, 'datasets.test.dataroot_lq')
     assert told(monkeypatch, opt, run_test).startswith(f"opt.yml, line {line}: 'nowhere' is no folder")
@@ -156,7 +157,7 @@ def test_weights_of_other_options_are_told_with_their_line(monkeypatch, weights,
 
 def test_weights_that_fit_pass_and_a_resumed_training_needs_none(monkeypatch, weights):
     materials.write_folders(Path())
-    opt = materials.training() | {'is_train': True, 'auto_resume': False}
+    opt = materials.training() | {'is_train': True, 'auto_resume': False, 'dist': False, 'world_size': 1}
     for name, section in opt['datasets'].items():
         section['phase'] = name
     opt['path']['pretrain_network_g'] = weights
@@ -168,6 +169,24 @@ def test_weights_that_fit_pass_and_a_resumed_training_needs_none(monkeypatch, we
     run_inputs.check(opt)
     opt['path']['ignore_resume_networks'] = 'network_g'
     with pytest.raises(InputError, match='do not exist'):
+        run_inputs.check(opt)
+
+
+def test_another_entry_of_the_weights_is_told(monkeypatch, capfd):
+    materials.write_folders(Path())
+    state = materials.network().state_dict()
+    opt = materials.training() | {'is_train': True, 'auto_resume': False, 'dist': False, 'world_size': 1}
+    for name, section in opt['datasets'].items():
+        section['phase'] = name
+    opt['path'] |= {'pretrain_network_g': 'one.pth', 'param_key_g': 'params_ema'}
+    torch.save({'params_ema': state, 'params': state}, 'one.pth')
+    run_inputs.check(opt)
+    assert capfd.readouterr().err == ''
+    torch.save({'params': state}, 'one.pth')
+    run_inputs.check(opt)
+    assert "hold no 'params_ema' (path.param_key_g): taking their 'params'" in capfd.readouterr().err
+    torch.save({'params_d': state}, 'one.pth')
+    with pytest.raises(InputError, match='hold no state dict; their entries: params_d'):
         run_inputs.check(opt)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import logging
 import re
 import sys
@@ -22,9 +21,10 @@ import yaml
 
 from entropy_sde_plugin.atomic_file import WriteError
 from entropy_sde_plugin.compat.option_file import one_line_option_errors, read_numbers, say_where
+from entropy_sde_plugin.compat.option_overrides import applied_overrides
 from entropy_sde_plugin.compat.patching import is_ours, replace, warn
 from entropy_sde_plugin.compat.pipeline import mend_pipeline
-from entropy_sde_plugin.errors import InputError, report_input_errors
+from entropy_sde_plugin.errors import report_input_errors
 
 __all__ = ['hush_runpy', 'mend_make_exp_dirs', 'mend_parse_options']
 
@@ -48,14 +48,15 @@ def mend_parse_options() -> None:
 
         report_input_errors()
         say_once_that_the_log_fails()
-        check_overrides(sys.argv)
         mend_pipeline(sys._getframe(1).f_globals)
-        with underscore_local_rank(), one_line_option_errors():
+        with underscore_local_rank(), one_line_option_errors(), applied_overrides() as overrides:
             opt, args = original(str(Path.cwd()), is_train)
+            seeded = seed_is_given(args.opt)
+        args.force_yml = overrides or None
         opt = RunOptions(opt, root_path=str(Path.cwd()))
-        opt.seed_is_given = seed_is_given(args)
+        opt.seed_is_given = seeded
         read_numbers(opt)
-        with say_where(args.opt, args.force_yml or ()):
+        with say_where(args.opt, overrides):
             options.check(opt)
             run_inputs.check(opt)
         share_seed(opt)
@@ -66,22 +67,6 @@ def mend_parse_options() -> None:
         return opt, args
 
     replace(original, parse_options)
-
-
-def check_overrides(arguments: list[str]) -> None:
-    """See that what stands behind ``--force_yml`` are assignments.
-
-    P+M options.py. Symptom: ``ValueError: not enough values to unpack`` for an override without ``=``.
-
-    Raises:
-        InputError: An override is no ``KEY=VALUE``.
-    """
-    if '--force_yml' not in arguments:
-        return
-    given = itertools.takewhile(lambda text: not text.startswith('-'), arguments[arguments.index('--force_yml') + 1 :])
-    for override in given:
-        if not re.fullmatch(r'[^=]+=[^=]*', override):
-            raise InputError(f"--force_yml: '{override}' must be KEY=VALUE, e.g. train:total_iter=100.")
 
 
 class RunOptions(OrderedDict):
@@ -115,13 +100,11 @@ def underscore_local_rank() -> Iterator[None]:
         sys.argv = given
 
 
-def seed_is_given(args: Any) -> bool:
+def seed_is_given(file: str) -> bool:
     """Say whether the option file or an override names a ``manual_seed``: what BasicSR drew does not show it."""
-    if any(override.partition('=')[0].strip() == 'manual_seed' for override in args.force_yml or ()):
-        return True
     loader = basicsr.utils.options.ordered_yaml()[0]
-    with Path(args.opt).open(encoding='utf-8') as file:
-        return yaml.load(file, Loader=loader).get('manual_seed') is not None
+    with Path(file).open(encoding='utf-8') as stream:
+        return yaml.load(stream, Loader=loader).get('manual_seed') is not None
 
 
 def share_seed(opt: Options) -> None:

@@ -55,7 +55,7 @@ def one_line_option_errors() -> Iterator[None]:
     except KeyError as error:
         if str(error.args[0]).startswith('SLURM_'):
             raise
-        raise InputError(f'Option {error} is missing: add it to the option file (--force_yml adds none).') from None
+        raise InputError(f'Option {error} is missing: add it to the option file.') from None
 
 
 @contextmanager
@@ -100,8 +100,8 @@ def _line(section: yaml.Node, option: str) -> int | None:
 
 
 def read_numbers(opt: dict[str, Any]) -> None:
-    """Turn text that is a number into one: in the sections ``train``, ``val`` and ``logger``, and where BasicSR's
-    loader reads a dataset's section.
+    """Turn text that is a number into one: in the sections ``train``, ``val`` and ``logger``, and where BasicSR reads
+    how many GPUs and samples there are; there also 3.0 into 3.
 
     P+M options.py: PyYAML follows YAML 1.1, where ``2e-4`` is text, and ``--force_yml`` knows no exponent and no sign.
     Symptom: ``'<=' not supported between instances of 'float' and 'str'`` from the optimiser.
@@ -110,9 +110,18 @@ def read_numbers(opt: dict[str, Any]) -> None:
         if section in opt:
             opt[section] = _with_numbers(opt[section])
     for dataset in opt['datasets'].values():
-        for key in ('batch_size_per_gpu', 'num_worker_per_gpu', 'dataset_enlarge_ratio', 'num_prefetch_queue'):
-            if key in dataset:
-                dataset[key] = _with_numbers(dataset[key])
+        if 'dataset_enlarge_ratio' in dataset:
+            dataset['dataset_enlarge_ratio'] = _with_numbers(dataset['dataset_enlarge_ratio'])
+        _count(dataset, 'batch_size_per_gpu', 'num_worker_per_gpu', 'num_prefetch_queue')
+    _count(opt, 'num_gpu')
+
+
+def _count(section: dict[str, Any], *keys: str) -> None:
+    """Turn values that count something, and stand there as 3.0 or as text, into whole numbers."""
+    for key in keys:
+        value = _with_numbers(section.get(key))
+        if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+            section[key] = value if isinstance(value, bool) else int(value)
 
 
 def _with_numbers(value: Any) -> Any:

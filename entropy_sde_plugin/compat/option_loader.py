@@ -11,7 +11,7 @@ import yaml
 
 from entropy_sde_plugin.errors import InputError, shown
 
-__all__ = ['OptionLoader']
+__all__ = ['OptionLoader', 'wrong_for_basicsr']
 
 _MOST_VALUES = 100_000
 """Keys and values of a file, its aliases written out: a page of text can stand for more than any memory holds."""
@@ -54,7 +54,7 @@ class OptionLoader(yaml.SafeLoader):
             raise InputError(f'{self.name}: lists or sections are nested too deep.') from None
         sections = self.construct_document(node)  # which sees that keys are text
         options = TopLevel(sections, self.name, {key.value: key.start_mark.line + 1 for key, _ in node.value})
-        for path, wanted in _wrong_for_basicsr(options):
+        for path, wanted in wrong_for_basicsr(options):
             mark = _find(node, path).start_mark
             raise yaml.constructor.ConstructorError(problem=f"'{'.'.join(path)}' must be {wanted}", problem_mark=mark)
         return options
@@ -97,9 +97,7 @@ class TopLevel(OrderedDict[str, Any]):
         near = difflib.get_close_matches(key, self.lines, n=1, cutoff=0.6)
         place = f'{self.file}, line {self.lines[near[0]]}' if near else self.file
         slip = f" Is '{near[0]}' a slip?" if near else ''
-        raise InputError(
-            f"{place}: Option '{key}' is missing: add it to the option file (--force_yml adds none).{slip}"
-        )
+        raise InputError(f"{place}: Option '{key}' is missing: add it to the option file.{slip}")
 
 
 OptionLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, OptionLoader.construct_section)
@@ -129,7 +127,7 @@ def _count(node: yaml.Node, counts: dict[int, int | None]) -> int:
     return count
 
 
-def _wrong_for_basicsr(options: OrderedDict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+def wrong_for_basicsr(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield where BasicSR's parser, which checks nothing, would stumble: the path of an option and what it must be."""
 
     def is_section(value: Any) -> bool:
