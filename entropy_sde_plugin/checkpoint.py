@@ -115,11 +115,14 @@ def is_whole(path: Path) -> bool:
 
 
 def damage(path: Path) -> str | None:
-    """Say what is wrong with a file of a checkpoint: ``'is missing'``, ``'is cut off'``, ``'is damaged (…)'``, or None.
+    """Say what is wrong with a file of a checkpoint: ``'is missing'``, ``'is a folder'``, ``'is cut off'``,
+    ``'is damaged (…)'``, or None.
 
     Every byte is read: ``torch.load`` takes tensors whose bits have flipped without a word, though their checksums
     stand in the file.
     """
+    if path.is_dir():
+        return 'is a folder'
     if not path.is_file():
         return 'is missing'
     if not is_whole(path):

@@ -14,10 +14,10 @@ Module          Mends
 ``pipeline``    what the pipeline keeps to itself: its loaders and writer, for ``run``
 ``run``         going on exactly where a state was saved: data order, generators, best metrics; stopping on a signal
 ``crash``       saving what is sound before an error ends the training
-``resume``      finding a whole training state, and its seed
+``resume``      finding a whole training state, and its seed; what one must hold: ``training_state``
 ``training``    optimisers, processes without CUDA, saving and resuming, steps, validation
 ``data``        LMDB, sampler and draws, workers, loaders
-``metrics``     JPEG, FID and NIQE under current OpenCV and SciPy
+``metrics``     JPEG and FID under current OpenCV and SciPy, NIQE and SSIM on small pictures
 =============== =======================================================================================================
 
 Not mended, because a plugin comes too late or would have to rewrite what it mends:
@@ -77,6 +77,7 @@ def apply() -> None:
     pipeline.mend_pipeline(sys.modules['basicsr.train'].__dict__)
     training.mend_get_optimizer()
     training.mend_model_to_device()
+    training.mend_load_network()
     training.mend_saving()
     training.mend_resuming()
     training.mend_steps()
@@ -91,3 +92,4 @@ def apply() -> None:
     metrics.mend_jpeg_quality()
     metrics.mend_fid()
     metrics.mend_niqe()
+    metrics.mend_ssim()

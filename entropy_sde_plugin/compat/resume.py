@@ -10,10 +10,13 @@ import torch
 from basicsr.utils.misc import set_random_seed
 
 from entropy_sde_plugin import checkpoint
+from entropy_sde_plugin.compat import training_state
 from entropy_sde_plugin.compat.patching import mentions, warn
 from entropy_sde_plugin.errors import InputError
 
 __all__ = ['load_resume_state', 'mend_load_resume_state', 'network_files']
+
+_NAME_A_STATE = 'name a file <iteration>.state of an experiment, out of its folder training_states.'
 
 
 def mend_load_resume_state(namespace: dict[str, Any]) -> None:
@@ -34,16 +37,16 @@ def mend_load_resume_state(namespace: dict[str, Any]) -> None:
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     """Load the training state to resume from, with the networks' paths set beside it.
 
-    With ``--auto_resume`` the newest state of the experiment, else ``path.resume_state``. One that is cut off or
-    damaged, or whose networks are, or are not those it was saved with, is named and passed over for the next older one.
-    A ``manual_seed`` that the options do not name is the state's.
+    With ``--auto_resume`` the newest state of the experiment, else ``path.resume_state``. One that is cut off, damaged
+    or no state of its iteration, or whose networks are cut off, damaged or not those it was saved with, is named and
+    passed over for the next older one. A ``manual_seed`` that the options do not name is the state's.
 
     Returns:
         The state, or None where there is nothing to resume from.
 
     Raises:
         InputError: There are states, but none of them complete; the named one does not exist or is of another
-            experiment; or the options name another ``manual_seed``.
+            experiment; it is of an iteration behind ``train.total_iter``; or the options name another ``manual_seed``.
     """
     from basicsr.utils import check_resume
 
@@ -62,10 +65,13 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
             state = _load(path)
             _check_networks(network_files(opt, state['iter']), state.get('networks', {}))
         except IncompleteError as error:
+            if not path.stem.isdecimal():  # a file that the user named, and no other in its place
+                raise InputError(f'path.resume_state: {error}: {_NAME_A_STATE}') from None
             warn(f'cannot resume from {path}: {error}.')
             continue
         if path != candidates[0]:
             warn(f'resuming from the older {path} instead.')
+        _check_end(opt, state, path)
         path_opt['resume_state'] = str(path)
         _take_up_seed(opt, state, path)
         check_resume(opt, state['iter'])
@@ -94,6 +100,8 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _from(state: Path, opt: dict[str, Any]) -> list[Path]:
     """The named state and, in case it is incomplete, the older ones beside it."""
+    if state.is_dir():
+        raise InputError(f"path.resume_state: '{state}' is a folder: {_NAME_A_STATE}")
     if not state.is_file():
         raise InputError(f"path.resume_state: there is no '{state}'.")
     if not state.stem.isdecimal():
@@ -131,9 +139,22 @@ def _load(path: Path) -> dict[str, Any]:
     _check_whole(path)
     try:
         # On the CPU: the optimisers move what they load to where their parameters are.
-        return torch.load(path, map_location='cpu', weights_only=True)
+        state = torch.load(path, map_location='cpu', weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise IncompleteError(f'{path} is unreadable ({str(error).splitlines()[0]})') from error
+    if fault := training_state.fault(state, path):
+        raise IncompleteError(f'{path} {fault}')
+    return state
+
+
+def _check_end(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
+    """Refuse a state behind the training's last iteration: its weights would be recorded as those of that one."""
+    last = int(opt['train']['total_iter'])
+    if state['iter'] > last:
+        raise InputError(
+            f"train.total_iter is {last}, but the training to resume from '{path}' is at iteration {state['iter']}: "
+            f'raise train.total_iter, or name a state up to iteration {last} (path.resume_state).'
+        )
 
 
 def _take_up_seed(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:

@@ -1,17 +1,6 @@
 """A training under BasicSR's pipeline: what it resumes from beside its model, and what happens between two steps.
 
-=================== ===================================================================================================
-Entry of the state  Content
-=================== ===================================================================================================
-manual_seed         The run's seed, given or drawn.
-epoch_size          Pictures of an epoch, over all processes: with the epoch's number, its order.
-batch               Pictures of a step, over all processes.
-drawn               How many of the epoch's pictures are drawn.
-optimisation        Options of optimisers and schedule that the training began with.
-generators          The global generators' states (:mod:`entropy_sde_plugin.generators`), one for each process.
-best_metric_results As BasicSR's models hold them: dataset, metric, and its ``better``, ``val`` and ``iter``.
-validation_due      Whether the iteration ends with a validation that came after the state was saved.
-=================== ===================================================================================================
+What a state holds of it: :class:`~entropy_sde_plugin.compat.training_state.RunEntries`.
 """
 
 from __future__ import annotations

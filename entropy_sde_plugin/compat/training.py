@@ -19,10 +19,12 @@ from entropy_sde_plugin.compat.patching import is_ours, mentions
 from entropy_sde_plugin.compat.resume import network_files
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.evaluation.collectives import on_first_process
+from entropy_sde_plugin.mismatch import mismatch
 
 __all__ = [
     'mend_dist_validation',
     'mend_get_optimizer',
+    'mend_load_network',
     'mend_model_to_device',
     'mend_resuming',
     'mend_saving',
@@ -68,6 +70,38 @@ def mend_model_to_device() -> None:
         return DistributedDataParallel(net.to(self.device), find_unused_parameters=find_unused_parameters)
 
     BaseModel.model_to_device = model_to_device
+
+
+def mend_load_network() -> None:
+    """Tell in one line that weights are those of another network.
+
+    P+M base_model.py:242, 303. Symptom: a warning for every key that differs, then torch's line for every one.
+    """
+    load, tell = BaseModel.load_network, BaseModel._print_different_keys_loading
+    if is_ours(load):
+        return
+
+    def load_network(
+        self: BaseModel, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
+    ) -> None:
+        try:
+            load(self, net, load_path, strict, param_key)
+        except InputError as error:
+            raise InputError(f"Weights '{load_path}': {error}") from None
+
+    def _print_different_keys_loading(self: BaseModel, crt_net: nn.Module, load_net: Any, strict: bool = True) -> None:
+        if not strict:
+            tell(self, crt_net, load_net, strict)
+            return
+        bare = self.get_bare_model(crt_net)
+        try:
+            bare.load_state_dict(load_net)
+        except RuntimeError as error:
+            reason = mismatch(bare, load_net, error)
+            raise InputError(f"they do not fit the options' {type(bare).__name__}: {reason}") from None
+
+    BaseModel.load_network = load_network
+    BaseModel._print_different_keys_loading = _print_different_keys_loading
 
 
 def mend_saving() -> None:

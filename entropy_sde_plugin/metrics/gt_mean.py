@@ -52,6 +52,7 @@ def calculate_ssim_gtmean(
         input_order: HWC or CHW.
 
     Raises:
+        MetricUnavailableError: A side is shorter than the window.
         InputError: Not two pictures of one shape.
     """
     return float(calculate_ssim(*_rescaled(img, img2, crop_border, input_order), crop_border=0))

@@ -144,8 +144,8 @@ class IRSDEModel(ValidatedModel):
         if settings is None:
             logger.info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')
         logger.info(f'Loading {type(bare).__name__} from {load_path} [{param_key}].')
-        self._print_different_keys_loading(bare, state, strict)
         try:
+            self._print_different_keys_loading(bare, state, strict)
             if settings is not None:
                 weights.check_settings(settings, self.options)
             weights.fill(bare, state, strict=strict)

@@ -22,7 +22,7 @@ def opt(tmp_path):
         checkpoint.save({'params': {}}, tmp_path / f'models/net_g_{iteration}.pth')
         state = {'epoch': 1, 'iter': iteration, 'optimizers': [{'exp_avg': torch.ones(3)}], 'schedulers': []}
         checkpoint.save(state, tmp_path / f'training_states/{iteration}.state')
-    return {'auto_resume': True, 'network_g': {}, 'path': path}
+    return {'auto_resume': True, 'network_g': {}, 'path': path, 'train': {'total_iter': 10}}
 
 
 def cut_off(path):
@@ -93,6 +93,102 @@ def test_a_flipped_bit_in_the_weights_is_found(opt, tmp_path, capsys):
     assert f'{network} is damaged (at ' in capsys.readouterr().err
 
 
+def save_state(opt, iteration, **changes):
+    """Save the state of an iteration again, with other entries; None takes an entry out."""
+    path = opt_state(opt, iteration)
+    state = torch.load(path, weights_only=True) | changes
+    checkpoint.save({key: value for key, value in state.items() if value is not None}, path)
+
+
+RUN = {
+    'manual_seed': 3,
+    'epoch_size': 18,
+    'batch': 2,
+    'drawn': 4,
+    'generators': [],
+    'best_metric_results': {},
+    'validation_due': False,
+}
+
+
+@pytest.mark.parametrize(
+    ('changes', 'reason'),
+    [
+        ({'iter': None}, 'is no training state (it lacks iter)'),
+        ({'iter': '10'}, 'is no training state (Expected int, got str - at iter)'),
+        ({'epoch': -1}, 'is no training state (Expected int >= 0 - at epoch)'),
+        ({'optimizers': None}, 'is no training state (it lacks optimizers)'),
+        ({'optimizers': {}}, 'is no training state (Expected array, got object - at optimizers)'),
+        ({'schedulers': [3]}, 'is no training state (Expected object, got int - at schedulers[0])'),
+        ({'run': {}}, 'is no training state (it lacks epoch_size - at run)'),
+        ({'iter': 9}, 'is the state of iteration 9, whatever its name says'),
+    ],
+)
+def test_a_wrong_state_is_named_and_passed_over(opt, tmp_path, capsys, changes, reason):
+    save_state(opt, 10, **changes)
+    assert load_resume_state(opt)['iter'] == 9
+    first, second = capsys.readouterr().err.splitlines()
+    path = f'{tmp_path}/training_states/10.state'
+    assert first == f'warning: cannot resume from {path}: {path} {reason}.'
+    assert second == f'warning: resuming from the older {tmp_path}/training_states/9.state instead.'
+
+
+@pytest.mark.parametrize('key', ['epoch_size', 'batch', 'drawn', 'generators', 'best_metric_results', 'validation_due'])
+def test_a_run_without_one_of_its_entries_is_passed_over(opt, capsys, key):
+    save_state(opt, 10, run={name: value for name, value in RUN.items() if name != key})
+    assert load_resume_state(opt)['iter'] == 9
+    assert f'is no training state (it lacks {key} - at run)' in capsys.readouterr().err
+
+
+def test_what_is_no_state_is_passed_over(opt, tmp_path, capsys):
+    checkpoint.save([1, 2], opt_state(opt, 10))
+    checkpoint.save({'params': {}}, opt_state(opt, 11))
+    (tmp_path / 'training_states/12.state').mkdir()
+    assert load_resume_state(opt)['iter'] == 9
+    folder, weights, array, _ = capsys.readouterr().err.splitlines()
+    assert folder.endswith('12.state is a folder.')
+    assert weights.endswith('11.state is no training state (it lacks epoch).')
+    assert array.endswith('10.state is no training state (Expected object, got array).')
+
+
+@pytest.mark.parametrize('run', [RUN, RUN | {'optimisation': {'optim_g.type': 'Adam'}}, RUN | {'added': 1}])
+def test_states_of_this_and_other_versions_are_taken(opt, one_run, run):
+    save_state(opt, 10, run=run, training_step={'skipped_in_row': 0}, networks={})
+    assert load_resume_state(opt | {'manual_seed': 3})['run'] == run
+
+
+@pytest.mark.parametrize('named', ['models/net_g_10.pth', 'training_states', 'training_states/latest.state'])
+def test_what_is_named_and_no_state_is_told_in_one_line(opt, tmp_path, capsys, named):
+    opt |= {'auto_resume': False}
+    opt['path']['resume_state'] = str(tmp_path / named)
+    (tmp_path / 'training_states/latest.state').write_bytes(b'')
+    with pytest.raises(InputError) as caught:
+        load_resume_state(opt)
+    message = str(caught.value)
+    assert '\n' not in message
+    assert message.startswith('path.resume_state: ')
+    assert str(tmp_path / named) in message
+    assert any(reason in message for reason in ('is no training state (', 'is a folder', 'is cut off'))
+    assert message.endswith('name a file <iteration>.state of an experiment, out of its folder training_states.')
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('auto_resume', [True, False])
+def test_a_state_behind_the_last_iteration_is_refused(opt, tmp_path, auto_resume):
+    """The pipeline would validate its weights, and record them, as those of the last iteration."""
+    opt |= {'auto_resume': auto_resume, 'train': {'total_iter': 9}}
+    opt['path']['resume_state'] = opt_state(opt, 10)
+    with pytest.raises(InputError) as caught:
+        load_resume_state(opt)
+    assert str(caught.value) == (
+        f"train.total_iter is 9, but the training to resume from '{tmp_path}/training_states/10.state' is at iteration "
+        '10: raise train.total_iter, or name a state up to iteration 9 (path.resume_state).'
+    )
+    opt |= {'auto_resume': False}
+    opt['path']['resume_state'] = opt_state(opt, 9)
+    assert load_resume_state(opt)['iter'] == 9
+
+
 def opt_state(opt, iteration):
     return f'{opt["path"]["training_states"]}/{iteration}.state'
 
@@ -100,8 +196,7 @@ def opt_state(opt, iteration):
 @pytest.fixture
 def seeded(opt):
     """The newest state is that of a run under seed 3."""
-    path = opt_state(opt, 10)
-    checkpoint.save(torch.load(path, weights_only=True) | {'run': {'manual_seed': 3}}, path)
+    save_state(opt, 10, run=RUN)
     return opt | {'manual_seed': 5, 'rank': 1, 'datasets': {'train': {'seed': 5}, 'val': {'seed': 8}}}
 
 

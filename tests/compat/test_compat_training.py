@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from basicsr.models.base_model import BaseModel
+from basicsr.utils import get_root_logger
 from torch import nn
 
 from entropy_sde_plugin import checkpoint
@@ -94,6 +95,48 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_training(model, tmp_path):
         model.save_network(nn.Linear(1, 1), 'net_g', 5)
     with pytest.raises(checkpoint.CheckpointError, match=r'5\.state'):
         model.save_training_state(0, 5)
+
+
+@pytest.mark.parametrize(
+    ('saved', 'reason'),
+    [
+        (
+            nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 5)),
+            "'1.weight' has the shape [5, 2] in the file and has the shape [4, 2] in the network (2 of 4 differ).",
+        ),
+        (
+            nn.Sequential(nn.Linear(3, 2)),
+            "'1.weight' is missing in the file and has the shape [4, 2] in the network (2 of 4 differ).",
+        ),
+        (
+            nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4), nn.PReLU()),
+            "'2.weight' has the shape [1] in the file and is missing in the network (1 of 4 differ).",
+        ),
+    ],
+)
+def test_weights_of_another_network_are_told_in_one_line(model, tmp_path, caplog, saved, reason):
+    path = tmp_path / 'net_g_5.pth'
+    checkpoint.save({'params': saved.state_dict()}, path)
+    logger = get_root_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        with pytest.raises(InputError) as caught:
+            model.load_network(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4)), str(path))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert str(caught.value) == f"Weights '{path}': they do not fit the options' Sequential: {reason}"
+    assert [record for record in caplog.records if record.levelname == 'WARNING'] == []
+
+
+def test_weights_that_fit_are_loaded_and_others_in_part(model, tmp_path):
+    path = tmp_path / 'net_g_5.pth'
+    saved = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4))
+    checkpoint.save({'params': saved.state_dict()}, path)
+    whole, part = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4)), nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 5))
+    model.load_network(whole, str(path))
+    assert_same(whole.state_dict(), saved.state_dict())
+    model.load_network(part, str(path), strict=False)
+    assert torch.equal(part[0].weight, saved[0].weight)
 
 
 def test_a_validation_does_not_touch_the_trainings_generators(model, one_run):

@@ -1,0 +1,68 @@
+"""What a training state holds: BasicSR's entries, and those of a :class:`~entropy_sde_plugin.compat.run.Run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+__all__ = ['RunEntries', 'TrainingState', 'fault']
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class RunEntries(msgspec.Struct):
+    """The entry ``run``: what a training resumes from beside its model."""
+
+    epoch_size: Count
+    """Pictures of an epoch, over all processes: with the epoch's number, its order."""
+    batch: Count
+    """Pictures of a step, over all processes."""
+    drawn: Count
+    """How many of the epoch's pictures are drawn."""
+    generators: list[dict[str, Any]]
+    """The global generators' states (:mod:`entropy_sde_plugin.generators`), one for each process."""
+    best_metric_results: dict[str, dict[str, dict[str, Any]]]
+    """As BasicSR's models hold them: dataset, metric, and its ``better``, ``val`` and ``iter``."""
+    validation_due: bool
+    """Whether the iteration ends with a validation that came after the state was saved."""
+    manual_seed: int | None = None
+    """The run's seed, given or drawn."""
+    optimisation: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """Options of optimisers and schedule that the training began with."""
+
+
+class TrainingState(msgspec.Struct):
+    """A state as a whole; models may add to it. One of BasicSR's own has the first four entries."""
+
+    epoch: Count
+    """In which the iteration was."""
+    iter: Count
+    """The last iteration."""
+    optimizers: list[dict[str, Any]]
+    """The optimisers' states."""
+    schedulers: list[dict[str, Any]]
+    """The schedulers'."""
+    networks: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    """Files of the networks saved before it to their fingerprints (:func:`entropy_sde_plugin.checkpoint.fingerprint`).
+    """
+    run: RunEntries | msgspec.UnsetType = msgspec.UNSET
+    """What :meth:`entropy_sde_plugin.compat.run.Run.entries` adds."""
+
+
+def fault(content: Any, path: Path) -> str | None:
+    """Say why the content of a file is not the training state that its name promises; None where it is.
+
+    Args:
+        content: What the file holds.
+        path: The file; a number is that of the iteration.
+    """
+    try:
+        state = msgspec.convert(content, TrainingState)
+    except msgspec.ValidationError as error:
+        reason = str(error).replace('Object missing required field', 'it lacks')
+        return f'is no training state ({reason.replace("`", "").replace("$.", "")})'
+    if path.stem.isdecimal() and int(path.stem) != state.iter:
+        return f'is the state of iteration {state.iter}, whatever its name says'
+    return None
