@@ -8,11 +8,11 @@ structs' fields, and of the arguments of the network, the loss and the metrics; 
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import json
 import re
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +30,7 @@ from entropy_sde_plugin import basicsr_sections, optimisation_sections, options 
 from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFNet  # noqa: E402
 from entropy_sde_plugin.atomic_file import atomic_file  # noqa: E402
 from entropy_sde_plugin.data import dataset_options  # noqa: E402
+from entropy_sde_plugin.errors import InputError, report_input_errors  # noqa: E402
 from entropy_sde_plugin.losses.spatial_entropy import spatial_entropy  # noqa: E402
 from entropy_sde_plugin.losses.spatial_entropy_loss import SpatialEntropyLoss  # noqa: E402
 
@@ -269,7 +270,12 @@ def by_type(sections: dict[str, Section]) -> dict[str, Any]:
 
 def main() -> None:
     """Write both files."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else 'options')
+    report_input_errors()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', nargs='?', type=Path, default=Path('options'), metavar='FOLDER')
+    folder = parser.parse_args().folder
+    if not folder.is_dir():
+        raise InputError(f"FOLDER: there is no folder '{folder}'.")
     for name, text in (('README.md', readme()), ('schema.json', json.dumps(schema(), indent=2, ensure_ascii=False))):
         with atomic_file(folder / name) as out:
             out.write((text.rstrip('\n') + '\n').encode())

@@ -7,7 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from entropy_sde_plugin.data.low_light_synthesis import darken
 from entropy_sde_plugin.data.photographs import photograph
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -76,3 +76,24 @@ def test_a_black_result_is_measured_as_it_is(pair):
 def test_shapes_must_agree(pair):
     with pytest.raises(InputError, match='one shape'):
         measured('calculate_psnr_gtmean', pair[0][:-1], pair[1])
+
+
+@pytest.mark.parametrize('name', ['calculate_ssim', 'calculate_ssim_gtmean'])
+def test_ssim_is_unavailable_where_its_window_does_not_fit(pair, name):
+    """BasicSR's own mean over no position is nan."""
+    dark, bright = (picture[:15, :40] for picture in pair)
+    inner = [np.float64(picture[2:-2, 2:-2]) for picture in (dark, bright)]
+    result = inner[0] if name == 'calculate_ssim' else rescaled(*inner)
+    # one row of positions, the middle one of 11
+    expected = structural_similarity(
+        inner[1], result, data_range=255, channel_axis=2, gaussian_weights=True, use_sample_covariance=False, full=True
+    )[1][5:-5, 5:-5].mean()
+    assert measured(name, dark, bright, crop_border=2) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 10 x 40\.$'):
+        measured(name, dark[:10], bright[:10], crop_border=0)
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 9 x 34\.$'):
+        measured(name, dark, bright, crop_border=3)
+    planes = [np.ascontiguousarray(picture[:, :10].transpose(2, 0, 1)) for picture in (dark, bright)]
+    chw = {'type': name, 'crop_border': 0, 'input_order': 'CHW'}
+    with pytest.raises(MetricUnavailableError, match=r'not 15 x 10\.$'):
+        calculate_metric({'img': planes[0], 'img2': planes[1]}, chw)
