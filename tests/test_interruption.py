@@ -10,8 +10,9 @@ import pytest
 
 # A lock that is taken twice: unlike read and sleep, it does not return when a signal comes.
 HANGING = """
-import ctypes
+import ctypes, signal
 from entropy_sde_plugin import interruption
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job of a shell ignores
 interruption.watch()
 libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
 libc.pthread_mutex_lock(mutex)
