@@ -94,6 +94,8 @@ def spatial_entropy(
         reduction=reduction,
     )
     _check_images(pred, target)
+    if neighbour_weights is not None and not isinstance(neighbour_weights, Tensor):
+        raise InputError(f'neighbour_weights: {neighbour_weights!r} is no tensor of nine values, and not None.')
     prefactor = 1.0 if normalise_density else 1 / (0.5 * bandwidth)
     spec = EntropySpec(
         distance, levels, tuple(windows), bandwidth, prefactor, normalise_density, root_epsilon=hellinger_epsilon

@@ -327,6 +327,7 @@ def test_core_works_without_basicsr() -> None:
         ({'neighbour_normalisation': 'channel'}, "neighbour_normalisation: unknown 'channel'"),
         ({'engine': 'cuda'}, "engine: unknown 'cuda'. Valid names: auto, native, torch."),
         ({'reduction': 'average'}, "reduction: unknown 'average'"),
+        ({'neighbour_weights': 'mean'}, "neighbour_weights: 'mean' is no tensor"),
         ({'clamp': 'no'}, "clamp: 'no' is not true or false"),
         ({'generalised': True}, "generalised: only for 'relative_entropy'"),
         ({'generalised': True, 'distance': 'relative_entropy', 'normalise_density': True}, 'choose one'),
