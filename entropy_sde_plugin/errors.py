@@ -11,6 +11,7 @@ __all__ = [
     'DivergedError',
     'InputError',
     'MetricUnavailableError',
+    'nearest',
     'report_input_errors',
     'shown',
     'suggestion',
@@ -51,8 +52,13 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
         ``"Did you mean 'levels'?"`` when a valid name is near, else the list of valid names.
     """
     choices = sorted(valid)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
-    return f"Did you mean '{near[0]}'?" if near else f'Valid names: {", ".join(choices)}.'
+    near = nearest(name, choices)
+    return f"Did you mean '{near}'?" if near else f'Valid names: {", ".join(choices)}.'
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Which of some names is near enough to one to be a slip of the pen; None if none is."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), None)
 
 
 def shown(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from functools import partial
@@ -16,7 +15,7 @@ from entropy_sde_plugin import basicsr_sections, dataset_sections, optimisation_
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler, time_grid
-from entropy_sde_plugin.errors import InputError, shown, suggestion
+from entropy_sde_plugin.errors import InputError, nearest, shown, suggestion
 from entropy_sde_plugin.schema import OptionError, check_known, parse
 
 __all__ = [
@@ -275,9 +274,9 @@ def _check_training(train: TrainOptions) -> None:
 def _check_model_type(opt: Mapping[str, Any]) -> None:
     name = opt.get('model_type')
     if name is None:
-        slip = next(iter(difflib.get_close_matches('model_type', opt, n=1)), '')
+        slip = nearest('model_type', opt)
         near = f" Is '{slip}' a slip?" if slip else ''
-        raise OptionError(f"Option 'model_type' is missing: add it to the option file.{near}", slip)
+        raise OptionError(f"Option 'model_type' is missing: add it to the option file.{near}", slip or '')
     if str(name) not in MODEL_REGISTRY and f'{name}_basicsr' not in MODEL_REGISTRY:
         near = suggestion(str(name), MODEL_REGISTRY.keys())
         raise OptionError(f"'model_type': there is no '{name}'. {near}", 'model_type')

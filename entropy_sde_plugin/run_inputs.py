@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
 
-from entropy_sde_plugin import options, registered_classes, weights
+from entropy_sde_plugin import fitting, options, registered_classes, weights
 from entropy_sde_plugin.compat.patching import warn
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.schema import OptionError
@@ -119,8 +119,7 @@ def _check_weights(opt: Mapping[str, Any]) -> None:
     section, file = opt['path'], weights.check_file(opt['path']['pretrain_network_g'])
     wanted = section.get('param_key_g', 'params')
     unread = file.stat().st_size > _READ_WHOLE
-    state, settings = weights.load_weights(file, wanted, unread=unread)
-    taken = weights.entry(file, wanted)
+    state, settings, taken = weights.load_weights(file, wanted, unread=unread)
     if wanted is not None and taken not in (wanted, None):
         warn(f"Weights '{file}' hold no '{wanted}' (path.param_key_g): taking their '{taken}', as BasicSR does.")
     network = registered_classes.built_on_meta(ARCH_REGISTRY, opt['network_g'], 'network_g')
@@ -128,6 +127,6 @@ def _check_weights(opt: Mapping[str, Any]) -> None:
         if settings is not None:
             weights.check_settings(settings, options.model_options(opt))
         if network is not None and section.get('strict_load_g', True):
-            weights.fill(network, state, assign=True)
+            fitting.fill(network, state, 'network_g', assign=True)
     except InputError as error:
         raise InputError(f"Weights '{file}': {error}") from None

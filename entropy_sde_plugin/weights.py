@@ -10,12 +10,12 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
-from torch import Tensor, nn
+from torch import Tensor
 
 from entropy_sde_plugin import options as option_sections
 from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFNet, network_options
@@ -23,16 +23,14 @@ from entropy_sde_plugin.atomic_file import atomic_file, output_path
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.irsde import IRSDE
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.mismatch import mismatch
 from entropy_sde_plugin.schema import parse
 
 __all__ = [
     'SETTINGS_KEY',
     'Model',
+    'Weights',
     'check_file',
     'check_settings',
-    'entry',
-    'fill',
     'load_model',
     'load_weights',
     'save_model',
@@ -87,7 +85,7 @@ def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> M
         InputError: The file is missing, unreadable, or holds no ConditionalNAFNet of finite weights; or ``settings``
             contradict the file's.
     """
-    state, carried = load_weights(path, 'params_ema')
+    state, carried, _ = load_weights(path, 'params_ema')
     try:
         options = _options(carried or {}, settings or {})
         network = ConditionalNAFNet(**network_options(state))
@@ -123,9 +121,21 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
         file.write(safetensors_bytes(state, {'format': 'pt', **model.metadata}))
 
 
-def load_weights(
-    path: str | Path, param_key: str | None = 'params', *, unread: bool = False
-) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+class Weights(NamedTuple):
+    """What a file of weights holds.
+
+    Attributes:
+        state: The state dict, on the CPU.
+        settings: Those it was trained under, or None.
+        entry: Which of BasicSR's entries it was; None where the file has none.
+    """
+
+    state: dict[str, Tensor]
+    settings: dict[str, Any] | None
+    entry: str | None
+
+
+def load_weights(path: str | Path, param_key: str | None = 'params', *, unread: bool = False) -> Weights:
     """Read a state dict and, where the file has them, the settings it was trained under. No code in it is executed.
 
     Args:
@@ -136,15 +146,15 @@ def load_weights(
         unread: Leave the tensors of a safetensors file or a zip archive, as torch writes, on the disk: a large file
             costs no time, and nobody sees whether its numbers are finite.
 
-    Returns:
-        The state dict on the CPU, and the settings or None.
-
     Raises:
         InputError: The file is missing, is no checkpoint, or holds no weights, or such that are not finite, or wrong
             settings.
     """
     path = check_file(path)
-    weights, settings = _safetensors(path) if _is_safetensors(path) else _checkpoint(path, param_key, unread)
+    if _is_safetensors(path):
+        (weights, settings), entry = _safetensors(path), None
+    else:
+        weights, settings, entry = _checkpoint(path, param_key, unread)
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         entries = ', '.join(str(key)[:40] for key in list(weights)[:5]) or 'none'
         raise InputError(f"Weights '{path}' hold no state dict; their entries: {entries}.")
@@ -152,15 +162,10 @@ def load_weights(
         if settings is not None:
             parse(option_sections.ModelOptions, settings, SETTINGS_KEY)
         checked = weights if unread else {key: _finite(key, value) for key, value in weights.items()}
-        return {str(key).removeprefix('module.'): value for key, value in checked.items()}, settings
+        state = {str(key).removeprefix('module.'): value for key, value in checked.items()}
+        return Weights(state, settings, entry)
     except InputError as error:
         raise InputError(f"Weights '{path}': {error}") from None
-
-
-def entry(path: Path, param_key: str | None) -> str | None:
-    """Which of BasicSR's entries ``load_weights`` takes of a file that it can read; none where the file has none."""
-    content = {} if _is_safetensors(path) else _unpickled(path, zipfile.is_zipfile(path))
-    return next((key for key in (param_key, 'params') if key in content), None)
 
 
 def check_file(path: str | Path) -> Path:
@@ -196,18 +201,6 @@ def check_settings(carried: Mapping[str, Any], options: option_sections.ModelOpt
     ]
     if differences:
         raise InputError(f'trained under another diffusion ({"; ".join(differences)}): give the same settings.')
-
-
-def fill(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool = True, assign: bool = False) -> None:
-    """Put weights into a network; arguments as of ``load_state_dict``.
-
-    Raises:
-        InputError: They are those of another network.
-    """
-    try:
-        network.load_state_dict(state, strict=strict, assign=assign)
-    except RuntimeError as error:
-        raise InputError(f"they do not fit the options' network_g: {mismatch(network, state, error)}") from None
 
 
 def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> option_sections.ModelOptions:
@@ -271,15 +264,16 @@ def _safetensors(path: Path) -> tuple[Mapping[str, Any], Any]:
         raise InputError(f"Weights '{path}': '{SETTINGS_KEY}' in the metadata is no JSON: {error}.") from None
 
 
-def _checkpoint(path: Path, param_key: str | None, unread: bool) -> tuple[Mapping[str, Any], Any]:
+def _checkpoint(path: Path, param_key: str | None, unread: bool) -> tuple[Mapping[str, Any], Any, str | None]:
     content = _unpickled(path, unread and zipfile.is_zipfile(path))
     if not isinstance(content, Mapping):
         raise InputError(f"Weights '{path}' hold a {type(content).__name__}, not a dictionary of weights.")
     settings = content.get(SETTINGS_KEY)
-    weights = next((content[key] for key in (param_key, 'params') if key in content), content)
+    entry = next((key for key in (param_key, 'params') if key in content), None)
+    weights = content if entry is None else content[entry]
     if not isinstance(weights, Mapping):
         raise InputError(f"Weights '{path}' hold a {type(weights).__name__} as '{param_key}', not a state dict.")
-    return weights, settings
+    return weights, settings, entry
 
 
 def _unpickled(path: Path, unread: bool) -> Any:

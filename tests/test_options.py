@@ -142,7 +142,7 @@ def line_of(piece):
         ('network_g: {', 'netwrok_g: {', "Unknown option 'netwrok_g'. Did you mean 'network_g'?"),
         ('model_type:', 'modle_type:', "Option 'model_type' is missing: add it to the option file. Is 'modle_type' a"),
         ('    name: val', '    name: ../../up', "'datasets.val_2.name' must be able to name a folder"),
-        ('    name: val', '    name: /tmp/evil', "'datasets.val_2.name' must be able to name a folder"),
+        ('    name: val', '    name: /elsewhere/evil', "'datasets.val_2.name' must be able to name a folder"),
         ('    name: val', '    name: ".."', "'datasets.val_2.name' must be able to name a folder"),
         ('    name: val', '    name: ""', "'datasets.val_2.name' must be able to name a folder"),
         ('  val_freq: 10', '  suffix: ../../esc\n  val_freq: 10', "'val.suffix' must be able to name a folder"),

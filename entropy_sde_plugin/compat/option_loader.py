@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from entropy_sde_plugin.errors import InputError, shown
+from entropy_sde_plugin.errors import InputError, nearest, shown
 
 __all__ = ['OptionLoader', 'wrong_for_basicsr']
 
@@ -94,9 +93,9 @@ class TopLevel(OrderedDict[str, Any]):
         self.lines = lines
 
     def __missing__(self, key: str) -> Any:
-        near = difflib.get_close_matches(key, self.lines, n=1, cutoff=0.6)
-        place = f'{self.file}, line {self.lines[near[0]]}' if near else self.file
-        slip = f" Is '{near[0]}' a slip?" if near else ''
+        near = nearest(key, self.lines)
+        place = f'{self.file}, line {self.lines[near]}' if near else self.file
+        slip = f" Is '{near}' a slip?" if near else ''
         raise InputError(f"{place}: Option '{key}' is missing: add it to the option file.{slip}")
 
 

@@ -19,7 +19,7 @@ from entropy_sde_plugin.compat.patching import is_ours, mentions
 from entropy_sde_plugin.compat.resume import network_files
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.evaluation.collectives import on_first_process
-from entropy_sde_plugin.mismatch import mismatch
+from entropy_sde_plugin.fitting import fill
 
 __all__ = [
     'mend_dist_validation',
@@ -94,11 +94,7 @@ def mend_load_network() -> None:
             tell(self, crt_net, load_net, strict)
             return
         bare = self.get_bare_model(crt_net)
-        try:
-            bare.load_state_dict(load_net)
-        except RuntimeError as error:
-            reason = mismatch(bare, load_net, error)
-            raise InputError(f"they do not fit the options' {type(bare).__name__}: {reason}") from None
+        fill(bare, load_net, type(bare).__name__)
 
     BaseModel.load_network = load_network
     BaseModel._print_different_keys_loading = _print_different_keys_loading

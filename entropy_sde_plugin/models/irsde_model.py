@@ -17,7 +17,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional
 
-from entropy_sde_plugin import checkpoint, options, weights
+from entropy_sde_plugin import checkpoint, fitting, options, weights
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.errors import DivergedError, InputError
 from entropy_sde_plugin.evaluation.collectives import gather
@@ -139,16 +139,17 @@ class IRSDEModel(ValidatedModel):
         Raises:
             InputError: An unreadable file, weights of another network, or settings that differ from the options.
         """
-        state, settings = weights.load_weights(load_path, param_key)
+        state, settings, _ = weights.load_weights(load_path, param_key)
         logger, bare = get_root_logger(), self.get_bare_model(net)
         if settings is None:
             logger.info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')
         logger.info(f'Loading {type(bare).__name__} from {load_path} [{param_key}].')
         try:
-            self._print_different_keys_loading(bare, state, strict)
+            if not strict:
+                self._print_different_keys_loading(bare, state, strict)
+            fitting.fill(bare, state, type(bare).__name__, strict=strict)
             if settings is not None:
                 weights.check_settings(settings, self.options)
-            weights.fill(bare, state, strict=strict)
         except InputError as error:
             raise InputError(f"Weights '{load_path}': {error}") from None
 

@@ -218,7 +218,7 @@ CONTRADICTIONS: dict[str, tuple[Any, ...]] = {
     'a name that is the folder above': (_set('name', '..'), 'opt.yml, line ', 'name'),
     'a name that is empty': (_set('name', ''), 'opt.yml, line ', 'name'),
     'a name of 300 characters': (_set('name', 'n' * 300), 'opt.yml, line ', 'name'),
-    'an absolute name': (_set('name', '/tmp/run'), 'opt.yml, line ', 'name'),
+    'an absolute name': (_set('name', '/elsewhere/run'), 'opt.yml, line ', 'name'),
     'no such folder': (_set('datasets.train.dataroot_gt', 'nowhere'), 'opt.yml, line ', 'nowhere'),
     'no such weights': (_set('path.pretrain_network_g', 'nowhere.pth'), 'opt.yml, line ', 'nowhere.pth'),
     'no such training state': (_set('path.resume_state', 'nowhere.state'), 'nowhere.state'),

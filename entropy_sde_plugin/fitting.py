@@ -1,4 +1,4 @@
-"""Why weights do not fit a network, in short."""
+"""Weights put into a network, and in short why they do not fit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,33 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-__all__ = ['mismatch']
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['fill']
 
 
-def mismatch(network: nn.Module, state: Mapping[str, Tensor], error: RuntimeError) -> str:
+def fill(
+    network: nn.Module, state: Mapping[str, Tensor], name: str, *, strict: bool = True, assign: bool = False
+) -> None:
+    """Put weights into a network.
+
+    Args:
+        network: What is filled.
+        state: The weights.
+        name: What the options call the network, for the message.
+        strict: As of ``load_state_dict``.
+        assign: As of ``load_state_dict``.
+
+    Raises:
+        InputError: They are those of another network.
+    """
+    try:
+        network.load_state_dict(state, strict=strict, assign=assign)
+    except RuntimeError as error:
+        raise InputError(f"they do not fit the options' {name}: {_mismatch(network, state, error)}") from None
+
+
+def _mismatch(network: nn.Module, state: Mapping[str, Tensor], error: RuntimeError) -> str:
     """Say in short why ``load_state_dict`` refused weights: the first that does not fit, and how many do not.
 
     Args:
