@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from entropy_sde_plugin.resources import packaged_model
+import yaml
+
+from entropy_sde_plugin.resources import options_folder, packaged_model
 
 __all__ = ['BASE', 'STUDIES', 'Study', 'Variant']
 
@@ -60,7 +62,7 @@ CONTINUATION = {
     'train': {'optim_g': {'lr': 3e-4}, 'warmup_iter': -1},
 }
 FROM_PACKAGED = {
-    'network_g': {'width': 24, 'enc_blk_nums': [1, 1, 2, 4], 'middle_blk_num': 2},
+    'network_g': yaml.safe_load((options_folder() / 'train_lowlight_small.yml').read_text())['network_g'],
     'path': {'pretrain_network_g': str(packaged_model())},
     'train': {'optim_g': {'lr': 1e-4}, 'warmup_iter': -1},
 }

@@ -20,7 +20,7 @@ from basicsr.models import build_model  # noqa: E402
 from entropy_sde_plugin.models import IRSDEModel  # noqa: E402
 from entropy_sde_plugin.resources import options_folder  # noqa: E402
 
-__all__ = ['TRAININGS', 'batch_of', 'model_in_training', 'seconds', 'training_options']
+__all__ = ['TRAININGS', 'batch_of', 'model_in_training', 'seconds', 'step', 'training_options']
 
 TRAININGS = {'demo': 'demo.yml', 'paper': 'train_lolv1_entropy.yml'}
 """The trainings that measurements are made of, by their option files."""
@@ -43,6 +43,12 @@ def batch_of(pictures: int, size: int) -> dict[str, Any]:
     truth = torch.rand(pictures, 3, size // 8, size // 8, generator=torch.Generator().manual_seed(0))
     truth = interpolate(truth, (size, size), mode='bicubic').clamp(0, 1)
     return {'gt': truth, 'lq': 0.2 * truth, 'lq_path': [f'{number}.png' for number in range(pictures)]}
+
+
+def step(model: IRSDEModel, batch: dict[str, Any]) -> None:
+    """A whole training step."""
+    model.feed_data(batch)
+    model.optimize_parameters(1)
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from _training_steps import TRAININGS, batch_of, model_in_training, training_options
+from _training_steps import TRAININGS, batch_of, model_in_training, seconds, step, training_options
 from torch import multiprocessing
 
 from entropy_sde_plugin.models import IRSDEModel
@@ -71,14 +70,9 @@ def measure(opt: dict[str, Any], pictures: int, size: int, steps: int, threads: 
     model = model_in_training(opt)
     batch = batch_of(pictures, size)
     activations = forward_memory(model, batch)
-    seconds = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        model.feed_data(batch)
-        model.optimize_parameters(1)
-        seconds.append(time.perf_counter() - start)
+    times = [seconds(lambda: step(model, batch)) for _ in range(steps)]
     parameters = sum(parameter.numel() for parameter in model.net_g.parameters())
-    return Cost(parameters, activations, resident('VmHWM'), min(seconds))
+    return Cost(parameters, activations, resident('VmHWM'), min(times))
 
 
 def forward_memory(model: IRSDEModel, batch: dict[str, Any]) -> int:

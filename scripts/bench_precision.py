@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _training_steps import batch_of, model_in_training, seconds, training_options
+from _training_steps import batch_of, model_in_training, seconds, step, training_options
 
 from entropy_sde_plugin import demo
 from entropy_sde_plugin.errors import InputError, report_input_errors
-from entropy_sde_plugin.models import IRSDEModel
 
 CASES: dict[str, dict[str, Any]] = {
     'fp32': {'channels_last': False},
@@ -72,12 +71,6 @@ def time_steps(cases: list[str], repeats: int) -> str:
     lines += ['|---|---|---|']
     lines += [f'| {case} | {1000 * best[case]:.0f} | {best[cases[0]] / best[case]:.2f} |' for case in cases]
     return '\n'.join(lines)
-
-
-def step(model: IRSDEModel, batch: dict[str, Any]) -> None:
-    """A whole training step."""
-    model.feed_data(batch)
-    model.optimize_parameters(1)
 
 
 def trained(folder: Path, case: dict[str, Any], iterations: int) -> demo.Score:

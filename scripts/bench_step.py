@@ -12,7 +12,7 @@ import argparse
 from typing import Any
 
 import torch
-from _training_steps import TRAININGS, batch_of, model_in_training, seconds, training_options
+from _training_steps import TRAININGS, batch_of, model_in_training, seconds, step, training_options
 from torch import Tensor, nn
 
 from entropy_sde_plugin.losses.spatial_entropy_loss import SpatialEntropyLoss
@@ -48,14 +48,10 @@ def shares(name: str, repeats: int) -> str:
     model.cri_pix = recorder = Recorder()
     batch = batch_of(pictures, size)
 
-    def step() -> None:
-        model.feed_data(batch)
-        model.optimize_parameters(1)
-
-    step()
+    step(model, batch)
     steps, times = [], {levels: [] for levels in LEVELS}
     for _ in range(repeats):
-        steps.append(seconds(step))
+        steps.append(seconds(lambda: step(model, batch)))
         for levels, loss in losses.items():
             times[levels].append(seconds(lambda loss=loss: backward(loss, *recorder.pair)))
     rest = min(steps)
