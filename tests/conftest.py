@@ -36,6 +36,17 @@ def one_run(monkeypatch, tmp_path):
     torch.set_rng_state(state[2])
 
 
+@pytest.fixture
+def log(caplog):
+    """What BasicSR's logger, which hands nothing on to others, is told."""
+    from basicsr.utils import get_root_logger
+
+    logger = get_root_logger()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
 @pytest.fixture(scope='session')
 def basicsr_checkout(tmp_path_factory, pytestconfig):
     """A folder like a clone of BasicSR: ``basicsr/`` without the ``version.py`` that only its setup.py writes."""

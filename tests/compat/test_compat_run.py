@@ -12,7 +12,6 @@ import pytest
 import torch
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.models.base_model import BaseModel
-from basicsr.utils import get_root_logger
 
 from entropy_sde_plugin import interruption
 from entropy_sde_plugin.atomic_file import WriteError
@@ -21,14 +20,6 @@ from entropy_sde_plugin.compat.crash import Crash, StepWatch
 from entropy_sde_plugin.errors import DivergedError, InputError
 
 TOTAL = 50  # iterations
-
-
-@pytest.fixture
-def log(caplog):
-    logger = get_root_logger()
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def warnings(log):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from basicsr.models.base_model import BaseModel
-from basicsr.utils import get_root_logger
 from torch import nn
 
 from entropy_sde_plugin import checkpoint
@@ -114,18 +113,13 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_training(model, tmp_path):
         ),
     ],
 )
-def test_weights_of_another_network_are_told_in_one_line(model, tmp_path, caplog, saved, reason):
+def test_weights_of_another_network_are_told_in_one_line(model, tmp_path, log, saved, reason):
     path = tmp_path / 'net_g_5.pth'
     checkpoint.save({'params': saved.state_dict()}, path)
-    logger = get_root_logger()
-    logger.addHandler(caplog.handler)
-    try:
-        with pytest.raises(InputError) as caught:
-            model.load_network(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4)), str(path))
-    finally:
-        logger.removeHandler(caplog.handler)
+    with pytest.raises(InputError) as caught:
+        model.load_network(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4)), str(path))
     assert str(caught.value) == f"Weights '{path}': they do not fit the options' Sequential: {reason}"
-    assert [record for record in caplog.records if record.levelname == 'WARNING'] == []
+    assert [record for record in log.records if record.levelname == 'WARNING'] == []
 
 
 def test_weights_that_fit_are_loaded_and_others_in_part(model, tmp_path):

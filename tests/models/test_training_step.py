@@ -5,7 +5,6 @@ import json
 
 import pytest
 import torch
-from basicsr.utils import get_root_logger
 
 from entropy_sde_plugin.compat.crash import StepWatch
 from entropy_sde_plugin.errors import InputError
@@ -53,14 +52,6 @@ class InfiniteSlope(torch.nn.Module):
 
     def forward(self, predicted, target):
         return (InfiniteGradient.apply(predicted) - target).abs().mean()
-
-
-@pytest.fixture
-def log(caplog):
-    logger = get_root_logger()
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.mark.parametrize('fault', ['picture', 'gradient', 'value'])
