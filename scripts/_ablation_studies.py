@@ -80,7 +80,10 @@ STUDIES = {
             alone('hellinger_no_clamp', **HELLINGER, **OPEN),
             alone('generalised_refining', **GENERALISED, levels=[[0, 8], [233, 16], [467, 32]]),
             beside('L1_and_hellinger', 0.1, **HELLINGER),
-            beside('demo', 0.03, **HELLINGER, levels=8),
+            *(
+                beside(f'L1_and_hellinger_{levels}_levels', 0.03, **HELLINGER, levels=levels)
+                for levels in (8, 16, 32, 64)
+            ),
         ),
         iterations=700,
     ),
