@@ -15,8 +15,8 @@ __version__ = '0.1.0'
 
 # A module that imports BasicSR may be the first to do so, and then is half imported when these come. The packages that
 # cannot do without BasicSR therefore call `register` before anything else; the other modules that these need and that
-# import BasicSR (`options`, `basicsr_sections`, `weights`, the loss, the datasets) are known to them as modules, not by
-# names imported from them. tests/test_bootstrap.py tries them as the first.
+# import BasicSR (`options`, `basicsr_sections`, the loss, the datasets) are known to them as modules, not by names
+# imported from them. tests/test_bootstrap.py tries them as the first.
 _REGISTERED = ('archs', 'losses.spatial_entropy_loss', 'data.datasets', 'metrics', 'models')
 _state = 'absent'
 

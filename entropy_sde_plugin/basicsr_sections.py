@@ -14,7 +14,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 
 from entropy_sde_plugin.errors import shown, suggestion
 from entropy_sde_plugin.registered_classes import check_names, is_ours, registered
-from entropy_sde_plugin.schema import OptionError, convert
+from entropy_sde_plugin.schema import OptionError, Positive, convert
 
 __all__ = [
     'DistOptions',
@@ -30,10 +30,6 @@ __all__ = [
 
 _LONGEST_NAME = 200
 """Bytes: file systems take 255, and BasicSR writes dates behind it."""
-
-Frequency = Annotated[float, msgspec.Meta(gt=0)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class PathOptions(msgspec.Struct, frozen=True):
@@ -64,7 +60,7 @@ class PathOptions(msgspec.Struct, frozen=True):
 class ValOptions(msgspec.Struct, frozen=True):
     """Section ``val``: validation and test."""
 
-    val_freq: Frequency | None = None
+    val_freq: Positive | None = None
     """Iterations from one validation to the next; needed in training, unused in a test."""
     save_img: bool = False
     """Keep the restored pictures."""
@@ -87,9 +83,9 @@ class ValOptions(msgspec.Struct, frozen=True):
 class LoggerOptions(msgspec.Struct, frozen=True):
     """Section ``logger``, of trainings."""
 
-    print_freq: Frequency
+    print_freq: Positive
     """Iterations from one line of the log to the next."""
-    save_checkpoint_freq: Frequency
+    save_checkpoint_freq: Positive
     """Iterations from one checkpoint to the next."""
     use_tb_logger: bool = False
     """Write for TensorBoard, below ``tb_logger``."""

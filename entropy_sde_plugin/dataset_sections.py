@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from entropy_sde_plugin import basicsr_sections, registered_classes
 from entropy_sde_plugin.data.dataset_options import DatasetOptions
 from entropy_sde_plugin.errors import shown
-from entropy_sde_plugin.schema import OptionError, convert, parse
+from entropy_sde_plugin.schema import AtLeastOne, NotNegative, OptionError, convert, parse
 
 __all__ = ['check_keys', 'check_options', 'check_parts', 'check_sets', 'check_truth']
 
 _LOADER_OPTIONS = {
-    'batch_size_per_gpu': Annotated[int, msgspec.Meta(ge=1)],
-    'num_worker_per_gpu': Annotated[int, msgspec.Meta(ge=0)],
+    'batch_size_per_gpu': AtLeastOne,
+    'num_worker_per_gpu': NotNegative,
 }
 """What BasicSR's loader reads from the training set's section, whoever wrote the data set."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import torch
@@ -13,15 +13,12 @@ from basicsr.utils.registry import LOSS_REGISTRY
 
 from entropy_sde_plugin.errors import shown, suggestion
 from entropy_sde_plugin.registered_classes import check_names, registered
-from entropy_sde_plugin.schema import OptionError, named_option, parse
+from entropy_sde_plugin.schema import AtLeastOne, NotNegative, OptionError, named_option, parse
 
 __all__ = ['SCHEDULES', 'check_loss', 'check_optimiser', 'check_schedule']
 
 _TRIED_SIDE = 64
 """Pixels: smaller than the usual crops, large enough for what a loss of features or scales needs."""
-
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class MultiStepSchedule(msgspec.Struct, frozen=True):

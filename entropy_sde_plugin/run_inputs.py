@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
 
-from entropy_sde_plugin import fitting, options, registered_classes, weights
+from entropy_sde_plugin import fitting, registered_classes, weights
 from entropy_sde_plugin.compat.patching import warn
+from entropy_sde_plugin.diffusion_sections import model_options
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.schema import OptionError
 
@@ -125,7 +126,7 @@ def _check_weights(opt: Mapping[str, Any]) -> None:
     network = registered_classes.built_on_meta(ARCH_REGISTRY, opt['network_g'], 'network_g')
     try:
         if settings is not None:
-            weights.check_settings(settings, options.model_options(opt))
+            weights.check_settings(settings, model_options(opt))
         if network is not None and section.get('strict_load_g', True):
             fitting.fill(network, state, 'network_g', assign=True)
     except InputError as error:

@@ -6,13 +6,26 @@ import math
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
 from entropy_sde_plugin.errors import InputError, shown, suggestion
 
-__all__ = ['OptionError', 'check_known', 'convert', 'named_option', 'parse']
+__all__ = [
+    'AtLeastOne',
+    'NotNegative',
+    'OptionError',
+    'Positive',
+    'check_known',
+    'convert',
+    'named_option',
+    'parse',
+]
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 Section = TypeVar('Section', bound=msgspec.Struct)
 

@@ -17,12 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from entropy_sde_plugin import options as option_sections
-from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFNet, network_options
 from entropy_sde_plugin.atomic_file import atomic_file, output_path
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.irsde import IRSDE
+from entropy_sde_plugin.diffusion_sections import ModelOptions
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFNet, network_options
 from entropy_sde_plugin.schema import parse
 
 __all__ = [
@@ -53,7 +53,7 @@ class Model:
     """
 
     network: ConditionalNAFNet
-    options: option_sections.ModelOptions
+    options: ModelOptions
 
     @property
     def process(self) -> IRSDE:
@@ -160,7 +160,7 @@ def load_weights(path: str | Path, param_key: str | None = 'params', *, unread: 
         raise InputError(f"Weights '{path}' hold no state dict; their entries: {entries}.")
     try:
         if settings is not None:
-            parse(option_sections.ModelOptions, settings, SETTINGS_KEY)
+            parse(ModelOptions, settings, SETTINGS_KEY)
         checked = weights if unread else {key: _finite(key, value) for key, value in weights.items()}
         state = {str(key).removeprefix('module.'): value for key, value in checked.items()}
         return Weights(state, settings, entry)
@@ -187,7 +187,7 @@ def check_file(path: str | Path) -> Path:
     return path
 
 
-def check_settings(carried: Mapping[str, Any], options: option_sections.ModelOptions) -> None:
+def check_settings(carried: Mapping[str, Any], options: ModelOptions) -> None:
     """Check that a file's settings are those of a run's options.
 
     Raises:
@@ -203,12 +203,12 @@ def check_settings(carried: Mapping[str, Any], options: option_sections.ModelOpt
         raise InputError(f'trained under another diffusion ({"; ".join(differences)}): give the same settings.')
 
 
-def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> option_sections.ModelOptions:
+def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> ModelOptions:
     """The settings of a file, and those given for what it does not say."""
-    trained = parse(option_sections.ModelOptions, carried, '')
+    trained = parse(ModelOptions, carried, '')
     sections = [settings['sde'] for settings in (carried, given) if 'sde' in settings]
     sde = {key: value for section in sections for key, value in section.items()}
-    options = parse(option_sections.ModelOptions, {**carried, **given, 'sde': sde}, '')
+    options = parse(ModelOptions, {**carried, **given, 'sde': sde}, '')
     was, now = _flat(trained.settings()), _flat(options.settings())
     changed = [f'{key} = {was[key]}, not {now[key]}' for key in was if key in _flat(carried) and was[key] != now[key]]
     if changed:

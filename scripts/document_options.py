@@ -27,12 +27,13 @@ register()
 from basicsr.utils.registry import DATASET_REGISTRY, METRIC_REGISTRY  # noqa: E402  BasicSR is there from here on
 
 from entropy_sde_plugin import basicsr_sections, optimisation_sections, options  # noqa: E402
-from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFNet  # noqa: E402
 from entropy_sde_plugin.atomic_file import atomic_file  # noqa: E402
 from entropy_sde_plugin.data import dataset_options  # noqa: E402
+from entropy_sde_plugin.diffusion_sections import SamplerOptions, SDEOptions  # noqa: E402
 from entropy_sde_plugin.errors import InputError, report_input_errors  # noqa: E402
 from entropy_sde_plugin.losses.spatial_entropy import spatial_entropy  # noqa: E402
 from entropy_sde_plugin.losses.spatial_entropy_loss import SpatialEntropyLoss  # noqa: E402
+from entropy_sde_plugin.networks import ConditionalNAFNet  # noqa: E402
 
 Struct = type[msgspec.Struct]
 
@@ -209,7 +210,7 @@ def of_bases(struct: Struct) -> frozenset[str]:
 def readme() -> str:
     """The table of all options."""
     of = Section.of_struct
-    first = [TOP, of(options.SDEOptions), of(options.SamplerOptions)]
+    first = [TOP, of(SDEOptions), of(SamplerOptions)]
     last = [NETWORK, of(basicsr_sections.PathOptions), of(options.TrainOptions), *SCHEDULES, LOSS]
     last += [of(basicsr_sections.ValOptions), *our_metrics()]
     last += [of(basicsr_sections.LoggerOptions), of(basicsr_sections.DistOptions)]
@@ -228,7 +229,7 @@ def schema() -> dict[str, Any]:
     structs = list(dict.fromkeys(section.struct for section in roots))
     _, definitions = msgspec.json.schema_components(structs, ref_template='#/$defs/{name}')
     known = {section.struct.__name__: section for section in roots}
-    for struct in (options.SDEOptions, options.SamplerOptions, options.TrainOptions, dataset_options.IOBackend,
+    for struct in (SDEOptions, SamplerOptions, options.TrainOptions, dataset_options.IOBackend,
                    basicsr_sections.PathOptions, basicsr_sections.ValOptions, basicsr_sections.LoggerOptions,
                    basicsr_sections.DistOptions):  # fmt: skip
         known[struct.__name__] = Section.of_struct(struct)

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
 
 from entropy_sde_plugin import _bootstrap
+from entropy_sde_plugin.resources import packaged_model
 from tests.support.commands import ROOT, python
+from tests.support.pictures import write_png
 
 
 @pytest.fixture
@@ -150,6 +153,20 @@ for name in sys.argv[1:]:
     names = [f'entropy_sde_plugin.{name}' for name in names]
     code, out, err = python('-c', script, *names, cwd=tmp_path, ENTROPY_SDE_PLUGIN='strict')
     assert code == 0, out + err
+
+
+def test_pictures_and_weights_need_no_basicsr(tmp_path):
+    """Importing it takes longer than PyTorch; where it is missing, they work all the same."""
+    write_png(tmp_path / 'dark.png', np.full((16, 16, 3), 20, np.uint8))
+    code = "import sys; sys.modules['basicsr'] = None; from entropy_sde_plugin.cli import main; main(sys.argv[1:])"
+    for verb in (
+        ['enhance', '-i', 'dark.png', '-o', 'bright', '--steps', '1'],
+        ['convert', packaged_model(), 'a.safetensors'],
+    ):
+        returned, _, err = python('-c', code, *verb, cwd=tmp_path)
+        assert returned == 0, err
+    assert (tmp_path / 'bright' / 'dark.png').exists()
+    assert (tmp_path / 'a.safetensors').exists()
 
 
 def test_a_broken_plugin_leaves_basicsr_alive(tmp_path):

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from entropy_sde_plugin.archs import ConditionalNAFNet
 from entropy_sde_plugin.cli import main
-from entropy_sde_plugin.options import model_options
+from entropy_sde_plugin.diffusion_sections import model_options
+from entropy_sde_plugin.networks import ConditionalNAFNet
 from entropy_sde_plugin.weights import load_model
 
 GIVEN = ['--prediction', 'x0', '--max-sigma', '30', '--T', '50', '--schedule', 'linear', '--eps', '0.01']

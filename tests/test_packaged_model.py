@@ -11,10 +11,10 @@ import yaml
 from basicsr.metrics import calculate_psnr
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from entropy_sde_plugin import options
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.data.low_light_synthesis import darken
 from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.diffusion_sections import model_options
 from entropy_sde_plugin.evaluation.baselines import BASELINES
 from entropy_sde_plugin.resources import options_folder, packaged_model
 from entropy_sde_plugin.weights import load_model
@@ -28,7 +28,7 @@ def test_it_is_what_its_option_file_trains():
     trained = ARCH_REGISTRY.get(arguments.pop('type'))(**arguments).state_dict()
     state = model.network.state_dict()
     assert {key: value.shape for key, value in state.items()} == {key: value.shape for key, value in trained.items()}
-    assert model.options.settings() == options.model_options(opt).settings()
+    assert model.options.settings() == model_options(opt).settings()
 
 
 def test_its_card_counts_its_parameters_and_its_file_is_small():

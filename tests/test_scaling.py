@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from entropy_sde_plugin import options
-from entropy_sde_plugin.archs import ConditionalNAFNet
+from entropy_sde_plugin.networks import ConditionalNAFNet
 from tests.support.scripts import script
 
 

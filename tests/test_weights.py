@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from entropy_sde_plugin.archs import ConditionalNAFNet
 from entropy_sde_plugin.data.photographs import FOLDER
+from entropy_sde_plugin.diffusion_sections import ModelOptions, model_options
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.options import ModelOptions, model_options
+from entropy_sde_plugin.networks import ConditionalNAFNet
 from entropy_sde_plugin.weights import Model, load_model, save_model
 
 SIZES = [

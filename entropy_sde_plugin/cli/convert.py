@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin import register
-
 SDE = ('max_sigma', 'T', 'schedule', 'eps')
 
 
@@ -33,7 +31,6 @@ def add_verb(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    register()
     from entropy_sde_plugin.weights import load_model, save_model
 
     model = load_model(options.input, _settings(options))

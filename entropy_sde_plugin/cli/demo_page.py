@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin import register
 from entropy_sde_plugin.cli.enhance import MODEL
 from entropy_sde_plugin.extras import needs_extra
 from entropy_sde_plugin.resources import packaged_model
@@ -44,7 +43,6 @@ def run(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace, folder: Path) -> None:
     with needs_extra('page'):
         from entropy_sde_plugin.inference.page import build_page, start
-    register()
     from entropy_sde_plugin.inference.enhancer import DEFAULT_SAMPLER, Enhancer
     from entropy_sde_plugin.weights import load_model
 

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin import register
 from entropy_sde_plugin.cli.enhance import MODEL
 from entropy_sde_plugin.resources import packaged_model
 
@@ -26,7 +25,6 @@ def add_verb(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    register()
     from entropy_sde_plugin.inference.onnx_export import export_onnx
     from entropy_sde_plugin.weights import load_model
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-__all__ = ['RunEntries', 'TrainingState', 'fault']
+from entropy_sde_plugin.schema import NotNegative
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+__all__ = ['RunEntries', 'TrainingState', 'fault']
 
 
 class RunEntries(msgspec.Struct):
     """The entry ``run``: what a training resumes from beside its model."""
 
-    epoch_size: Count
+    epoch_size: NotNegative
     """Pictures of an epoch, over all processes: with the epoch's number, its order."""
-    batch: Count
+    batch: NotNegative
     """Pictures of a step, over all processes."""
-    drawn: Count
+    drawn: NotNegative
     """How many of the epoch's pictures are drawn."""
     generators: list[dict[str, Any]]
     """The global generators' states (:mod:`entropy_sde_plugin.generators`), one for each process."""
@@ -36,9 +36,9 @@ class RunEntries(msgspec.Struct):
 class TrainingState(msgspec.Struct):
     """A state as a whole; models may add to it. One of BasicSR's own has the first four entries."""
 
-    epoch: Count
+    epoch: NotNegative
     """In which the iteration was."""
-    iter: Count
+    iter: NotNegative
     """The last iteration."""
     optimizers: list[dict[str, Any]]
     """The optimisers' states."""

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from entropy_sde_plugin.schema import AtLeastOne, NotNegative, Positive
+
 __all__ = ['DatasetOptions', 'IOBackend', 'PairOptions', 'Probability', 'TrainingCrops']
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class IOBackend(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     """Samples of a process in one iteration; needed in training."""
     num_worker_per_gpu: NotNegative = 0
     """Processes that load for each training process; 0 loads in the training process itself. Needed in training."""
-    dataset_enlarge_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1
+    dataset_enlarge_ratio: Positive = 1
     """How often an epoch passes over the set: a long epoch starts the workers seldom."""
     use_shuffle: bool = True
     """Accepted from BasicSR's option files, without effect: a training always shuffles."""

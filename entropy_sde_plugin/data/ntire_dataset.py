@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 import torch
 from basicsr.utils.registry import DATASET_REGISTRY
@@ -15,7 +14,7 @@ from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.layouts import DATASETS
 from entropy_sde_plugin.data.pair_dataset import PairDataset, where_of
 from entropy_sde_plugin.data.sources import ImageSource, Pair, match_pairs, open_source
-from entropy_sde_plugin.schema import parse
+from entropy_sde_plugin.schema import AtLeastOne, parse
 
 __all__ = ['NTIRELowLightDataset', 'NTIRELowLightOptions']
 
@@ -26,7 +25,7 @@ class NTIRELowLightOptions(PairOptions, kw_only=True, frozen=True):
     dataroot: str
     """Folder with ``train/{input,target}``, ``val/input`` and ``test/input``, or of the databases that
     ``scripts/prepare_ntire24.py`` made of it."""
-    downscale: Annotated[int, msgspec.Meta(ge=1)] = 1
+    downscale: AtLeastOne = 1
     """Whole factor by which images are reduced when loaded, by averaging areas. The paper uses 2 for the 4K images and
     enlarges the results again, bicubically. Ground truth of validation and test keeps its size."""
 

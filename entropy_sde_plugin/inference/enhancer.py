@@ -13,9 +13,9 @@ from torch import Tensor
 
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback, time_grid
+from entropy_sde_plugin.diffusion_sections import SamplerOptions
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.strips import StripNetwork
-from entropy_sde_plugin.options import SamplerOptions
 from entropy_sde_plugin.schema import parse
 from entropy_sde_plugin.weights import Model, check_file, load_model
 

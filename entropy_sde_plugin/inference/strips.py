@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from entropy_sde_plugin.archs.conditional_nafnet_arch import ConditionalNAFBlock, ConditionalNAFNet
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFBlock, ConditionalNAFNet
 
 __all__ = ['StripNetwork']
 

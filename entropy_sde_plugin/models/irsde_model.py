@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from entropy_sde_plugin import checkpoint, fitting, options, weights
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
+from entropy_sde_plugin.diffusion_sections import model_options
 from entropy_sde_plugin.errors import DivergedError, InputError
 from entropy_sde_plugin.evaluation.collectives import gather
 from entropy_sde_plugin.losses import spatial_entropy_loss
@@ -44,7 +45,7 @@ class IRSDEModel(ValidatedModel):
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.options = options.model_options(opt)
+        self.options = model_options(opt)
         self.process = self.options.sde.build()
         if opt['is_train']:
             self.train_options = options.train_options(opt)

@@ -9,10 +9,10 @@ import torch
 from entropy_sde_plugin.data.photographs import photograph
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, time_grid
+from entropy_sde_plugin.diffusion_sections import ModelOptions, SamplerOptions, SDEOptions
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference import enhancer as enhancer_module
 from entropy_sde_plugin.inference.enhancer import Enhancer
-from entropy_sde_plugin.options import ModelOptions, SamplerOptions, SDEOptions
 from entropy_sde_plugin.weights import Model, save_model
 from tests.support.networks import random_network
 

@@ -6,11 +6,11 @@ import json
 import pytest
 import torch
 
-from entropy_sde_plugin.archs import ConditionalNAFNet
+from entropy_sde_plugin.diffusion_sections import ModelOptions, SDEOptions
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference import onnx_export
 from entropy_sde_plugin.inference.onnx_export import export_onnx
-from entropy_sde_plugin.options import ModelOptions, SDEOptions
+from entropy_sde_plugin.networks import ConditionalNAFNet
 from entropy_sde_plugin.weights import Model
 
 INSTALL = "the extra is missing: pip install 'entropy-sde-plugin[onnx]'"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from entropy_sde_plugin.archs import ConditionalNAFNet
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.strips import StripNetwork
+from entropy_sde_plugin.networks import ConditionalNAFNet
 from tests.support import GOLDEN
 from tests.support.networks import random_network
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from entropy_sde_plugin.archs import ConditionalNAFNet
+from entropy_sde_plugin.networks import ConditionalNAFNet
 
 
 def random_network(seed=0, **options):

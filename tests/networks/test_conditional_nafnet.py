@@ -7,8 +7,8 @@ import pytest
 import torch
 from basicsr.archs import build_network
 
-from entropy_sde_plugin.archs import ConditionalNAFNet
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.networks import ConditionalNAFNet
 from tests.support import GOLDEN
 from tests.support.networks import random_network
 
