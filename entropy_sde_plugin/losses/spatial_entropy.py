@@ -14,7 +14,7 @@ from entropy_sde_plugin.losses.engines import ENGINES, plane_distance
 from entropy_sde_plugin.losses.kernel_mass import mean_mass
 from entropy_sde_plugin.losses.neighbours import NEIGHBOUR_NORMALISATIONS, neighbour_mean
 
-__all__ = ['REDUCTIONS', 'check_options', 'spatial_entropy']
+__all__ = ['REDUCTIONS', 'check_options', 'is_number', 'spatial_entropy']
 
 REDUCTIONS = ('mean', 'sum', 'none')
 
@@ -154,7 +154,7 @@ def check_options(
     _check_positive('bandwidth', bandwidth)
     _check_positive('hellinger_epsilon', hellinger_epsilon)
     ends = intensity_range if isinstance(intensity_range, Sequence) else ()
-    if len(ends) != 2 or not all(_is_number(end) for end in ends) or not ends[0] < ends[1]:
+    if len(ends) != 2 or not all(is_number(end) for end in ends) or not ends[0] < ends[1]:
         raise InputError(f'intensity_range: {intensity_range!r} is not a pair of increasing numbers, such as [0, 1].')
     for option, value in (('clamp', clamp), ('normalise_density', normalise_density), ('generalised', generalised)):
         if not isinstance(value, bool):
@@ -171,7 +171,7 @@ def _check_choice(option: str, value: str, valid: Sequence[str]) -> None:
 
 
 def _check_positive(option: str, value: float) -> None:
-    if not _is_number(value) or value <= 0:
+    if not is_number(value) or value <= 0:
         raise InputError(f'{option}: {value!r} is not a positive number.')
 
 
@@ -179,7 +179,8 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether an option is a finite number, and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

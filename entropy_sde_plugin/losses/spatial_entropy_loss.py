@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.losses.engines import choose_engine
 from entropy_sde_plugin.losses.neighbours import check_neighbour_weights, draw_neighbour_weights
-from entropy_sde_plugin.losses.spatial_entropy import check_options, spatial_entropy
+from entropy_sde_plugin.losses.spatial_entropy import check_options, is_number, spatial_entropy
 
 __all__ = ['SpatialEntropyLoss']
 
@@ -58,6 +58,8 @@ class SpatialEntropyLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_neighbour_weights(neighbour_weights)
+        if not is_number(loss_weight):
+            raise InputError(f'loss_weight: {loss_weight!r} is not a number.')
         self.loss_weight = loss_weight
         self.reduction = reduction
         self.neighbour_weights = neighbour_weights

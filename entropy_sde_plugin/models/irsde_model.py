@@ -140,11 +140,11 @@ class IRSDEModel(ValidatedModel):
         Raises:
             InputError: An unreadable file, weights of another network, or settings that differ from the options.
         """
-        state, settings, _ = weights.load_weights(load_path, param_key)
+        state, settings, entry = weights.load_weights(load_path, param_key)
         logger, bare = get_root_logger(), self.get_bare_model(net)
         if settings is None:
             logger.info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')
-        logger.info(f'Loading {type(bare).__name__} from {load_path} [{param_key}].')
+        logger.info(f'Loading {type(bare).__name__} from {load_path}{f" [{entry}]" if entry else ""}.')
         try:
             if not strict:
                 self._print_different_keys_loading(bare, state, strict)

@@ -100,6 +100,8 @@ def test_levels_refine_with_the_iterations() -> None:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
+        ({'loss_weight': '1e-2'}, "loss_weight: '1e-2' is not a number"),
+        ({'loss_weight': float('nan')}, 'loss_weight: nan is not'),
         ({'neighbour_weights': 'ones'}, "neighbour_weights: unknown 'ones'"),
         ({'levels': [[0, 8], [100, 1]]}, 'levels: 1 '),
         ({'levels': [[5, 8], [100, 16]]}, r'levels: \[\[5, 8\], \[100, 16\]\] is neither'),

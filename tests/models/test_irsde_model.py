@@ -255,12 +255,14 @@ def test_a_checkpoint_comes_back(saved, param_key):
 
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 @pytest.mark.parametrize('wrapped', [True, False])
-def test_released_layouts_load_strictly(saved, tmp_path, prefix, wrapped):
+def test_released_layouts_load_strictly(saved, tmp_path, prefix, wrapped, log):
     m, _ = saved
     state = {prefix + key: value for key, value in m.net_g.state_dict().items()}
     torch.save({'params': state} if wrapped else state, tmp_path / 'released.pth')
+    log.set_level('INFO', 'basicsr')
     again = model(path__pretrain_network_g=str(tmp_path / 'released.pth'))
     assert same(weights(m.net_g), weights(again.net_g))
+    assert ('released.pth [params].' in log.text) == wrapped  # the entry that was read, not the one asked for
 
 
 def test_weights_of_another_diffusion_are_refused(saved):
