@@ -14,7 +14,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import get_dist_info
 
 from entropy_sde_plugin import generators, interruption
-from entropy_sde_plugin.compat import optimisation
+from entropy_sde_plugin.compat import resumed_options
 from entropy_sde_plugin.compat.crash import Crash, StepWatch
 from entropy_sde_plugin.evaluation.collectives import gather, greatest
 
@@ -50,7 +50,7 @@ class Run:
         self._sampler = train_loader.sampler
         self._batch = train_loader.batch_size * self._sampler.num_replicas
         self._epoch_steps = self._sampler.total_size // self._batch
-        self._optimisation = optimisation.settings(opt['train'])
+        self._train_options = resumed_options.settings(opt['train'])
         self._val_loaders = val_loaders
         self._tb_logger = tb_logger
         self._epoch = self._began_at = self._drawn_before = 0  # the epoch: from which iteration on, behind which draws
@@ -100,7 +100,7 @@ class Run:
             'manual_seed': self._opt['manual_seed'],
             'epoch_size': self._sampler.total_size,
             'batch': self._batch,
-            'optimisation': self._optimisation,
+            'train_options': self._train_options,
             'drawn': self._drawn_before + (iteration - self._began_at) * self._batch,
             'generators': [generators.get_state()] if self._alone else gather(generators.get_state),
             'best_metric_results': _plain(getattr(model, 'best_metric_results', {})),
@@ -117,9 +117,8 @@ class Run:
         Raises:
             InputError: The optimiser or the scheduler is of another type.
         """
-        saved = state.get('run', {}).get('optimisation', self._optimisation)
-        optimisation.compare(saved, self._optimisation)
-        self._optimisation = saved
+        saved = state.get('run', {}).get('train_options', self._train_options)
+        self._train_options = resumed_options.compare(saved, self._train_options)
 
     def take_up(self, model: Any, state: dict[str, Any]) -> None:
         """Go on where ``entries`` were made; corrects the state's ``epoch``, from which the pipeline goes on.

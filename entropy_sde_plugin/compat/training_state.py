@@ -29,8 +29,8 @@ class RunEntries(msgspec.Struct):
     """Whether the iteration ends with a validation that came after the state was saved."""
     manual_seed: int | None = None
     """The run's seed, given or drawn."""
-    optimisation: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    """Options of optimisers and schedule that the training began with."""
+    train_options: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """The section ``train`` that the training went by (:mod:`~entropy_sde_plugin.compat.resumed_options`)."""
 
 
 class TrainingState(msgspec.Struct):

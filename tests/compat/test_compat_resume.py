@@ -151,7 +151,7 @@ def test_what_is_no_state_is_passed_over(opt, tmp_path, capsys):
     assert array.endswith('10.state is no training state (Expected object, got array).')
 
 
-@pytest.mark.parametrize('run', [RUN, RUN | {'optimisation': {'optim_g.type': 'Adam'}}, RUN | {'added': 1}])
+@pytest.mark.parametrize('run', [RUN, RUN | {'train_options': {'optim_g.type': 'Adam'}}, RUN | {'added': 1}])
 def test_states_of_this_and_other_versions_are_taken(opt, one_run, run):
     save_state(opt, 10, run=run, training_step={'skipped_in_row': 0}, networks={})
     assert load_resume_state(opt | {'manual_seed': 3})['run'] == run

@@ -92,17 +92,17 @@ ADAM = {'type': 'Adam', 'lr': 1e-3, 'betas': [0.9, 0.99]}
 STEPS = {'type': 'MultiStepLR', 'milestones': [10], 'gamma': 0.5}
 
 
-def state_under(optim_g, scheduler):
+def state_under(optim_g, scheduler, **train):
     state = {'iter': 5, 'epoch': 0, 'optimizers': [], 'schedulers': []}
-    return state | {'run': run_of(18, 1, optim_g=optim_g, scheduler=scheduler).entries(SimpleNamespace(), 5)}
+    return state | {'run': run_of(18, 1, optim_g=optim_g, scheduler=scheduler, **train).entries(SimpleNamespace(), 5)}
 
 
 @pytest.fixture
 def resume(monkeypatch):
     """Resume with a model of BasicSR's; return the run."""
 
-    def resume(state, optim_g, scheduler):
-        resumed = run_of(18, 1, optim_g=optim_g, scheduler=scheduler)
+    def resume(state, optim_g, scheduler, **train):
+        resumed = run_of(18, 1, optim_g=optim_g, scheduler=scheduler, **train)
         monkeypatch.setattr(run, '_current', resumed)
         BaseModel({'num_gpu': 0, 'is_train': True}).resume_training(state)
         return resumed
@@ -121,6 +121,24 @@ def test_options_of_the_optimiser_that_have_no_effect_are_told(resume, log):
     log.clear()
     state['run'] = resumed.entries(SimpleNamespace(), 6)  # of a training that goes on as it began
     resume(state, ADAM, STEPS)
+    assert warnings(log) == []
+
+
+def test_options_that_change_the_training_from_here_on_are_told_once(resume, log):
+    loss = {'type': 'L1Loss', 'loss_weight': 1.0}
+    state = state_under(ADAM, STEPS, pixel_opt=loss, ema_decay=0.99)
+    entropy = {'type': 'SpatialEntropyLoss', 'levels': [[0, 8], [9, 16]]}
+    resumed = resume(state, ADAM | {'lr': 1e-4}, STEPS, pixel_opt=loss | {'loss_weight': 2}, entropy_opt=entropy)
+    without_effect, with_effect = warnings(log)
+    assert 'train.optim_g.lr was 0.001 and is 0.0001), which has no effect' in without_effect
+    assert with_effect.endswith(
+        'from here on: train.ema_decay was 0.99 and is not given; train.entropy_opt.levels was not given and is '
+        '[[0, 8], [9, 16]]; train.entropy_opt.type was not given and is SpatialEntropyLoss; '
+        'train.pixel_opt.loss_weight was 1.0 and is 2.'
+    )
+    log.clear()
+    state['run'] = resumed.entries(SimpleNamespace(), 6)
+    resume(state, ADAM, STEPS, pixel_opt=loss | {'loss_weight': 2}, entropy_opt=entropy)
     assert warnings(log) == []
 
 
