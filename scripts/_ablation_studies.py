@@ -101,7 +101,7 @@ STUDIES = {
     ),
     'packaged': Study(
         "The paper's Table 3, each loss going on from the model in the package.",
-        TABLE_3,
+        (*TABLE_3, alone('hellinger_window_1', **HELLINGER, windows=[1])),
         iterations=600,
         options=FROM_PACKAGED,
     ),
@@ -109,6 +109,7 @@ STUDIES = {
         'Forms of the loss, each alone and going on from the same network trained under L1.',
         (
             alone('window_1', **HELLINGER, windows=[1]),
+            alone('window_1_64_levels', **HELLINGER, windows=[1], levels=64),
             alone('windows_1_3_5', **HELLINGER),
             alone('window_11', **HELLINGER, windows=[11]),
             alone('levels_8', **HELLINGER, levels=8),

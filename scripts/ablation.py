@@ -31,7 +31,7 @@ from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.atomic_folder import atomic_folder
 from entropy_sde_plugin.data.lmdb_store import LmdbReader, lmdb_writer
 from entropy_sde_plugin.data.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
-from entropy_sde_plugin.errors import InputError, report_input_errors
+from entropy_sde_plugin.errors import InputError, report_input_errors, suggestion
 
 register()
 
@@ -74,6 +74,10 @@ def main() -> None:
     parser.add_argument('--table', action='store_true', help='train nothing, tabulate what is there')
     options = parser.parse_args()
     folder = options.output
+    known = [variant.name for name in options.studies for variant in STUDIES[name].variants]
+    for name in options.only or ():
+        if name not in known:
+            raise InputError(f"--only: none of the studies has a variant '{name}'. {suggestion(name, known)}")
     if not (folder / 'datasets').is_dir():
         write_databases(folder / 'datasets')
     for name in options.studies:
