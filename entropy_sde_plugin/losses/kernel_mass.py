@@ -53,14 +53,15 @@ class _KernelSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, v: Tensor, spec: EntropySpec) -> Tensor:
         """Sum the bins near each value; those farther than 40 bandwidths add nothing in either precision."""
-        reach = min(math.ceil(40 * spec.bandwidth), spec.levels)
-        nearest = v.clamp(-reach, spec.levels - 1 + reach).round()
+        last = spec.levels - 1
+        reach = min(math.ceil(40 * spec.bandwidth), last)
+        nearest = v.clamp(0, last).round()
         total, slope = torch.zeros_like(v), torch.zeros_like(v)
         for offset in range(-reach, reach + 1):
             bin_ = nearest + offset
             u = (bin_ - v) / spec.bandwidth
             e = torch.exp(-u.abs())
-            kernel = e / (1 + e).square() * ((bin_ >= 0) & (bin_ < spec.levels))
+            kernel = e / (1 + e).square() * ((bin_ >= 0) & (bin_ <= last))
             total += kernel
             slope += kernel * torch.tanh(u / 2)
         ctx.save_for_backward(slope / spec.bandwidth)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.errors import InputError, shown, suggestion
 from entropy_sde_plugin.losses.engine_contract import DISTANCES, EntropySpec
 from entropy_sde_plugin.losses.engines import ENGINES, plane_distance
 from entropy_sde_plugin.losses.kernel_mass import mean_mass
@@ -20,6 +19,15 @@ REDUCTIONS = ('mean', 'sum', 'none')
 
 MOST_LEVELS = 4096
 """Far beyond the 256 of an image; a slip in the option file, such as 32e3, would take all of the memory."""
+
+MOST_WINDOW = 1023
+"""Pixels of a window's side."""
+
+BANDWIDTHS = 0.01, 100.0
+"""Least and largest bandwidth in levels: kernels between a hundredth of a bin and all of the bins."""
+
+HELLINGER_EPSILONS = 1e-30, 1.0
+"""Least and largest ``hellinger_epsilon``: above what float32 holds, below the largest distance."""
 
 
 def spatial_entropy(
@@ -53,12 +61,12 @@ def spatial_entropy(
         target: Like ``pred``, a constant.
         distance: ``hellinger``, ``relative_entropy`` or ``cross_entropy``.
         levels: Number of bins L per axis, at least 2.
-        windows: Distinct odd side lengths of the windows; the result is the mean over them.
-        bandwidth: Kernel width h in levels.
+        windows: Distinct odd side lengths of the windows, at most 1023; the result is the mean over them.
+        bandwidth: Kernel width h in levels, 0.01 to 100.
         neighbour_weights: Nine values, row-major, the centre ignored; None weighs all neighbours equally.
         neighbour_normalisation: ``per_channel`` or ``all_channels`` (the released code's: C times smaller means).
         intensity_range: The intensities of the first and the last bin. A diffusion state leaves [0, 1]: near its end,
-            with a dark mean, by so much that the clamp takes the gradient of about 40% of the pixels. A range that
+            with a dark mean, by so much that the clamp takes the gradient of about 30% of the pixels. A range that
             holds the state, such as (-0.5, 1.5), keeps it; the bins grow by as much.
         clamp: Clamp both images to the range first. Without it, pixels outside keep a gradient as far as their kernels
             reach into the bins, and for the relative entropy until their density meets its epsilon, about 11 levels.
@@ -69,7 +77,7 @@ def spatial_entropy(
             score below zero; with it the minimum is 0, at the target.
         hellinger_epsilon: Smooths the root of the Hellinger distance at 0, where its gradient's direction is that of
             rounding errors; see `engine_contract`. Windows that are closer than its square root (of at most
-            sqrt(2)) count as the same.
+            sqrt(2)) count as the same. 1e-30 to 1.
         engine: ``auto``, ``torch`` or ``native``; see `engines.choose_engine`.
         reduction: ``mean`` over the batch, ``sum`` over it, or ``none`` for one value per image.
 
@@ -94,8 +102,8 @@ def spatial_entropy(
         reduction=reduction,
     )
     _check_images(pred, target)
-    if neighbour_weights is not None and not isinstance(neighbour_weights, Tensor):
-        raise InputError(f'neighbour_weights: {neighbour_weights!r} is no tensor of nine values, and not None.')
+    if neighbour_weights is not None and not (isinstance(neighbour_weights, Tensor) and neighbour_weights.numel() == 9):
+        raise InputError(f'neighbour_weights: {shown(neighbour_weights)} is no tensor of nine values, and not None.')
     prefactor = 1.0 if normalise_density else 1 / (0.5 * bandwidth)
     spec = EntropySpec(
         distance, levels, tuple(windows), bandwidth, prefactor, normalise_density, root_epsilon=hellinger_epsilon
@@ -149,10 +157,12 @@ def check_options(
         raise InputError(f'levels: {levels!r} is not a whole number of at least 2 and at most {MOST_LEVELS}.')
     if not isinstance(windows, Sequence) or not windows or not all(_is_int(w) and w > 0 and w % 2 for w in windows):
         raise InputError(f'windows: {windows!r} is not a list of positive odd numbers, such as [1, 3, 5].')
+    if max(windows) > MOST_WINDOW:
+        raise InputError(f'windows: {windows!r} holds a window of more than {MOST_WINDOW} pixels a side.')
     if len(set(windows)) < len(windows):
         raise InputError(f'windows: {windows!r} names a window twice.')
-    _check_positive('bandwidth', bandwidth)
-    _check_positive('hellinger_epsilon', hellinger_epsilon)
+    _check_range('bandwidth', bandwidth, *BANDWIDTHS)
+    _check_range('hellinger_epsilon', hellinger_epsilon, *HELLINGER_EPSILONS)
     ends = intensity_range if isinstance(intensity_range, Sequence) else ()
     if len(ends) != 2 or not all(is_number(end) for end in ends) or not ends[0] < ends[1]:
         raise InputError(f'intensity_range: {intensity_range!r} is not a pair of increasing numbers, such as [0, 1].')
@@ -170,9 +180,9 @@ def _check_choice(option: str, value: str, valid: Sequence[str]) -> None:
         raise InputError(f"{option}: unknown '{value}'. {suggestion(str(value), valid)}")
 
 
-def _check_positive(option: str, value: float) -> None:
-    if not is_number(value) or value <= 0:
-        raise InputError(f'{option}: {value!r} is not a positive number.')
+def _check_range(option: str, value: float, least: float, largest: float) -> None:
+    if not is_number(value) or not least <= value <= largest:
+        raise InputError(f'{option}: {value!r} is not a number of at least {least:g} and at most {largest:g}.')
 
 
 def _is_int(value: object) -> bool:
@@ -181,7 +191,7 @@ def _is_int(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether an option is a finite number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0
 
 
 def _check_images(pred: Tensor, target: Tensor) -> None:

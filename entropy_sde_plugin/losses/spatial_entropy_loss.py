@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -65,6 +66,7 @@ class SpatialEntropyLoss(nn.Module):
         self.neighbour_weights = neighbour_weights
         self.steps = _steps(levels)
         self.levels = self.steps[0][1]
+        self._waits_for_update = len(self.steps) > 1
         self.options = {
             'distance': distance,
             'windows': windows,
@@ -100,6 +102,13 @@ class SpatialEntropyLoss(nn.Module):
         Raises:
             InputError: A shape is wrong.
         """
+        if self._waits_for_update:
+            self._waits_for_update = False
+            warnings.warn(
+                f'SpatialEntropyLoss stays at {self.levels} levels until its update(iteration) is called in each step: '
+                'IRSDEModel does, other models of BasicSR do not.',
+                stacklevel=2,
+            )
         per_image = spatial_entropy(
             pred,
             target,
@@ -119,8 +128,9 @@ class SpatialEntropyLoss(nn.Module):
         return self.loss_weight * per_image
 
     def update(self, iteration: int) -> None:
-        """Take the number of levels that belongs to a training iteration."""
-        self.levels = max(step for step in self.steps if step[0] <= max(iteration, 0))[1]
+        """Take the number of levels that belongs to a training iteration, 0 and up."""
+        self._waits_for_update = False
+        self.levels = max(step for step in self.steps if step[0] <= iteration)[1]
 
     def extra_repr(self) -> str:
         """Show the options in ``print(model)``."""

@@ -8,6 +8,7 @@ included, before the next begins, so that memory is that of a chunk.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,8 +37,11 @@ WINDOW_SUMS: dict[str, type[WindowSums]] = {'cpu': ShiftedSums}
 #: Bins farther than this many bandwidths from every pixel of a tile are left out. exp(-16) is near float32's round-off;
 #: measured: 16 leaves 1e-7 to 6e-7 in the gradient, 14 up to 5e-6. The cross entropy's terms -q ln p grow as q
 #: vanishes: 16 leaves up to 2e-5 in the value, 20 leaves 4e-7. The Hellinger distance's tails are extrapolated: 16
-#: leaves up to 2e-5 in the gradient, 18 4e-6.
+#: leaves up to 2e-5 in the gradient, 18 4e-6 up to 64 levels; beyond them pixels lie far apart, most of the gradient
+#: cancels, and 18 leaves up to 2e-5 of the rest where 24 leaves rounding alone.
 REACH = {'hellinger': 18, 'relative_entropy': 16, 'cross_entropy': 20}
+REACH_HELLINGER_FINE = 24
+FINE_LEVELS = 64
 REACH_DOUBLE = 40
 
 #: Side of a tile in halos; less for the distance whose gradient goes twice through the bins of a tile that is cut.
@@ -56,7 +60,14 @@ def distance_and_gradient(
         scratch = Scratch(v)
         found = [_finish_group(a, a_nbr, b, b_nbr, spec, need_gradient, scratch) for a, a_nbr, b, b_nbr in groups]
     value, grad_v, grad_v_nbr = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return (value, grad_v, grad_v_nbr) if need_gradient else (value, None, None)
+    # What is not a number reaches no bin, and tiles without bins are left out.
+    lost = torch.stack([plane.flatten(1).isnan().any(1) for plane in (v, v_nbr, w, w_nbr)]).any(0)
+    value.masked_fill_(lost, math.nan)
+    if not need_gradient:
+        return value, None, None
+    for gradient in (grad_v, grad_v_nbr):
+        gradient.masked_fill_(lost[:, None, None], math.nan)
+    return value, grad_v, grad_v_nbr
 
 
 def _finish_group(
@@ -66,10 +77,9 @@ def _finish_group(
     tiling = Tiling.of(v, max(spec.windows), HALOS[spec.distance])
     # (prediction and target, tiles, intensity and neighbour mean, area)
     pixels = torch.stack([torch.stack([tiling.cut(plane) for plane in pair], 1) for pair in ((v, v_nbr), (w, w_nbr))])
-    reach = REACH_DOUBLE if v.dtype == torch.float64 else REACH[spec.distance]
     # The Hellinger distance's terms are homogeneous in the densities, which makes their tails geometric series.
     extrapolate = spec.distance == 'hellinger' and not spec.normalise
-    found = occupied_bins(_reaching(pixels, spec), spec.levels, spec.bandwidth, reach, extrapolate)
+    found = occupied_bins(_reaching(pixels, spec), spec.levels, spec.bandwidth, _reach(spec, v.dtype), extrapolate)
     bins, order = found.fullest_first()
     tiles = _Tiles(spec, tiling, pixels[:, order], bins, order, need_gradient, scratch)
     del pixels
@@ -81,6 +91,15 @@ def _finish_group(
         return value, v.new_empty(0), v.new_empty(0)
     grad_v, grad_v_nbr = tiles.gradient[:, back] / spec.bandwidth
     return value, tiling.join(grad_v), tiling.join(grad_v_nbr)
+
+
+def _reach(spec: EntropySpec, dtype: torch.dtype) -> int:
+    """How far from a tile's pixels bins count, in bandwidths."""
+    if dtype == torch.float64:
+        return REACH_DOUBLE
+    if spec.distance == 'hellinger' and spec.levels > FINE_LEVELS:
+        return REACH_HELLINGER_FINE
+    return REACH[spec.distance]
 
 
 def _reaching(pixels: Tensor, spec: EntropySpec) -> Tensor:

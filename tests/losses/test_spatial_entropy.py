@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -125,7 +126,9 @@ def test_golden_waves(
 @pytest.mark.parametrize('engine', ENGINES)
 @pytest.mark.parametrize('distance', DISTANCES)
 @pytest.mark.parametrize(
-    ('levels', 'windows', 'batch', 'side'), [(32, (1, 3, 5), 1, 24), (16, (11,), 3, 17), (8, (1, 3), 8, 13)], ids=str
+    ('levels', 'windows', 'batch', 'side'),
+    [(32, (1, 3, 5), 1, 24), (16, (11,), 3, 17), (8, (1, 3), 8, 13), (128, (1,), 1, 9), (256, (3, 1), 1, 7)],
+    ids=str,
 )
 def test_photographs_equal_the_formula(
     levels: int, windows: tuple[int, ...], batch: int, side: int, distance: str, engine: str
@@ -150,6 +153,7 @@ def test_photographs_equal_the_formula(
         {'bandwidth': 1.3, 'normalise_density': True},
         {'generalised': True},
         {'generalised': True, 'clamp': False, 'bandwidth': 0.9},
+        {'generalised': True, 'clamp': False, 'bandwidth': 2.0, 'levels': 8},  # a pixel outside reaches all bins
     ],
     ids=str,
 )
@@ -283,15 +287,16 @@ def test_second_derivatives_are_refused() -> None:
         torch.autograd.grad(gradient.square().sum(), pred)
 
 
+@pytest.mark.parametrize('dynamic', [None, True])
 @pytest.mark.parametrize('options', [{}, {'generalised': True, 'clamp': False}], ids=str)
-def test_compiles_without_graph_breaks(options: dict[str, Any]) -> None:
+def test_compiles_without_graph_breaks(options: dict[str, Any], dynamic: bool | None) -> None:
     target = photograph('wine', 12)
     pred = noisy(target, 0.1).requires_grad_()
 
     def step(x: Tensor, y: Tensor) -> Tensor:
         return spatial_entropy(2 * x, y, distance='relative_entropy', levels=8, windows=(1, 3), **options)
 
-    compiled = torch.compile(step, fullgraph=True, backend='aot_eager')
+    compiled = torch.compile(step, fullgraph=True, dynamic=dynamic, backend='aot_eager')
     assert compiled(pred, target) == step(pred, target)
     expected, found = (torch.autograd.grad(f(pred, target), pred)[0] for f in (step, compiled))
     assert relative_error(found, expected.double()) < 1e-6
@@ -319,15 +324,19 @@ def test_core_works_without_basicsr() -> None:
         ({'windows': ()}, r'windows: \(\) '),
         ({'windows': 3}, 'windows: 3 '),
         ({'windows': (3, 3)}, 'twice'),
+        ({'windows': (3, 2**32 + 5)}, 'more than 1023 pixels a side'),
         ({'bandwidth': 0}, 'bandwidth: 0 '),
+        ({'bandwidth': 1e30}, r'bandwidth: 1e\+30 is not a number of at least 0.01 and at most 100'),
         ({'bandwidth': float('nan')}, 'bandwidth: nan '),
         ({'hellinger_epsilon': 0}, 'hellinger_epsilon: 0 '),
+        ({'hellinger_epsilon': 1e-60}, 'hellinger_epsilon: 1e-60 is not a number of at least 1e-30 and at most 1'),
         ({'intensity_range': (1, 0)}, r'intensity_range: \(1, 0\) '),
         ({'intensity_range': 1}, 'intensity_range: 1 '),
         ({'neighbour_normalisation': 'channel'}, "neighbour_normalisation: unknown 'channel'"),
         ({'engine': 'cuda'}, "engine: unknown 'cuda'. Valid names: auto, native, torch."),
         ({'reduction': 'average'}, "reduction: unknown 'average'"),
         ({'neighbour_weights': 'mean'}, "neighbour_weights: 'mean' is no tensor"),
+        ({'neighbour_weights': torch.ones(4)}, r'neighbour_weights: tensor\(\[1., 1., 1., 1.\]\) is no tensor'),
         ({'clamp': 'no'}, "clamp: 'no' is not true or false"),
         ({'generalised': True}, "generalised: only for 'relative_entropy'"),
         ({'generalised': True, 'distance': 'relative_entropy', 'normalise_density': True}, 'choose one'),
@@ -343,25 +352,37 @@ def test_wrong_options_say_so_in_one_line(changes: dict[str, Any], message: str)
     assert '\n' not in str(caught.value)
 
 
+@pytest.fixture
+def engine_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the choice of an engine logs, as if none had been chosen before."""
+    logger = logging.getLogger('basicsr.spatial_entropy')
+    logger.addHandler(caplog.handler)  # BasicSR's logger does not propagate
+    engines._log_once.cache_clear()
+    yield caplog
+    engines._log_once.cache_clear()
+    logger.removeHandler(caplog.handler)
+
+
+def test_the_choice_of_an_engine_is_told_without_alarm(engine_log: pytest.LogCaptureFixture) -> None:
+    engine_log.set_level(logging.INFO, 'basicsr.spatial_entropy')
+    x = torch.rand(1, 1, 8, 8, dtype=torch.float64)
+    spatial_entropy(x, x, distance='hellinger', levels=8, windows=(1,))
+    assert engine_log.records[0].levelno == logging.INFO
+    assert "engine 'auto' takes 'torch'; 'native' cannot be used: it computes in float32" in engine_log.text
+
+
 def test_missing_native_engine_is_named_and_never_silent(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, engine_log: pytest.LogCaptureFixture
 ) -> None:
     # Stands in for a machine on which the library was not built.
     monkeypatch.setattr(native_engine, 'why_unavailable', lambda: 'it was not built')
-    engines._log_once.cache_clear()
     x = torch.rand(1, 1, 8, 8)
     options = {'distance': 'hellinger', 'levels': 8, 'windows': (1,)}
     with pytest.raises(InputError, match=r"engine 'native' cannot be used: it was not built\. Use"):
         spatial_entropy(x, x, **options, engine='native')
-    logger = logging.getLogger('basicsr.spatial_entropy')
-    logger.addHandler(caplog.handler)  # BasicSR's logger does not propagate
-    try:
-        spatial_entropy(x, x, **options)
-        spatial_entropy(x, x, **options)
-    finally:
-        logger.removeHandler(caplog.handler)
-    engines._log_once.cache_clear()
-    (record, *again) = caplog.records
+    spatial_entropy(x, x, **options)
+    spatial_entropy(x, x, **options)
+    (record, *again) = engine_log.records
     assert all(other is record for other in again)  # one record, however many handlers it reached
     assert record.levelno == logging.WARNING
     assert record.message == "Spatial entropy: engine 'auto' takes 'torch'; 'native' cannot be used: it was not built."

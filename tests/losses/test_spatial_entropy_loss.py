@@ -97,6 +97,19 @@ def test_levels_refine_with_the_iterations() -> None:
     assert loss(pred, target) == expected
 
 
+def test_levels_that_nobody_refines_are_told_once(recwarn: pytest.WarningsRecorder) -> None:
+    pred, target = pair()
+    options = {'levels': [[0, 8], [100, 16]], 'windows': [1]}
+    updated, forgotten = SpatialEntropyLoss(**options), SpatialEntropyLoss(**options)
+    updated.update(0)
+    updated(pred, target)
+    assert [str(warning.message) for warning in recwarn] == []
+    for _ in range(2):
+        forgotten(pred, target)
+    (warning,) = recwarn
+    assert 'stays at 8 levels until its update(iteration) is called' in str(warning.message)
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -81,6 +82,15 @@ def plane_distance(
             distances = distances + (p - q).sum((1, 2))
         means.append(distances.mean((1, 2)))
     return torch.stack(means).mean(0)
+
+
+def brute_force(planes: list[Tensor], spec: EntropySpec) -> tuple[Tensor, Tensor, Tensor]:
+    """Distance of planes (v, v_nbr, w, w_nbr) and its gradients in v and v_nbr, in float64."""
+    v, v_nbr, w, w_nbr = (plane.double().clone() for plane in planes)
+    v.requires_grad_()
+    v_nbr.requires_grad_()
+    value = plane_distance(v, v_nbr, w, w_nbr, **dataclasses.asdict(spec))
+    return value.detach(), *torch.autograd.grad(value.sum(), (v, v_nbr))
 
 
 def relative_error(found: Tensor, expected: Tensor, least: float = 0.0) -> float:
