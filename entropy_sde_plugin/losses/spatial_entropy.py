@@ -21,7 +21,7 @@ MOST_LEVELS = 4096
 """Far beyond the 256 of an image; a slip in the option file, such as 32e3, would take all of the memory."""
 
 MOST_WINDOW = 1023
-"""Pixels of a window's side."""
+"""Pixels: such a window covers a patch of 512x512 from each of its corners."""
 
 BANDWIDTHS = 0.01, 100.0
 """Least and largest bandwidth in levels: kernels between a hundredth of a bin and all of the bins."""
@@ -191,6 +191,7 @@ def _is_int(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether an option is a finite number, and no truth value."""
+    # math.isfinite would break the graph of a compiled call whose numbers are symbols.
     return isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0
 
 
