@@ -224,7 +224,7 @@ CONTRADICTIONS: dict[str, tuple[Any, ...]] = {
     'no such training state': (_set('path.resume_state', 'nowhere.state'), 'nowhere.state'),
     'a training state that is a picture': (
         _set('path.resume_state', f'gt/{materials.NAMES[0]}.png'),
-        'training states',
+        'path.resume_state: gt/',
     ),
     'a metric without truth': (
         lambda opt: opt['datasets']['val'].pop('dataroot_gt'),
