@@ -70,8 +70,7 @@ def show_targets(bench: Bench, form: str, cases: list[Case], engines: list[str])
                     cell = f'{time:.0f} / {memory:.0f}'
                     if row in TARGETS:
                         asked, asked_memory = TARGETS[row][name]
-                        missed = time < asked or memory < asked_memory
-                        cell += f' ({asked} / {asked_memory}{", missed" if missed else ""})'
+                        cell += aim(f'{asked} / {asked_memory}', time >= asked and memory >= asked_memory)
                     cells.append(f'{cell}: {amount(found)}')
                 print_row([case, f'{neighbours}, {pair}', *cells, amount(whole)])
 
@@ -87,7 +86,7 @@ def show_tuned(bench: Bench, form: str, cases: list[Case], engines: list[str]) -
             time = whole['seconds'] / bench.run(name, case)['seconds']
             cell = f'{time:.1f}'
             if case == next(iter(TARGETS)):
-                cell += f' ({TUNED_TARGETS[name]}{", missed" if time < TUNED_TARGETS[name] else ""})'
+                cell += aim(f'{TUNED_TARGETS[name]}', time >= TUNED_TARGETS[name])
             cells.append(cell)
         print_row([case, *cells, f'{whole["seconds"]:.2f} s'])
 
@@ -125,6 +124,10 @@ def show_operations(bench: Bench) -> None:
         f"\n## PyTorch engine, one call at the paper's batch ({PAPER})\n\n{found['launches']:.0f} operations (kernel "
         f'launches at least), {found["bytes"] / 1e9:.1f} GB read and written; forward and backward.'
     )
+
+
+def aim(target: str, met: bool) -> str:
+    return f' ({target})' if met else f' ({target}, missed)'
 
 
 def amount(found: dict[str, float]) -> str:

@@ -353,14 +353,11 @@ def test_wrong_options_say_so_in_one_line(changes: dict[str, Any], message: str)
 
 
 @pytest.fixture
-def engine_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def engine_log(log: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What the choice of an engine logs, as if none had been chosen before."""
-    logger = logging.getLogger('basicsr.spatial_entropy')
-    logger.addHandler(caplog.handler)  # BasicSR's logger does not propagate
     engines._log_once.cache_clear()
-    yield caplog
+    yield log
     engines._log_once.cache_clear()
-    logger.removeHandler(caplog.handler)
 
 
 def test_the_choice_of_an_engine_is_told_without_alarm(engine_log: pytest.LogCaptureFixture) -> None:
