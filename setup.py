@@ -20,11 +20,11 @@ def native_extensions() -> list[Extension]:
     the build fails and is skipped. Nothing is compiled for the building machine's processor alone: the code holds
     several instruction sets and chooses when it runs.
     """
-    native = runpy.run_path('entropy_sde_plugin/losses/native/__init__.py')
+    native = runpy.run_path('entropy_sde_plugin/losses/spatial_entropy/native/__init__.py')
     source, *headers = [str(path) for path in native['sources']()]
     return [
         Extension(
-            'entropy_sde_plugin.losses.native._spatial_entropy',
+            'entropy_sde_plugin.losses.spatial_entropy.native._spatial_entropy',
             [source],
             depends=headers,
             define_macros=[('SPATIAL_ENTROPY_SOURCES', f'"{native["digest"]()}"')],

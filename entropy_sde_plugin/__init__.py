@@ -13,11 +13,6 @@ __all__ = ['__version__', 'register']
 
 __version__ = '0.1.0'
 
-# A module that imports BasicSR may be the first to do so, and then is half imported when these come. The packages that
-# cannot do without BasicSR therefore call `register` before anything else; the other modules that these need and that
-# import BasicSR (`options`, `basicsr_sections`, the loss, the datasets) are known to them as modules, not by names
-# imported from them. tests/test_bootstrap.py tries them as the first.
-_REGISTERED = ('archs', 'losses.spatial_entropy_loss', 'data.datasets', 'metrics', 'models')
 _state = 'absent'
 
 
@@ -35,14 +30,14 @@ def register() -> None:
         return
     _state = 'on its way'
     try:
-        from importlib import import_module
-
         from entropy_sde_plugin import compat
 
         compat.import_basicsr()
         compat.apply()
-        for name in _REGISTERED:
-            import_module(f'{__name__}.{name}')
+
+        from entropy_sde_plugin.registrations import register_all
+
+        register_all()
     except BaseException:
         _state = 'absent'
         raise

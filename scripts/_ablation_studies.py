@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from entropy_sde_plugin.resources import options_folder, packaged_model
+from entropy_sde_plugin.utils.resources import options_folder, packaged_model
 
 __all__ = ['BASE', 'STUDIES', 'Study', 'Variant']
 

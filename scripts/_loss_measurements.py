@@ -133,7 +133,7 @@ def count_operations(device: str) -> dict[str, float]:
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
-    from entropy_sde_plugin.losses import torch_engine
+    from entropy_sde_plugin.losses.spatial_entropy.pytorch import engine as pytorch_engine
 
     class Counter(TorchDispatchMode):
         launches = 0
@@ -150,18 +150,18 @@ def count_operations(device: str) -> dict[str, float]:
             return result
 
     torch.set_num_threads(1)
-    torch_engine.CHUNK_ELEMENTS_CPU = torch_engine.CHUNK_ELEMENTS
-    torch_engine.GROUP_PIXELS_CPU = torch_engine.GROUP_PIXELS
-    torch_engine.WINDOW_SUMS = {}
+    pytorch_engine.CHUNK_ELEMENTS_CPU = pytorch_engine.CHUNK_ELEMENTS
+    pytorch_engine.GROUP_PIXELS_CPU = pytorch_engine.GROUP_PIXELS
+    pytorch_engine.WINDOW_SUMS = {}
     images = [image.to(device) for image in _images(PAPER)]
     counter = Counter()
-    inside = torch_engine.distance_and_gradient
+    inside = pytorch_engine.distance_and_gradient
 
     def counted(*args: Any) -> Any:
         with counter:  # the engine is one operator to PyTorch, which hides what is inside
             return inside(*args)
 
-    torch_engine.distance_and_gradient = counted
+    pytorch_engine.distance_and_gradient = counted
     with counter:
         _call('torch', PAPER)(*images)
     return {'launches': counter.launches, 'bytes': counter.moved}
@@ -170,7 +170,7 @@ def count_operations(device: str) -> dict[str, float]:
 def _call(what: str, case: Case) -> Callable[..., float]:
     from _materialising import as_released, lean
 
-    from entropy_sde_plugin.losses.spatial_entropy import spatial_entropy
+    from entropy_sde_plugin.losses.spatial_entropy.functional import spatial_entropy
 
     options: dict[str, Any] = {
         'distance': case.distance,
@@ -195,7 +195,7 @@ def _images(case: Case) -> list[Any]:
     import numpy as np
     import torch
 
-    from entropy_sde_plugin.data.photographs import TRAIN, photograph
+    from entropy_sde_plugin.demo.photographs import TRAIN, photograph
 
     rng = np.random.default_rng(0)
     shape = (case.batch, 3, case.side, case.side)

@@ -18,7 +18,7 @@ register()
 from basicsr.models import build_model  # noqa: E402
 
 from entropy_sde_plugin.models import IRSDEModel  # noqa: E402
-from entropy_sde_plugin.resources import options_folder  # noqa: E402
+from entropy_sde_plugin.utils.resources import options_folder  # noqa: E402
 
 __all__ = ['TRAININGS', 'batch_of', 'model_in_training', 'seconds', 'step', 'training_options']
 

@@ -28,16 +28,16 @@ from _ablation_studies import BASE, STUDIES, Study, Variant
 
 from entropy_sde_plugin import register
 from entropy_sde_plugin.data import images
-from entropy_sde_plugin.data.atomic_folder import atomic_folder
-from entropy_sde_plugin.data.lmdb_store import LmdbReader, lmdb_writer
-from entropy_sde_plugin.data.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
+from entropy_sde_plugin.data.lmdb import LmdbReader, lmdb_writer
+from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
 from entropy_sde_plugin.errors import InputError, report_input_errors, suggestion
+from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 
 register()
 
-from entropy_sde_plugin.evaluation.contact_sheet import contact_sheet  # noqa: E402
+from entropy_sde_plugin.demo.contact_sheet import contact_sheet  # noqa: E402
 from entropy_sde_plugin.evaluation.records import read_metrics  # noqa: E402
-from entropy_sde_plugin.resources import options_folder  # noqa: E402
+from entropy_sde_plugin.utils.resources import options_folder  # noqa: E402
 
 CROP = 256
 """Side of the validation's pictures, in pixels."""

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from _training_steps import batch_of, model_in_training, seconds, step, training_options
 
-from entropy_sde_plugin import demo
+from entropy_sde_plugin.demo import run as demo
 from entropy_sde_plugin.errors import InputError, report_input_errors
 
 CASES: dict[str, dict[str, Any]] = {

@@ -25,12 +25,12 @@ from entropy_sde_plugin.errors import InputError
 register()
 
 from entropy_sde_plugin.data import images  # noqa: E402
-from entropy_sde_plugin.data.lmdb_store import LmdbReader  # noqa: E402
-from entropy_sde_plugin.data.photographs import write_demo_databases  # noqa: E402
+from entropy_sde_plugin.data.lmdb import LmdbReader  # noqa: E402
 from entropy_sde_plugin.data.sources import ImageFolder  # noqa: E402
+from entropy_sde_plugin.demo.photographs import write_demo_databases  # noqa: E402
 from entropy_sde_plugin.evaluation.baselines import BASELINES, RETINEX  # noqa: E402
-from entropy_sde_plugin.evaluation.folders import DEFAULT_METRICS, evaluate, format_table  # noqa: E402
-from entropy_sde_plugin.resources import packaged_model  # noqa: E402
+from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table  # noqa: E402
+from entropy_sde_plugin.utils.resources import packaged_model  # noqa: E402
 
 OURS = 'Entropy-SDE'
 ZERO_DCE = 'Zero-DCE++ (neuro-low-light)'

@@ -25,14 +25,14 @@ register()
 from basicsr.metrics import calculate_psnr, calculate_ssim  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from entropy_sde_plugin.checkpoints.model import Model, load_model  # noqa: E402
 from entropy_sde_plugin.data.images import RGBImage  # noqa: E402
-from entropy_sde_plugin.data.lmdb_store import LmdbReader  # noqa: E402
-from entropy_sde_plugin.data.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases  # noqa: E402
+from entropy_sde_plugin.data.lmdb import LmdbReader  # noqa: E402
+from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases  # noqa: E402
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS  # noqa: E402
 from entropy_sde_plugin.inference.enhancer import Enhancer  # noqa: E402
-from entropy_sde_plugin.inference.strips import StripNetwork  # noqa: E402
 from entropy_sde_plugin.metrics.perceptual import calculate_lpips  # noqa: E402
-from entropy_sde_plugin.weights import Model, load_model  # noqa: E402
+from entropy_sde_plugin.networks.nafnet_strips import StripNetwork  # noqa: E402
 
 STEPS = (1, 2, 4, 8, 16, 32, 100)
 SIZE = (400, 600)

@@ -30,9 +30,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from entropy_sde_plugin.data.photographs import write_demo_databases
+from entropy_sde_plugin.demo.photographs import write_demo_databases
 from entropy_sde_plugin.errors import InputError, report_input_errors
-from entropy_sde_plugin.resources import options_folder
+from entropy_sde_plugin.utils.resources import options_folder
 
 NETWORK = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1, 2], 'middle_blk_num': 1, 'dec_blk_nums': [1, 1]}
 DESCENT = {'type': 'SGD', 'lr': 0.05, 'momentum': 0.9}

@@ -15,7 +15,7 @@ import torch
 from _training_steps import TRAININGS, batch_of, model_in_training, seconds, step, training_options
 from torch import Tensor, nn
 
-from entropy_sde_plugin.losses.spatial_entropy_loss import SpatialEntropyLoss
+from entropy_sde_plugin.losses.spatial_entropy.module import SpatialEntropyLoss
 
 LEVELS = (8, 16, 32, 64)
 

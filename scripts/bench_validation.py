@@ -26,8 +26,8 @@ register()
 from basicsr.data import build_dataloader, build_dataset  # noqa: E402
 from basicsr.models import build_model  # noqa: E402
 
-from entropy_sde_plugin.data.photographs import write_demo_databases  # noqa: E402
-from entropy_sde_plugin.resources import options_folder  # noqa: E402
+from entropy_sde_plugin.demo.photographs import write_demo_databases  # noqa: E402
+from entropy_sde_plugin.utils.resources import options_folder  # noqa: E402
 
 
 def main() -> None:

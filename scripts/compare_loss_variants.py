@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from entropy_sde_plugin.data.low_light_synthesis import darken
-from entropy_sde_plugin.data.photographs import HELD_OUT, photograph
+from entropy_sde_plugin.data.synthesis import darken
+from entropy_sde_plugin.demo.photographs import HELD_OUT, photograph
 from entropy_sde_plugin.diffusion.irsde import IRSDE
-from entropy_sde_plugin.losses.spatial_entropy_loss import SpatialEntropyLoss
+from entropy_sde_plugin.losses.spatial_entropy.module import SpatialEntropyLoss
 
 PHOTOGRAPHS = HELD_OUT[:4]
 LEARNING_RATE = 0.02

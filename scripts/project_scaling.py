@@ -19,7 +19,7 @@ from entropy_sde_plugin import register
 register()
 
 from entropy_sde_plugin.networks import ConditionalNAFNet  # noqa: E402
-from entropy_sde_plugin.resources import options_folder  # noqa: E402
+from entropy_sde_plugin.utils.resources import options_folder  # noqa: E402
 
 ACHIEVED = 0.8
 """Share of a published bandwidth that a large transfer reaches."""

@@ -33,9 +33,9 @@ import numpy as np
 from _process_tree import holdings
 from scipy.stats import siegelslopes
 
-from entropy_sde_plugin.data.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
+from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
 from entropy_sde_plugin.errors import InputError, report_input_errors
-from entropy_sde_plugin.resources import options_folder
+from entropy_sde_plugin.utils.resources import options_folder
 
 ITERATION = re.compile(r'\[epoch:.*?iter:\s*([\d,]+),')
 """What BasicSR's log says of an iteration."""

@@ -26,8 +26,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from entropy_sde_plugin.data.photographs import write_demo_databases
-from entropy_sde_plugin.resources import options_folder
+from entropy_sde_plugin.demo.photographs import write_demo_databases
+from entropy_sde_plugin.utils.resources import options_folder
 
 DAMAGES = ('none', 'none', 'none', 'cut off', 'bit flipped', 'missing')
 NETWORK = {'type': 'ConditionalNAFNet', 'width': 16, 'enc_blk_nums': [1, 1], 'dec_blk_nums': [1, 1]}

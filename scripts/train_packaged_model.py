@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from entropy_sde_plugin.resources import options_folder
+from entropy_sde_plugin.utils.resources import options_folder
 
 NAME = 'lowlight_small'
 OPTIONS = options_folder() / f'train_{NAME}.yml'

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from entropy_sde_plugin import options
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.options import check as option_check
 from tests.support.pictures import write_png
 
 SCRIPTS = Path(__file__).parents[1] / 'scripts'
@@ -35,7 +35,7 @@ def test_every_run_is_a_training_that_basicsr_would_take(ablation):
     for run in runs:
         for phase, section in run.opt['datasets'].items():
             section['phase'] = phase  # as BasicSR does
-        options.check(run.opt | {'is_train': True})
+        option_check.check(run.opt | {'is_train': True})
         train = run.opt['train']
         assert train['scheduler']['periods'] == [train['total_iter']] == [run.iterations]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from entropy_sde_plugin import _bootstrap
-from entropy_sde_plugin.resources import packaged_model
+from entropy_sde_plugin.utils.resources import packaged_model
 from tests.support.commands import ROOT, python
 from tests.support.pictures import write_png
 
@@ -119,7 +119,7 @@ if __name__ == '__main__':
     for method in ('forkserver', 'spawn'):
         with multiprocessing.get_context(method).Pool(1) as pool:
             found[method] = pool.map(registered, [None])[0]
-    from entropy_sde_plugin.losses.spatial_entropy_loss import SpatialEntropyLoss
+    from entropy_sde_plugin.losses.spatial_entropy.module import SpatialEntropyLoss
     import basicsr, entropy_sde_plugin
     left = [type(f).__name__ for f in sys.meta_path if 'BasicSR' in type(f).__name__]
     left += [name for name in sys.modules if name == 'torchvision.transforms.functional_tensor']
@@ -147,9 +147,15 @@ for name in sys.argv[1:]:
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, name
 """
-    names = ['archs.conditional_nafnet_arch', 'basicsr_sections', 'data.lol_dataset', 'evaluation.scoring']
-    names += ['inference.enhancer', 'losses.spatial_entropy_loss', 'metrics.perceptual', 'optimisation_sections']
-    names += ['options', 'registered_classes', 'run_inputs', 'weights']
+    names = ['checkpoints.resume', 'data.datasets.lol', 'evaluation.scoring', 'models.irsde', 'models.validated']
+    names += [
+        'inference.enhancer',
+        'losses.spatial_entropy.module',
+        'metrics.perceptual',
+        'registrations',
+        'report.page',
+    ]
+    names += ['compat.launch', 'options.check', 'options.overrides', 'training.preflight', 'training.run']
     names = [f'entropy_sde_plugin.{name}' for name in names]
     code, out, err = python('-c', script, *names, cwd=tmp_path, ENTROPY_SDE_PLUGIN='strict')
     assert code == 0, out + err
@@ -170,7 +176,9 @@ def test_pictures_and_weights_need_no_basicsr(tmp_path):
 
 
 def test_a_broken_plugin_leaves_basicsr_alive(tmp_path):
-    code = "import sys; sys.modules['entropy_sde_plugin.archs'] = None; import basicsr; print(basicsr.__version__)"
+    code = (
+        "import sys; sys.modules['entropy_sde_plugin.registrations'] = None; import basicsr; print(basicsr.__version__)"
+    )
     code, out, err = python('-c', code, cwd=tmp_path)
     assert (code, out) == (0, '1.4.2\n'), err
     assert err.count('RuntimeWarning: entropy_sde_plugin is not in place (ModuleNotFoundError') == 1
@@ -220,8 +228,8 @@ def test_what_a_wheel_holds(wheels):
     assert 'entropy_sde_plugin.pth' in editable
     options = {path.name for path in (ROOT / 'options').glob('*.yml')}
     assert {name.rpartition('/')[2] for name in names if '/options_files/' in name} == options
-    assert 'entropy_sde_plugin/data/photographs/astronaut.jpg' in names
-    assert 'entropy_sde_plugin/data/photographs/ATTRIBUTION.md' in names
+    assert 'entropy_sde_plugin/demo/photographs/astronaut.jpg' in names
+    assert 'entropy_sde_plugin/demo/photographs/ATTRIBUTION.md' in names
     assert 'entropy_sde_plugin/pretrained/lowlight_small.safetensors' in names
     assert 'entropy_sde_plugin/pretrained/MODEL_CARD.md' in names
     assert not [name for name in names if name.startswith(('tests/', 'options/', 'scripts/'))]

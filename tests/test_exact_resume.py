@@ -12,8 +12,8 @@ import shutil
 import pytest
 import torch
 
-from entropy_sde_plugin.data.lmdb_store import lmdb_writer
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.data.lmdb import lmdb_writer
+from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.commands import ROOT, python, stock_options, write_options, write_pairs
 
 TORCHRUN = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2')

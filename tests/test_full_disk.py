@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from entropy_sde_plugin import checkpoint
-from entropy_sde_plugin.atomic_file import atomic_file
+from entropy_sde_plugin.checkpoints import files, onnx
 from entropy_sde_plugin.cli import main
-from entropy_sde_plugin.inference import onnx_export
-from entropy_sde_plugin.resources import packaged_model
+from entropy_sde_plugin.utils.atomic_file import atomic_file
+from entropy_sde_plugin.utils.resources import packaged_model
 from tests.hostile import materials
 from tests.support.commands import python
 from tests.support.disks import small_disk
 
 
-def files(folder):
+def files_in(folder):
     return sorted(path for path in folder.rglob('*') if path.is_file())
 
 
@@ -38,7 +37,7 @@ def test_a_failed_write_names_the_file(tmp_path, monkeypatch):
         file.write(b'new')
     assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(path))
     assert path.read_bytes() == b'old'
-    assert files(tmp_path) == [path]
+    assert files_in(tmp_path) == [path]
 
 
 def test_a_folder_that_is_gone_is_named_by_the_file_in_it(tmp_path):
@@ -56,7 +55,7 @@ def test_what_else_fails_keeps_its_name(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, atomic_file(tmp_path / 'a.png'):
         Path(tmp_path, 'other').read_bytes()
     assert caught.value.filename == str(tmp_path / 'other')
-    assert files(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -69,7 +68,7 @@ def test_enhancing(tmp_path, capsys):
         picture = str(tmp_path / 'small.png')
         assert main(['enhance', '-i', picture, '-o', str(disk), '--steps', '1', '--ext', 'tif']) == 1
         assert capsys.readouterr().err.splitlines()[-1] == f"error: '{disk / 'small.tif'}': No space left on device."
-        assert files(disk) == [disk / 'filler']
+        assert files_in(disk) == [disk / 'filler']
 
 
 def test_converting(tmp_path, capsys):
@@ -77,16 +76,16 @@ def test_converting(tmp_path, capsys):
         target = disk / 'out.safetensors'
         assert main(['convert', str(packaged_model()), str(target)]) == 1
         assert capsys.readouterr().err.splitlines()[-1] == f"error: '{target}': No space left on device."
-        assert files(disk) == []
+        assert files_in(disk) == []
 
 
 def test_exporting(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(onnx_export, '_exported', lambda model: bytes(1 << 20))  # what is slow is not what fails
+    monkeypatch.setattr(onnx, '_exported', lambda model: bytes(1 << 20))  # what is slow is not what fails
     with small_disk(tmp_path / 'disk', '64k') as disk:
         target = disk / 'out.onnx'
         assert main(['export', '-o', str(target)]) == 1
         assert capsys.readouterr().err.splitlines()[-1] == f"error: '{target}': No space left on device."
-        assert files(disk) == []
+        assert files_in(disk) == []
 
 
 def test_a_training_ends_in_one_line_and_its_checkpoints_are_whole(tmp_path):
@@ -111,5 +110,5 @@ def test_a_training_ends_in_one_line_and_its_checkpoints_are_whole(tmp_path):
         assert states
         for iteration in states:
             for path in (run / f'models/net_g_{iteration}.pth', run / f'training_states/{iteration}.state'):
-                assert checkpoint.damage(path) is None
+                assert files.damage(path) is None
         assert not list(disk.rglob('*.part'))

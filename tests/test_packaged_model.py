@@ -11,13 +11,13 @@ import yaml
 from basicsr.metrics import calculate_psnr
 from basicsr.utils.registry import ARCH_REGISTRY
 
+from entropy_sde_plugin.checkpoints.model import load_model
 from entropy_sde_plugin.cli import main
-from entropy_sde_plugin.data.low_light_synthesis import darken
-from entropy_sde_plugin.data.photographs import photograph
-from entropy_sde_plugin.diffusion_sections import model_options
+from entropy_sde_plugin.data.synthesis import darken
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.evaluation.baselines import BASELINES
-from entropy_sde_plugin.resources import options_folder, packaged_model
-from entropy_sde_plugin.weights import load_model
+from entropy_sde_plugin.options.diffusion import model_options
+from entropy_sde_plugin.utils.resources import options_folder, packaged_model
 from tests.support.pictures import write_png
 
 

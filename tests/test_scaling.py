@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from entropy_sde_plugin import options
 from entropy_sde_plugin.networks import ConditionalNAFNet
+from entropy_sde_plugin.options import check as option_check
 from tests.support.scripts import script
 
 
@@ -64,4 +64,4 @@ def test_the_cases_of_the_precision_are_options():
     steps = script('_training_steps')
     for case in script('bench_precision').CASES.values():
         opt = steps.training_options('demo')
-        assert options.train_options(opt | {'train': opt['train'] | case}) is not None
+        assert option_check.train_options(opt | {'train': opt['train'] | case}) is not None

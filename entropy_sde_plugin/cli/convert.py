@@ -31,7 +31,7 @@ def add_verb(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    from entropy_sde_plugin.weights import load_model, save_model
+    from entropy_sde_plugin.checkpoints.model import load_model, save_model
 
     model = load_model(options.input, _settings(options))
     save_model(model, options.output, half=options.half)

@@ -33,6 +33,6 @@ def add_verb(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
     register()
-    from entropy_sde_plugin import demo
+    from entropy_sde_plugin.demo import run as demo
 
     demo.run(options.output, options.force_yml)

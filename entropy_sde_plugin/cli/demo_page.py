@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin.cli.enhance import MODEL
-from entropy_sde_plugin.extras import needs_extra
-from entropy_sde_plugin.resources import packaged_model
+from entropy_sde_plugin.utils.extras import needs_extra
+from entropy_sde_plugin.utils.resources import packaged_model
 
 
 def add_verb(verbs: Any) -> None:
@@ -42,9 +42,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace, folder: Path) -> None:
     with needs_extra('page'):
-        from entropy_sde_plugin.inference.page import build_page, start
+        from entropy_sde_plugin.demo.page import build_page, start
+    from entropy_sde_plugin.checkpoints.model import load_model
     from entropy_sde_plugin.inference.enhancer import DEFAULT_SAMPLER, Enhancer
-    from entropy_sde_plugin.weights import load_model
 
     @lru_cache(maxsize=1)
     def enhancer(steps: int) -> Enhancer:
@@ -68,8 +68,8 @@ def _dark_photographs(folder: Path) -> list[Path]:
     import numpy as np
 
     from entropy_sde_plugin.data.images import encode_png
-    from entropy_sde_plugin.data.low_light_synthesis import darken
-    from entropy_sde_plugin.data.photographs import HELD_OUT, photograph
+    from entropy_sde_plugin.data.synthesis import darken
+    from entropy_sde_plugin.demo.photographs import HELD_OUT, photograph
 
     paths = []
     for name in HELD_OUT[:4]:

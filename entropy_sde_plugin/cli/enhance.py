@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.resources import packaged_model
+from entropy_sde_plugin.utils.resources import packaged_model
 
 DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF and BMP pictures of 8 or 16 bits. Transparency, colour profile
 and EXIF are kept; an input is never overwritten."""
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     from entropy_sde_plugin.inference.enhancer import Enhancer
     from entropy_sde_plugin.inference.folder import check_output, enhance_pictures
     from entropy_sde_plugin.inference.jobs import plan
-    from entropy_sde_plugin.inference.sharing import Share
+    from entropy_sde_plugin.inference.shard import Share
 
     share = Share.from_environment()
     jobs = share.part(

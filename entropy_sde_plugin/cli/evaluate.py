@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the verb."""
     register()
     from entropy_sde_plugin.data.sources import open_source
-    from entropy_sde_plugin.evaluation.folders import DEFAULT_METRICS, evaluate, format_table, write_csv
+    from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table, write_csv
 
     metrics = options.metrics or DEFAULT_METRICS
     truth = open_source(options.truth)

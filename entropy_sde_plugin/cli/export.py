@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin.cli.enhance import MODEL
-from entropy_sde_plugin.resources import packaged_model
+from entropy_sde_plugin.utils.resources import packaged_model
 
 
 def add_verb(verbs: Any) -> None:
@@ -25,8 +25,8 @@ def add_verb(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    from entropy_sde_plugin.inference.onnx_export import export_onnx
-    from entropy_sde_plugin.weights import load_model
+    from entropy_sde_plugin.checkpoints.model import load_model
+    from entropy_sde_plugin.checkpoints.onnx import export_onnx
 
     export_onnx(load_model(options.model), options.output)
     print(options.output)

@@ -32,7 +32,7 @@ def add_verb(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
     register()
-    from entropy_sde_plugin.evaluation.report.page import write_report
+    from entropy_sde_plugin.report.page import write_report
 
     write_report(options.runs, options.output)
     print(options.output)

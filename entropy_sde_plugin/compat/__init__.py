@@ -24,7 +24,7 @@ Not mended, because a plugin comes too late or would have to rewrite what it men
 
 - P+M setup.py: the build fails on Python 3.13 (``KeyError: '__version__'``), and an isolated build downloads torch for
   itself. See ``HOW_TO_GET_BASICSR``.
-- BasicSR's LMDB writers (``MapFullError``, lost keys). ``entropy_sde_plugin.data.lmdb_store`` writes instead.
+- BasicSR's LMDB writers (``MapFullError``, lost keys). ``entropy_sde_plugin.data.lmdb`` writes instead.
 - ``dist_validation`` of BasicSR's models uses one process while the others wait, which they may for a day.
 - On a GPU a resumed run equals the uninterrupted one as far as two runs equal each other: BasicSR lets cuDNN choose its
   algorithms by their speed (train.py:96). The same holds for the order of sums over three and more processes, which
@@ -67,29 +67,38 @@ def apply() -> None:
     """Mend what is broken in the imported BasicSR. Idempotent."""
     import basicsr.train  # noqa: F401
 
-    from entropy_sde_plugin.compat import data, launch, metrics, option_file, pipeline, processes, training
+    from entropy_sde_plugin.compat import data, launch, metrics, models, pipeline, processes
 
-    launch.hush_runpy()
-    option_file.mend_ordered_yaml()
-    launch.mend_parse_options()
-    launch.mend_make_exp_dirs()
-    processes.mend_init_dist()
-    pipeline.mend_pipeline(sys.modules['basicsr.train'].__dict__)
-    training.mend_get_optimizer()
-    training.mend_model_to_device()
-    training.mend_load_network()
-    training.mend_saving()
-    training.mend_resuming()
-    training.mend_steps()
-    training.mend_dist_validation()
-    training.mend_validation()
-    data.mend_lmdb_backend()
-    data.mend_enlarged_sampler()
-    data.mend_build_dataloader()
-    data.mend_prefetch_generator()
-    data.mend_cpu_prefetcher()
-    data.mend_prefetchers()
-    metrics.mend_jpeg_quality()
-    metrics.mend_fid()
-    metrics.mend_niqe()
-    metrics.mend_ssim()
+    launch.silence_runpy_warning()
+    launch.patch_ordered_yaml()
+    launch.patch_parse_options()
+    launch.patch_make_exp_dirs()
+    processes.patch_init_dist()
+    pipeline.patch_pipeline(sys.modules['basicsr.train'].__dict__)
+    models.patch_get_optimizer()
+    models.patch_model_to_device()
+    models.patch_load_network()
+    models.patch_saving()
+    models.patch_resuming()
+    models.patch_steps()
+    models.patch_dist_validation()
+    models.patch_validation()
+    data.patch_lmdb_backend()
+    data.patch_enlarged_sampler()
+    data.patch_build_dataloader()
+    data.patch_prefetch_generator()
+    data.patch_cpu_prefetcher()
+    data.patch_prefetchers()
+    metrics.patch_jpeg_quality()
+    metrics.patch_fid()
+    metrics.patch_niqe()
+    metrics.patch_ssim()
+
+
+if 'basicsr' not in sys.modules:
+    # A module of this package may be the first to import BasicSR, which calls `apply` and so imports this package.
+    # Registering first keeps that from meeting a module that is only half loaded. While BasicSR is being imported,
+    # its loader asks for the stand-ins here and registers afterwards.
+    from entropy_sde_plugin import register
+
+    register()

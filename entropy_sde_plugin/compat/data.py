@@ -13,23 +13,24 @@ from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher, Pref
 from basicsr.utils.file_client import LmdbBackend
 from torch.utils.data import Dataset
 
-from entropy_sde_plugin import generators, interruption
-from entropy_sde_plugin.compat.patching import is_ours, mentions, replace, warn
-from entropy_sde_plugin.data.draws import DrawIndex, key_of
-from entropy_sde_plugin.data.lmdb_store import open_environment
+from entropy_sde_plugin.compat.patching import is_ours, mentions, replace
+from entropy_sde_plugin.data.lmdb import open_environment
+from entropy_sde_plugin.data.sample_seeds import DrawIndex, key_of
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils import random_state, signals
+from entropy_sde_plugin.utils.distributed import warn
 
 __all__ = [
-    'mend_build_dataloader',
-    'mend_cpu_prefetcher',
-    'mend_enlarged_sampler',
-    'mend_lmdb_backend',
-    'mend_prefetch_generator',
-    'mend_prefetchers',
+    'patch_build_dataloader',
+    'patch_cpu_prefetcher',
+    'patch_enlarged_sampler',
+    'patch_lmdb_backend',
+    'patch_prefetch_generator',
+    'patch_prefetchers',
 ]
 
 
-def mend_lmdb_backend() -> None:
+def patch_lmdb_backend() -> None:
     """Open a database once in a process, however many datasets read it, and anew in a forked worker.
 
     P+M file_client.py:112, py-lmdb ≥ 2. Symptom: ``The environment '…' is already open in this process`` where input
@@ -58,7 +59,7 @@ class Environments(dict[str, str]):
         return open_environment(super().__getitem__(key))
 
 
-def mend_enlarged_sampler() -> None:
+def patch_enlarged_sampler() -> None:
     """Yield indices that know their epoch and draw, in the order that BasicSR's sampler gives; pass over what a resumed
     epoch has drawn before.
 
@@ -97,7 +98,7 @@ class Seeded(Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        with generators.seeded(self.seed, key_of(index)):
+        with random_state.seeded(self.seed, key_of(index)):
             return self.dataset[index]
 
 
@@ -114,7 +115,7 @@ def draws_of_its_own(dataset: Any, dataset_opt: dict[str, Any], seed: int | None
     return Seeded(dataset, seed)
 
 
-def mend_build_dataloader() -> None:
+def patch_build_dataloader() -> None:
     """Refuse a dataset that gives no batch, fill the last batch of an epoch, and draw for each sample apart.
 
     P+M data/__init__.py:71, train.py:179. Symptom: fewer images than the batch size train for zero iterations, and
@@ -163,7 +164,7 @@ def fill_batches(sampler: EnlargedSampler, batch_size: int) -> None:
     sampler.total_size = sampler.num_samples * sampler.num_replicas
 
 
-def mend_prefetch_generator() -> None:
+def patch_prefetch_generator() -> None:
     """Let a failing dataset end the run under ``prefetch_mode: cpu``.
 
     P+M prefetch_dataloader.py:27. Symptom: the exception ends the reading thread alone, and the training waits forever.
@@ -192,7 +193,7 @@ def prefetch_generator_next(self: PrefetchGenerator) -> Any:
     return item
 
 
-def mend_cpu_prefetcher() -> None:
+def patch_cpu_prefetcher() -> None:
     """Start the workers once.
 
     P+M prefetch_dataloader.py:71: starts them when it is made and again for the first epoch. Symptom: the first epoch
@@ -208,7 +209,7 @@ def cpu_prefetcher_init(self: CPUPrefetcher, loader: Any) -> None:
     self.loader = iter(())
 
 
-def mend_prefetchers() -> None:
+def patch_prefetchers() -> None:
     """Start workers that live on when a signal goes to the whole process group.
 
     Ctrl-C, torchrun and schedulers signal the workers too. Symptom: they die before their parent, which then fails
@@ -224,7 +225,7 @@ def under_blocked_signals(start: Callable[..., None]) -> Callable[..., None]:
     """Run a method that may start workers so that they inherit blocked signals."""
 
     def wrapper(*args: Any, **kwargs: Any) -> None:
-        with interruption.blocked():
+        with signals.blocked():
             start(*args, **kwargs)
 
     return wrapper

@@ -19,21 +19,41 @@ import torch
 import torch.distributed
 import yaml
 
-from entropy_sde_plugin.atomic_file import WriteError
-from entropy_sde_plugin.compat.option_file import one_line_option_errors, read_numbers, say_where
-from entropy_sde_plugin.compat.option_overrides import applied_overrides
-from entropy_sde_plugin.compat.patching import is_ours, replace, warn
-from entropy_sde_plugin.compat.pipeline import mend_pipeline
+from entropy_sde_plugin.compat.patching import is_ours, replace
+from entropy_sde_plugin.compat.pipeline import patch_pipeline
 from entropy_sde_plugin.errors import report_input_errors
+from entropy_sde_plugin.options.locations import one_line_option_errors, read_numbers, say_where
+from entropy_sde_plugin.options.overrides import applied_overrides
+from entropy_sde_plugin.options.yaml_loader import OptionLoader
+from entropy_sde_plugin.utils.atomic_file import WriteError
+from entropy_sde_plugin.utils.distributed import warn
 
-__all__ = ['hush_runpy', 'mend_make_exp_dirs', 'mend_parse_options']
+__all__ = ['patch_make_exp_dirs', 'patch_ordered_yaml', 'patch_parse_options', 'silence_runpy_warning']
 
 Options = dict[str, Any]
+
+# --- option files -----------------------------------------------------------------------------------------------------
+
+
+def patch_ordered_yaml() -> None:
+    """Read option files without executing anything in them.
+
+    P+M options.py:12. Symptom: the loader obeys ``!!python/object/apply:os.system``.
+    """
+    original = basicsr.utils.options.ordered_yaml
+    if not issubclass(original()[0], yaml.constructor.FullConstructor):  # which knows !!python, as its heirs do
+        return
+
+    def ordered_yaml() -> tuple[type, type]:
+        return OptionLoader, original()[1]
+
+    replace(original, ordered_yaml)
+
 
 # --- parse_options ----------------------------------------------------------------------------------------------------
 
 
-def mend_parse_options() -> None:
+def patch_parse_options() -> None:
     """Wrap ``parse_options``: every run of the stock pipelines passes it before anything is loaded.
 
     What goes wrong in it or right behind it is mended by the functions below, each for one defect; the options of this
@@ -44,11 +64,12 @@ def mend_parse_options() -> None:
         return
 
     def parse_options(root_path: str, is_train: bool = True) -> tuple[Options, Any]:
-        from entropy_sde_plugin import options, run_inputs
+        from entropy_sde_plugin.options import check as option_check
+        from entropy_sde_plugin.training import preflight
 
         report_input_errors()
         say_once_that_the_log_fails()
-        mend_pipeline(sys._getframe(1).f_globals)
+        patch_pipeline(sys._getframe(1).f_globals)
         with underscore_local_rank(), one_line_option_errors(), applied_overrides() as overrides:
             opt, args = original(str(Path.cwd()), is_train)
             seeded = seed_is_given(args.opt)
@@ -57,8 +78,8 @@ def mend_parse_options() -> None:
         opt.seed_is_given = seeded
         read_numbers(opt)
         with say_where(args.opt, overrides):
-            options.check(opt)
-            run_inputs.check(opt)
+            option_check.check(opt)
+            preflight.check(opt)
         share_seed(opt)
         fill_in_defaults(opt)
         keep_workers(opt)
@@ -175,7 +196,7 @@ def fall_back_to_no_tensorboard(opt: Options) -> None:
         logger['use_tb_logger'] = False
 
 
-def hush_runpy() -> None:
+def silence_runpy_warning() -> None:
     """Keep quiet about a command that its own package imports.
 
     P+M ``__init__``.py:9. Symptom: ``python -m basicsr.train`` begins, in every process and worker, with a warning that
@@ -209,7 +230,7 @@ def say_once_that_the_log_fails() -> None:
 RUN_FOLDERS = {'experiments_root', 'results_root', 'models', 'training_states', 'log', 'visualization'}
 
 
-def mend_make_exp_dirs() -> None:
+def patch_make_exp_dirs() -> None:
     """Make the folders of a run, and no others.
 
     P+M misc.py:39. Symptom: every other key under ``path:`` becomes a folder, so that ``path: {weights: a.pth}`` leaves

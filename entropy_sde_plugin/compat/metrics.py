@@ -17,10 +17,10 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.errors import MetricUnavailableError
 
-__all__ = ['mend_fid', 'mend_jpeg_quality', 'mend_niqe', 'mend_ssim']
+__all__ = ['patch_fid', 'patch_jpeg_quality', 'patch_niqe', 'patch_ssim']
 
 
-def mend_jpeg_quality() -> None:
+def patch_jpeg_quality() -> None:
     """Hand OpenCV a whole number as JPEG quality.
 
     P data/degradations.py:745 (M fixed), OpenCV 5. Symptom: ``Can't parse 'params'`` from
@@ -37,7 +37,7 @@ def mend_jpeg_quality() -> None:
         replace(original, add_jpg_compression)
 
 
-def mend_fid() -> None:
+def patch_fid() -> None:
     """Compute FID without ``scipy.linalg.sqrtm(…, disp=False)``.
 
     P+M metrics/fid.py:73, SciPy ≥ 1.18. Symptom: ``sqrtm() got an unexpected keyword argument 'disp'``.
@@ -56,7 +56,7 @@ def mend_fid() -> None:
 NIQE_BLOCK = 96
 
 
-def mend_niqe() -> None:
+def patch_niqe() -> None:
     """Say what NIQE needs.
 
     P+M metrics/niqe.py:94. Symptom: ``SVD did not converge`` on an image of fewer than two blocks of 96 x 96 pixels,
@@ -86,7 +86,7 @@ def mend_niqe() -> None:
 SSIM_WINDOW = 11
 
 
-def mend_ssim() -> None:
+def patch_ssim() -> None:
     """Say what SSIM needs.
 
     P+M metrics/psnr_ssim.py:117. Symptom: ``nan``, and NumPy's ``Mean of empty slice``, on an image smaller than the

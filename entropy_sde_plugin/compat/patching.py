@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
-__all__ = ['is_ours', 'mentions', 'replace', 'warn']
+__all__ = ['is_ours', 'mentions', 'replace']
 
 
 def mentions(function: Callable[..., Any], name: str) -> bool:
@@ -37,11 +37,3 @@ def replace(original: object, replacement: object) -> None:
         if module is not None and module_name.split('.')[0] in ('basicsr', 'entropy_sde_plugin'):
             for name in [name for name, value in vars(module).items() if value is original]:
                 setattr(module, name, replacement)
-
-
-def warn(message: str) -> None:
-    """Tell the user, once for all processes. BasicSR's log file does not exist yet when this is needed."""
-    from basicsr.utils.dist_util import get_dist_info
-
-    if get_dist_info()[0] == 0:
-        print(f'warning: {message}', file=sys.stderr, flush=True)

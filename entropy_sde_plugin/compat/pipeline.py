@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from entropy_sde_plugin.compat import run
-from entropy_sde_plugin.compat.patching import is_ours
-from entropy_sde_plugin.compat.resume import mend_load_resume_state
+from entropy_sde_plugin.checkpoints.resume import load_resume_state
+from entropy_sde_plugin.compat.patching import is_ours, mentions
+from entropy_sde_plugin.training import run
 
-__all__ = ['mend_pipeline']
+__all__ = ['patch_pipeline']
 
 
-def mend_pipeline(namespace: dict[str, Any]) -> None:
-    """Find a state to resume from, and begin a :class:`~entropy_sde_plugin.compat.run.Run` once there are loaders.
+def patch_pipeline(namespace: dict[str, Any]) -> None:
+    """Find a state to resume from, and begin a :class:`~entropy_sde_plugin.training.run.Run` once there are loaders.
 
     P+M train.py:91. The pipeline holds its loaders and TensorBoard's writer in local variables, and a training needs
     them to go on exactly where it was.
@@ -21,7 +21,7 @@ def mend_pipeline(namespace: dict[str, Any]) -> None:
     Args:
         namespace: Globals of a pipeline; those of ``basicsr.test`` are left alone.
     """
-    mend_load_resume_state(namespace)
+    patch_load_resume_state(namespace)
     make_loaders, make_writer = (namespace.get(name) for name in ('create_train_val_dataloader', 'init_tb_loggers'))
     if make_loaders is None or make_writer is None or is_ours(make_loaders):
         return
@@ -39,3 +39,18 @@ def mend_pipeline(namespace: dict[str, Any]) -> None:
         return made
 
     namespace |= {'init_tb_loggers': init_tb_loggers, 'create_train_val_dataloader': create_train_val_dataloader}
+
+
+def patch_load_resume_state(namespace: dict[str, Any]) -> None:
+    """Replace ``load_resume_state`` in the globals of a pipeline.
+
+    P+M train.py:71–85. Symptoms: any resume without CUDA fails in ``torch.cuda.current_device()``; ``--auto_resume``
+    looks in ``./experiments`` whatever the experiment's folder is, finds nothing, starts at 0 and archives the old run;
+    a state cut off by a kill ends in ``PytorchStreamReader failed reading zip archive``.
+
+    Args:
+        namespace: Globals of ``basicsr.train`` or of the ``__main__`` that runs it.
+    """
+    original = namespace.get('load_resume_state')
+    if original is not None and mentions(original, 'current_device'):
+        namespace['load_resume_state'] = load_resume_state

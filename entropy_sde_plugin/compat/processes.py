@@ -14,10 +14,10 @@ import torch.distributed
 from entropy_sde_plugin.compat.patching import mentions
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['mend_init_dist']
+__all__ = ['patch_init_dist']
 
 
-def mend_init_dist() -> None:
+def patch_init_dist() -> None:
     """Start several processes without CUDA too, over gloo, and with it each on the device of its local rank.
 
     P+M dist_util.py:24, :43. Symptom: ``ZeroDivisionError: integer modulo by zero`` on a CPU machine.

@@ -1,5 +1,4 @@
-"""Data: photographs, LMDB databases and the datasets that read them.
+"""Data: images, LMDB databases and the datasets that read them, without BasicSR.
 
-Nothing is imported here: the databases, the photographs and the preparing commands need neither PyTorch nor BasicSR.
-``datasets`` registers the datasets with BasicSR.
+Nothing is imported here: the databases and the preparing commands do not need PyTorch.
 """

@@ -12,12 +12,12 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from entropy_sde_plugin.data import images
-from entropy_sde_plugin.data.atomic_folder import atomic_folder
-from entropy_sde_plugin.data.layouts import DATASETS, Layout
-from entropy_sde_plugin.data.lmdb_store import check_keys, lmdb_writer
-from entropy_sde_plugin.data.problems import Problems
+from entropy_sde_plugin.data.lmdb import check_keys, lmdb_writer
+from entropy_sde_plugin.data.public_datasets import DATASETS, Layout
 from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs
 from entropy_sde_plugin.errors import InputError, tell
+from entropy_sde_plugin.utils.atomic_folder import atomic_folder
+from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['main', 'prepare']
 

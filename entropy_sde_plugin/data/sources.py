@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from entropy_sde_plugin.data import images
-from entropy_sde_plugin.data.lmdb_store import LmdbReader
-from entropy_sde_plugin.data.problems import Problems, noted
+from entropy_sde_plugin.data.lmdb import LmdbReader
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.problems import Problems, noted
 
 __all__ = ['ImageFolder', 'ImageSource', 'Pair', 'check_sizes', 'match_pairs', 'open_source']
 

@@ -1,5 +1,9 @@
-"""What results are measured against and how they are shown."""
+"""Evaluation: validation, metrics over a set, records, baselines."""
+
+from __future__ import annotations
 
 from entropy_sde_plugin import register
 
-register()  # before a module of this package is half imported
+# A module of this package may be the first to import BasicSR, which registers the whole plugin and so imports this
+# package. Registering first keeps that import from meeting a module that is only half loaded.
+register()

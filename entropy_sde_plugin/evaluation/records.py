@@ -56,10 +56,10 @@ import torch
 from torch import Tensor
 
 from entropy_sde_plugin import __version__
-from entropy_sde_plugin.atomic_file import write_file
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.evaluation.scoring import Score
 from entropy_sde_plugin.evaluation.validator import Validation
+from entropy_sde_plugin.utils.atomic_file import write_file
 
 __all__ = ['METRICS_FILE', 'RUN_FILE', 'file_sha256', 'read_metrics', 'read_run', 'weights_sha256', 'write_records']
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from basicsr.metrics import calculate_metric
-from basicsr.utils.registry import METRIC_REGISTRY
 
-from entropy_sde_plugin import basicsr_sections
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.errors import MetricUnavailableError
-from entropy_sde_plugin.registered_classes import registered
+from entropy_sde_plugin.options import option_file
+from entropy_sde_plugin.options.arguments import registered
 
 __all__ = ['Score', 'Scorer', 'SetMetric']
 
@@ -41,10 +40,9 @@ class Scorer:
 
     def __init__(self, val: Mapping[str, Any]) -> None:
         self._metrics: dict[str, Mapping[str, Any]] = dict(val.get('metrics') or {})
-        self.needs_truth = basicsr_sections.needs_truth(val)
+        self.needs_truth = option_file.needs_truth(val)
         functions = {
-            key: registered(METRIC_REGISTRY, metric['type'], f'val.metrics.{key}')
-            for key, metric in self._metrics.items()
+            key: registered('metric', metric['type'], f'val.metrics.{key}') for key, metric in self._metrics.items()
         }
         self._set_metrics = {
             key: function.set_metric for key, function in functions.items() if hasattr(function, 'set_metric')

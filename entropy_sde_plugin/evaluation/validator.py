@@ -10,15 +10,14 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
-from entropy_sde_plugin.evaluation.collectives import gather, on_first_process
 from entropy_sde_plugin.evaluation.scoring import Score, Scorer
+from entropy_sde_plugin.utils.distributed import gather, on_first_process, process_info
 
 __all__ = ['Restoration', 'Row', 'Summary', 'Validation', 'validate']
 
@@ -152,7 +151,7 @@ def validate(
             pairs = [item.pair for item in scored if item.pair is not None]
             rows.append(Row(seed, '', on_first_process(lambda pairs=pairs: scorer.of_set(pairs)), None))
     digest = hashlib.sha256(b''.join(item.digest for item in scored)).hexdigest()
-    return Validation(name, tuple(seeds), rows, len(dataset), digest, get_dist_info()[1])
+    return Validation(name, tuple(seeds), rows, len(dataset), digest, process_info()[1])
 
 
 def _shard(
@@ -164,7 +163,7 @@ def _shard(
     save: Callable[[str, RGBImage], None] | None,
 ) -> Iterator[_Scored]:
     """Restore and score this process's part of the set."""
-    rank, world_size = get_dist_info()
+    rank, world_size = process_info()
     dataset: Any = dataloader.dataset
     indices = range(rank, len(dataset), world_size)
     loader = DataLoader(Subset(dataset, indices), collate_fn=dataloader.collate_fn, pin_memory=dataloader.pin_memory)

@@ -1,1 +1,1 @@
-"""Enhancing one's own pictures: files in, files out; without BasicSR."""
+"""Inference on the user's own images: files in, files out; without BasicSR."""

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from entropy_sde_plugin.checkpoints.model import Model, load_model
+from entropy_sde_plugin.checkpoints.weights import check_file
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback, time_grid
-from entropy_sde_plugin.diffusion_sections import SamplerOptions
 from entropy_sde_plugin.errors import InputError, suggestion
-from entropy_sde_plugin.inference.strips import StripNetwork
-from entropy_sde_plugin.schema import parse
-from entropy_sde_plugin.weights import Model, check_file, load_model
+from entropy_sde_plugin.networks.nafnet_strips import StripNetwork
+from entropy_sde_plugin.options.diffusion import SamplerOptions
+from entropy_sde_plugin.utils.schema import parse
 
 __all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'Enhancer']
 
@@ -98,7 +99,7 @@ class Enhancer:
         """Read a model and make an enhancer of it.
 
         Args:
-            path: A weights file (see :func:`entropy_sde_plugin.weights.load_model`).
+            path: A weights file (see :func:`entropy_sde_plugin.checkpoints.weights.load_model`).
             sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); None takes the default one.
             steps: Network calls; None takes the default, or T where that is less.
             eta: Share of fresh noise of ``ddim``.

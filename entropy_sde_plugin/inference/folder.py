@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.jobs import Job
-from entropy_sde_plugin.inference.pictures import Picture, Samples, fit, read_picture, write_picture
+from entropy_sde_plugin.inference.pictures.picture import Picture, Samples, fit, read_picture, write_picture
 
 __all__ = ['Enhance', 'check_output', 'enhance_pictures']
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES, no_file
-from entropy_sde_plugin.data.problems import Problems
 from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['EXTENSIONS', 'Job', 'plan']
 

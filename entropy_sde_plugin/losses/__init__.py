@@ -1,4 +1,7 @@
-"""Losses. `spatial_entropy` is the functional core; `spatial_entropy_loss` registers the module with BasicSR.
+"""Losses, as plain PyTorch modules and functions; they do not need BasicSR."""
 
-Nothing is imported here, so that the core works in any PyTorch program without BasicSR.
-"""
+from __future__ import annotations
+
+from entropy_sde_plugin.losses.spatial_entropy import SpatialEntropyLoss
+
+__all__ = ['SpatialEntropyLoss']

@@ -1,15 +1,13 @@
-"""Metrics in BasicSR's METRIC_REGISTRY: LPIPS, DISTS, FID, and PSNR and SSIM after GT-mean rescaling.
+"""Metrics: LPIPS, DISTS, FID, and PSNR and SSIM after GT-mean rescaling.
 
-PSNR, SSIM and NIQE are BasicSR's own. With ``crop_border: 0`` and no Y channel its PSNR and SSIM are the paper's
-convention (uint8 RGB, Gaussian window of 11, mean over the channels), and so have no twin here.
+PSNR, SSIM and NIQE are BasicSR's own. With ``crop_border: 0`` and no Y channel its PSNR and SSIM follow the paper's
+convention (uint8 RGB, Gaussian window of 11, mean over the channels), so this package does not repeat them.
 """
 
 from __future__ import annotations
 
-from entropy_sde_plugin import register
+from entropy_sde_plugin.metrics.fid import calculate_fid
+from entropy_sde_plugin.metrics.gt_mean import calculate_psnr_gtmean, calculate_ssim_gtmean
+from entropy_sde_plugin.metrics.perceptual import calculate_dists, calculate_lpips
 
-register()  # before a module of this package is half imported
-
-from entropy_sde_plugin.metrics import fid, gt_mean, perceptual  # noqa: E402
-
-__all__ = ['fid', 'gt_mean', 'perceptual']
+__all__ = ['calculate_dists', 'calculate_fid', 'calculate_lpips', 'calculate_psnr_gtmean', 'calculate_ssim_gtmean']

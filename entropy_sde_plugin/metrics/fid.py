@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.archs import inception
 from numpy.typing import NDArray
 from torch import nn
 
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.metrics.backbones import as_batch, evaluation_device, fetch, inference
-from entropy_sde_plugin.metrics.registration import InputOrder, register_metric, rgb_pair
+from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, rgb_pair
 
 __all__ = ['FrechetInceptionDistance', 'calculate_fid', 'frechet_distance']
 
@@ -68,7 +67,7 @@ class FrechetInceptionDistance:
         return frechet_distance(first, second)
 
 
-@register_metric
+@ignore_better
 def calculate_fid(
     img: NDArray[Any], img2: NDArray[Any], crop_border: int = 0, input_order: InputOrder = 'HWC'
 ) -> float:
@@ -112,6 +111,8 @@ def _pool_features(picture: NDArray[np.uint8]) -> Features:
 
 @functools.cache
 def _inception() -> nn.Module:
+    from basicsr.archs import inception
+
     if not Path(inception.LOCAL_FID_WEIGHTS).exists():  # BasicSR's own place, before torch's cache
         fetch(inception.FID_WEIGHTS_URL)
     with torch.random.fork_rng(devices=[]):

@@ -6,15 +6,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from basicsr.metrics import calculate_psnr, calculate_ssim
 from numpy.typing import NDArray
 
-from entropy_sde_plugin.metrics.registration import InputOrder, register_metric, rgb_pair
+from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, rgb_pair
 
 __all__ = ['calculate_psnr_gtmean', 'calculate_ssim_gtmean']
 
 
-@register_metric
+@ignore_better
 def calculate_psnr_gtmean(
     img: NDArray[Any], img2: NDArray[Any], crop_border: int = 0, input_order: InputOrder = 'HWC'
 ) -> float:
@@ -33,10 +32,12 @@ def calculate_psnr_gtmean(
     Raises:
         InputError: Not two pictures of one shape.
     """
+    from basicsr.metrics import calculate_psnr
+
     return float(calculate_psnr(*_rescaled(img, img2, crop_border, input_order), crop_border=0))
 
 
-@register_metric
+@ignore_better
 def calculate_ssim_gtmean(
     img: NDArray[Any], img2: NDArray[Any], crop_border: int = 0, input_order: InputOrder = 'HWC'
 ) -> float:
@@ -55,6 +56,8 @@ def calculate_ssim_gtmean(
         MetricUnavailableError: A side is shorter than the window.
         InputError: Not two pictures of one shape.
     """
+    from basicsr.metrics import calculate_ssim
+
     return float(calculate_ssim(*_rescaled(img, img2, crop_border, input_order), crop_border=0))
 
 

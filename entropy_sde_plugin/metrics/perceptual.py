@@ -12,7 +12,7 @@ from torch import nn
 
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError, suggestion
 from entropy_sde_plugin.metrics.backbones import as_batch, evaluation_device, inference, torchvision_features
-from entropy_sde_plugin.metrics.registration import InputOrder, register_metric, rgb_pair
+from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, rgb_pair
 
 __all__ = ['calculate_dists', 'calculate_lpips']
 
@@ -21,7 +21,7 @@ LPIPSNet = Literal['alex', 'vgg', 'squeeze']
 _LPIPS_SMALLEST_SIDE = {'alex': 31, 'vgg': 16, 'squeeze': 17}
 
 
-@register_metric
+@ignore_better
 def calculate_lpips(
     img: NDArray[Any],
     img2: NDArray[Any],
@@ -60,7 +60,7 @@ def calculate_lpips(
         return _lpips(net)(as_batch(first), as_batch(second), normalize=True).item()
 
 
-@register_metric
+@ignore_better
 def calculate_dists(
     img: NDArray[Any], img2: NDArray[Any], crop_border: int = 0, input_order: InputOrder = 'HWC'
 ) -> float:

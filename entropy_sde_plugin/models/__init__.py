@@ -1,9 +1,13 @@
-"""Models, registered in BasicSR's MODEL_REGISTRY."""
+"""Models that BasicSR's trainer, validator and tester run."""
+
+from __future__ import annotations
 
 from entropy_sde_plugin import register
 
-register()  # before a module of this package is half imported
+# A module of this package may be the first to import BasicSR, which registers the whole plugin and so imports this
+# package. Registering first keeps that import from meeting a module that is only half loaded.
+register()
 
-from entropy_sde_plugin.models.irsde_model import IRSDEModel  # noqa: E402
+from entropy_sde_plugin.models.irsde import IRSDEModel  # noqa: E402
 
 __all__ = ['IRSDEModel']

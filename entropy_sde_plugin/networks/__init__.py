@@ -1,4 +1,6 @@
-"""Networks as PyTorch modules, without BasicSR: :mod:`entropy_sde_plugin.archs` registers them there."""
+"""Networks, as plain PyTorch modules."""
+
+from __future__ import annotations
 
 from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFNet
 

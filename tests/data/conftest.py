@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from entropy_sde_plugin.data.lmdb_store import lmdb_writer
-from entropy_sde_plugin.data.photographs import photograph, write_demo_databases
+from entropy_sde_plugin.data.lmdb import lmdb_writer
+from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.pictures import write_png
 
 NAMES = ('chelsea', 'coffee', 'rocket', 'umang')
-
-
-@pytest.fixture(scope='session')
-def demo_databases(tmp_path_factory):
-    return write_demo_databases(tmp_path_factory.mktemp('demo') / 'databases', seed=0)
 
 
 @pytest.fixture(scope='session')

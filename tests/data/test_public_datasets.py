@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from basicsr.data import build_dataset
 
-from entropy_sde_plugin.data.layouts import DATASETS
 from entropy_sde_plugin.data.prepare import prepare
+from entropy_sde_plugin.data.public_datasets import DATASETS
 from entropy_sde_plugin.errors import InputError
 from tests.support.pictures import write_png
 

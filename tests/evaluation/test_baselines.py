@@ -6,8 +6,8 @@ import pytest
 from skimage.exposure import equalize_hist
 from skimage.filters import gaussian
 
-from entropy_sde_plugin.data.low_light_synthesis import darken
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.data.synthesis import darken
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.evaluation import baselines
 
 

@@ -226,7 +226,7 @@ def import_everything() -> None:
     import basicsr.test
     import basicsr.train
 
-    from entropy_sde_plugin.evaluation import folders
+    from entropy_sde_plugin.evaluation import evaluate
     from entropy_sde_plugin.inference import enhancer, folder
 
-    assert all((basicsr.test, basicsr.train, folders, enhancer, folder))
+    assert all((basicsr.test, basicsr.train, evaluate, enhancer, folder))

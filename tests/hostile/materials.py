@@ -11,8 +11,8 @@ import numpy as np
 import PIL.Image
 import yaml
 
-from entropy_sde_plugin.data.lmdb_store import lmdb_writer
-from entropy_sde_plugin.data.photographs import TRAIN, photograph
+from entropy_sde_plugin.data.lmdb import lmdb_writer
+from entropy_sde_plugin.demo.photographs import TRAIN, photograph
 
 NAMES = TRAIN[:4]
 SIDE = 40

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from entropy_sde_plugin.cli import main
-from entropy_sde_plugin.data.lmdb_store import LmdbReader
+from entropy_sde_plugin.data.lmdb import LmdbReader
 from tests.hostile import materials
 from tests.support.commands import TIMEOUT, python
 

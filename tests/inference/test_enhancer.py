@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.checkpoints.model import Model, save_model
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, time_grid
-from entropy_sde_plugin.diffusion_sections import ModelOptions, SamplerOptions, SDEOptions
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference import enhancer as enhancer_module
 from entropy_sde_plugin.inference.enhancer import Enhancer
-from entropy_sde_plugin.weights import Model, save_model
+from entropy_sde_plugin.options.diffusion import ModelOptions, SamplerOptions, SDEOptions
 from tests.support.networks import random_network
 
 DARK = photograph('chelsea')[:48, :72] // 5

@@ -12,12 +12,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.folder import check_output, enhance_pictures
 from entropy_sde_plugin.inference.jobs import plan
-from entropy_sde_plugin.inference.pictures import Picture, read_picture, write_picture
-from entropy_sde_plugin.inference.sharing import Share
+from entropy_sde_plugin.inference.pictures.picture import Picture, read_picture, write_picture
+from entropy_sde_plugin.inference.shard import Share
 from tests.support.commands import ROOT
 from tests.support.pictures import write_png
 

@@ -11,7 +11,7 @@ from basicsr.metrics.fid import calculate_fid as basicsr_distance
 from basicsr.utils.registry import METRIC_REGISTRY
 from torch import nn
 
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.metrics import backbones, fid
 

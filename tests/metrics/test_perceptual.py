@@ -10,8 +10,8 @@ import torchvision.models
 from basicsr.metrics import calculate_metric
 from torch.nn.functional import conv2d
 
-from entropy_sde_plugin.data.low_light_synthesis import darken
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.data.synthesis import darken
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.metrics import backbones
 from entropy_sde_plugin.metrics.perceptual import calculate_dists, calculate_lpips

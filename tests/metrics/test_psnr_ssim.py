@@ -5,8 +5,8 @@ import pytest
 from basicsr.metrics import calculate_metric
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from entropy_sde_plugin.data.low_light_synthesis import darken
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.data.synthesis import darken
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 
 LUMA = np.array([0.299, 0.587, 0.114])

@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from entropy_sde_plugin.data.photographs import write_demo_databases
-from entropy_sde_plugin.resources import options_folder
+from entropy_sde_plugin.demo.photographs import write_demo_databases
+from entropy_sde_plugin.utils.resources import options_folder
 from tests.support.commands import python, write_options
 
 

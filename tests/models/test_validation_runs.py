@@ -12,8 +12,8 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from entropy_sde_plugin.data.photographs import photograph
-from entropy_sde_plugin.resources import options_folder
+from entropy_sde_plugin.demo.photographs import photograph
+from entropy_sde_plugin.utils.resources import options_folder
 from tests.support.commands import python, write_options, write_pairs
 from tests.support.commands import test_options as options_of_a_test
 

@@ -10,7 +10,8 @@ from basicsr.losses.basic_loss import L1Loss
 from basicsr.metrics.psnr_ssim import calculate_psnr
 from basicsr.utils.registry import LOSS_REGISTRY, METRIC_REGISTRY
 
-from entropy_sde_plugin import interruption, train
+from entropy_sde_plugin import train
+from entropy_sde_plugin.utils import signals
 
 
 def happen(what, to='process'):
@@ -26,7 +27,7 @@ def happen(what, to='process'):
         os.killpg(os.getpgrp(), number)
     else:
         os.kill(os.getppid() if to == 'torchrun' else os.getpid(), number)
-    while not interruption.received():
+    while not signals.received():
         time.sleep(0.01)
 
 
@@ -50,7 +51,7 @@ class AccidentL1(L1Loss):
 @METRIC_REGISTRY.register()
 def accident_psnr(img, img2, what, crop_border, **kwargs):
     """PSNR; the accident happens with the first picture."""
-    if not interruption.received():
+    if not signals.received():
         happen(what)
     return calculate_psnr(img, img2, crop_border, **kwargs)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from entropy_sde_plugin.data.photographs import photograph
+from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.pictures import write_png
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from entropy_sde_plugin.data.lmdb_store import LmdbReader
+from entropy_sde_plugin.data.lmdb import LmdbReader
 
 
 def write_png(path: Path, image: np.ndarray) -> Path:

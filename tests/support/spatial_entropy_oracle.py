@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from entropy_sde_plugin.losses.engine_contract import EntropySpec
+from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec
 
 
 def level_planes(

@@ -1,0 +1,174 @@
+"""Checkpoints on disk: complete or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from entropy_sde_plugin.utils.atomic_file import WriteError, atomic_file
+
+__all__ = [
+    'CheckpointError',
+    'damage',
+    'fingerprint',
+    'is_whole',
+    'keep_last',
+    'save',
+    'save_networks',
+    'save_training_state',
+]
+
+
+class CheckpointError(WriteError):
+    """A checkpoint could not be written."""
+
+
+def save(content: Any, path: str | Path) -> None:
+    """Save with ``torch.save`` such that ``path`` holds the old or the new content, whole, whatever happens meanwhile.
+
+    Args:
+        content: Anything ``torch.save`` takes.
+        path: The file to create or replace; its folder exists.
+
+    Raises:
+        CheckpointError: It could not be written; the message names ``path``, and what stood there stays.
+    """
+    try:
+        with atomic_file(path) as file:
+            torch.save(content, file)
+    except (OSError, RuntimeError) as error:  # torch's archive writer turns a failed write into a RuntimeError
+        raise CheckpointError(
+            f"'{path}' could not be saved: {_reason(error)}. The checkpoints before it are as they were: make room or "
+            'give permission, and go on with --auto_resume.'
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, behind what torch's archive writer made of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__context__
+    return str(error).splitlines()[0]
+
+
+def save_networks(
+    folder: str | Path, label: str, iteration: int, networks: Mapping[str, nn.Module], **entries: Any
+) -> None:
+    """Save networks as BasicSR's checkpoints hold them, in ``<folder>/<label>_<iteration or 'latest'>.pth``.
+
+    Args:
+        folder: The experiment's ``models`` folder.
+        label: Name of the network, e.g. ``net_g``.
+        iteration: Current iteration; -1 for the latest.
+        networks: Parameter key, e.g. ``params_ema``, to the bare network.
+        entries: What the checkpoint shall hold besides.
+
+    Raises:
+        CheckpointError: It could not be written.
+    """
+    content: dict[str, Any] = dict(entries)
+    for key, network in networks.items():
+        state = network.state_dict()
+        content[key] = {name.removeprefix('module.'): value.cpu() for name, value in state.items()}
+    save(content, Path(folder) / f'{label}_{"latest" if iteration == -1 else iteration}.pth')
+
+
+def save_training_state(
+    folder: str | Path, epoch: int, iteration: int, optimizers: Iterable[Any], schedulers: Iterable[Any], **entries: Any
+) -> None:
+    """Save what a training resumes from, as BasicSR's states hold it, in ``<folder>/<iteration>.state``.
+
+    Args:
+        folder: The experiment's ``training_states`` folder.
+        epoch: Current epoch.
+        iteration: Current iteration.
+        optimizers: Their states are saved, in this order.
+        schedulers: Likewise.
+        entries: What the state shall hold besides.
+
+    Raises:
+        CheckpointError: It could not be written.
+    """
+    content: dict[str, Any] = {
+        'epoch': epoch,
+        'iter': iteration,
+        'optimizers': [optimizer.state_dict() for optimizer in optimizers],
+        'schedulers': [scheduler.state_dict() for scheduler in schedulers],
+    }
+    save(content | entries, Path(folder) / f'{iteration}.state')
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether a file of a checkpoint is there and not cut off: the archive's table of contents is at its end."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # which some flipped bits at the end bring about
+        return False
+
+
+def damage(path: Path) -> str | None:
+    """Say what is wrong with a file of a checkpoint: ``'is missing'``, ``'is a folder'``, ``'is cut off'``,
+    ``'is damaged (…)'``, or None.
+
+    Every byte is read: ``torch.load`` takes tensors whose bits have flipped without a word, though their checksums
+    stand in the file.
+    """
+    if path.is_dir():
+        return 'is a folder'
+    if not path.is_file():
+        return 'is missing'
+    if not is_whole(path):
+        return 'is cut off'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        torch.load(path, map_location='cpu', weights_only=True, mmap=True)  # its own reader takes less than Python's
+    except Exception as error:
+        return f'is damaged ({" ".join(str(error).split())[:100] or type(error).__name__})'
+    return None if broken is None else f'is damaged (at {broken})'
+
+
+def fingerprint(path: Path) -> str:
+    """Hash the checksums of a checkpoint's entries: other tensors have another one. The tensors are not read."""
+    with zipfile.ZipFile(path) as archive:
+        entries = sorted((entry.filename, entry.CRC, entry.file_size) for entry in archive.infolist())
+    return hashlib.sha256(repr(entries).encode()).hexdigest()
+
+
+def keep_last(count: int, iteration: int, models: str | Path, states: str | Path, label: str) -> None:
+    """Delete the checkpoints older than the last ``count`` complete ones up to ``iteration``, which was just saved.
+
+    Later ones, of a training resumed from before them, and ``latest`` stay. A checkpoint is the pair
+    ``<models>/<label>_<iteration>.pth`` and ``<states>/<iteration>.state``; it is complete if both are whole. What is
+    incomplete counts for nothing, and goes with its age.
+
+    Args:
+        count: Pairs to keep, at least 1.
+        iteration: Of the last one to consider.
+        models: The experiment's ``models`` folder.
+        states: Its ``training_states`` folder.
+        label: Name of the network, e.g. ``net_g``.
+    """
+    networks = _by_iteration(Path(models), f'{label}_', '.pth')
+    resumable = _by_iteration(Path(states), '', '.state')
+    pairs = sorted((n for n in networks.keys() & resumable.keys() if n <= iteration), reverse=True)
+    complete = [n for n in pairs if is_whole(networks[n]) and is_whole(resumable[n])]
+    oldest_kept = complete[count - 1] if len(complete) >= count else 0
+    # States first: a kill in between leaves weights without a state, and never a state without its weights.
+    for files in (resumable, networks):
+        for number, path in files.items():
+            if number < oldest_kept:
+                path.unlink(missing_ok=True)
+
+
+def _by_iteration(folder: Path, prefix: str, suffix: str) -> dict[int, Path]:
+    numbered = {path: path.name.removeprefix(prefix).removesuffix(suffix) for path in folder.glob(f'{prefix}*{suffix}')}
+    return {int(number): path for path, number in numbered.items() if number.isdecimal()}

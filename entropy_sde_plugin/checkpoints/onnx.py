@@ -1,0 +1,73 @@
+"""The network as an ONNX file, for runtimes without PyTorch. Needs the extra ``onnx``."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from entropy_sde_plugin.checkpoints.model import Model
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
+from entropy_sde_plugin.utils.extras import needs_extra
+
+__all__ = ['INPUTS', 'OUTPUT', 'export_onnx']
+
+INPUTS = ('x', 'cond', 'time')
+OUTPUT = 'prediction'
+
+LARGEST = 2**31
+"""Bytes that fit into one ONNX file, a protocol buffer."""
+
+
+def export_onnx(model: Model, path: str | Path) -> None:
+    """Write a model's network as ONNX, its settings in the file's metadata; whole or not at all.
+
+    The file's inputs are those of :meth:`ConditionalNAFNet.forward`, float32: ``x`` and ``cond``, (batch, C, height,
+    width), and ``time``, (batch,), the raw time t; its output ``prediction`` is shaped as ``x``. Batch, height and
+    width are free, and need not be multiples of anything. ``metadata_props`` holds the SDE's settings as JSON under
+    :data:`~entropy_sde_plugin.checkpoints.weights.SETTINGS_KEY`.
+
+    Args:
+        model: What to write, on the CPU.
+        path: The file to create or replace; its folder exists.
+
+    Raises:
+        InputError: The extra is not installed, the name does not end in ``.onnx``, the folder is missing, or the
+            weights fill 2 GiB or more.
+        OSError: It could not be written.
+    """
+    path = output_path(path, '.onnx')
+    with needs_extra('onnx'):
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    if sum(p.numel() * p.element_size() for p in model.network.parameters()) >= LARGEST:
+        raise InputError('The weights fill 2 GiB or more, which no ONNX file holds: export a smaller network.')
+    content = _exported(model)
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+def _exported(model: Model) -> bytes:
+    # Sizes of 0 and 1 would be taken for constants. One tensor as both x and cond would be traced as one input.
+    x, cond = (torch.zeros(2, model.network.ending.out_channels, 19, 21) for _ in INPUTS[:2])
+    size = {0: 'batch', 2: 'height', 3: 'width'}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that x and cond share their sizes
+        program = torch.onnx.export(
+            model.network,
+            (x, cond, torch.ones(2)),
+            dynamo=True,
+            input_names=INPUTS,
+            output_names=[OUTPUT],
+            dynamic_shapes={'x': size, 'cond': size, 'time': {0: size[0]}},
+            verbose=False,
+        )
+    assert program is not None
+    exported = program.model
+    exported.graph.outputs[0].shape = exported.graph.inputs[0].shape  # told as min(height, …) else
+    for part in (exported.graph, *exported.graph.all_nodes()):
+        part.metadata_props.clear()  # the exporter's bookkeeping, file names of this machine among it
+    exported.metadata_props.update(model.metadata)
+    return program.model_proto.SerializeToString()

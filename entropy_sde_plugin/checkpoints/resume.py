@@ -1,0 +1,163 @@
+"""Resuming: which state, on which machine, whole or not, and the seed that belongs to it."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from entropy_sde_plugin.checkpoints import files, training_state
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.distributed import warn
+
+__all__ = ['load_resume_state', 'network_files']
+
+_NAME_A_STATE = 'name a file <iteration>.state of an experiment, out of its folder training_states.'
+
+
+def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """Load the training state to resume from, with the networks' paths set beside it.
+
+    With ``--auto_resume`` the newest state of the experiment, else ``path.resume_state``. One that is cut off, damaged
+    or no state of its iteration, or whose networks are cut off, damaged or not those it was saved with, is named and
+    passed over for the next older one. A ``manual_seed`` that the options do not name is the state's.
+
+    Returns:
+        The state, or None where there is nothing to resume from.
+
+    Raises:
+        InputError: There are states, but none of them complete; the named one does not exist or is of another
+            experiment; it is of an iteration behind ``train.total_iter``; or the options name another ``manual_seed``.
+    """
+    from basicsr.utils import check_resume
+
+    path_opt = opt['path']
+    if opt['auto_resume']:
+        candidates = _newest_first(Path(path_opt['training_states']))
+    elif path_opt.get('resume_state'):
+        candidates = _from(Path(path_opt['resume_state']), opt)
+    else:
+        return None
+    if not candidates:
+        return None
+
+    for path in candidates:
+        try:
+            state = _load(path)
+            _check_networks(network_files(opt, state['iter']), state.get('networks', {}))
+        except IncompleteError as error:
+            if not path.stem.isdecimal():  # a file that the user named, and no other in its place
+                raise InputError(f'path.resume_state: {error}: {_NAME_A_STATE}') from None
+            warn(f'cannot resume from {path}: {error}.')
+            continue
+        if path != candidates[0]:
+            warn(f'resuming from the older {path} instead.')
+        _check_end(opt, state, path)
+        path_opt['resume_state'] = str(path)
+        _take_up_seed(opt, state, path)
+        check_resume(opt, state['iter'])
+        return state
+    raise InputError(
+        f"None of the {len(candidates)} training states in '{candidates[0].parent}' is complete: "
+        'move the experiment away and start again.'
+    )
+
+
+class IncompleteError(Exception):
+    """A file of a checkpoint is missing, cut off, damaged, unreadable or of another checkpoint."""
+
+
+def network_files(opt: dict[str, Any], current_iter: int) -> list[Path]:
+    """The files of the networks that belong to the state of an iteration, as ``check_resume`` names them."""
+    ignored = opt['path'].get('ignore_resume_networks') or ()
+    labels = [key.removeprefix('network_') for key in opt if key.startswith('network_') and key not in ignored]
+    return [Path(opt['path']['models'], f'net_{label}_{current_iter}.pth') for label in labels]
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    states = [path for path in folder.glob('*.state') if path.stem.isdecimal()]
+    return sorted(states, key=lambda path: int(path.stem), reverse=True)
+
+
+def _from(state: Path, opt: dict[str, Any]) -> list[Path]:
+    """The named state and, in case it is incomplete, the older ones beside it."""
+    if state.is_dir():
+        raise InputError(f"path.resume_state: '{state}' is a folder: {_NAME_A_STATE}")
+    if not state.is_file():
+        raise InputError(f"path.resume_state: there is no '{state}'.")
+    if not state.stem.isdecimal():
+        return [state]
+    _check_experiment(state, opt)
+    return [state] + [path for path in _newest_first(state.parent) if int(path.stem) < int(state.stem)]
+
+
+def _check_experiment(state: Path, opt: dict[str, Any]) -> None:
+    """Refuse a state of another experiment: its networks are looked for in the folder of the options' ``name``."""
+    networks = network_files(opt, int(state.stem))
+    is_elsewhere = state.parent.resolve() != Path(opt['path']['training_states']).resolve()
+    if is_elsewhere and networks and not any(path.exists() for path in networks):
+        other = state.resolve().parent.parent
+        raise InputError(
+            f"path.resume_state: '{state}' is of the experiment '{other.name}', and there is no '{networks[0]}': write "
+            f"name: {other.name} to go on with it, or begin '{opt['name']}' from its weights "
+            f'(path.pretrain_network_g: {other / "models" / networks[0].name}).'
+        )
+
+
+def _check_whole(path: Path) -> None:
+    if damage := files.damage(path):
+        raise IncompleteError(f'{path} {damage}')
+
+
+def _check_networks(networks: list[Path], fingerprints: dict[str, str]) -> None:
+    for path in networks:
+        _check_whole(path)
+        if files.fingerprint(path) != fingerprints.get(path.name, files.fingerprint(path)):
+            raise IncompleteError(f'{path} was not saved with it')
+
+
+def _load(path: Path) -> dict[str, Any]:
+    _check_whole(path)
+    try:
+        # On the CPU: the optimisers move what they load to where their parameters are.
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise IncompleteError(f'{path} is unreadable ({str(error).splitlines()[0]})') from error
+    if fault := training_state.fault(state, path):
+        raise IncompleteError(f'{path} {fault}')
+    return state
+
+
+def _check_end(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
+    """Refuse a state behind the training's last iteration: its weights would be recorded as those of that one."""
+    last = int(opt['train']['total_iter'])
+    if state['iter'] > last:
+        raise InputError(
+            f"train.total_iter is {last}, but the training to resume from '{path}' is at iteration {state['iter']}: "
+            f'raise train.total_iter, or name a state up to iteration {last} (path.resume_state).'
+        )
+
+
+def _take_up_seed(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
+    """Use the seed of the run that is resumed.
+
+    P+M options.py:107 draws one where the options give none. Symptom: a resumed run draws from another seed.
+    """
+    saved, present = state.get('run', {}).get('manual_seed'), opt.get('manual_seed')
+    if saved is None or saved == present:
+        return
+    if getattr(opt, 'seed_is_given', True):
+        raise InputError(
+            f"manual_seed is {present}, but the training to resume from '{path}' has {saved}: write "
+            f'manual_seed: {saved}, or leave it out. For a training under another seed, start from the weights '
+            '(path.pretrain_network_g).'
+        )
+    opt['manual_seed'] = saved
+    for dataset in opt['datasets'].values():
+        if dataset.get('seed') == present:  # by default
+            dataset['seed'] = saved
+    from basicsr.utils.misc import set_random_seed
+
+    set_random_seed(saved + opt['rank'])

@@ -1,0 +1,169 @@
+"""What every dataset of pairs does: load, augment, hand out tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from entropy_sde_plugin.data import augmentation
+from entropy_sde_plugin.data.options import DatasetOptions, PairOptions
+from entropy_sde_plugin.data.sample_seeds import generator, key_of
+from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.utils.problems import Problems
+from entropy_sde_plugin.data.sources import ImageSource, Pair, check_sizes
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['ImageCache', 'PairDataset', 'check_crops', 'sample', 'where_of']
+
+
+def where_of(opt: dict[str, Any]) -> str:
+    """Return the name of a dataset's option section, for messages."""
+    return f'datasets.{opt.get("phase", "?")}'
+
+
+def tensor(picture: RGBImage) -> torch.Tensor:
+    """Return a picture (H, W, 3), uint8, as a contiguous float32 tensor (3, H, W) in [0, 1]."""
+    # A copy in any case: NumPy takes a mirrored picture of one pixel, whose stride is negative, for contiguous.
+    return torch.from_numpy(picture.transpose(2, 0, 1).copy()).float().div_(255)
+
+
+def sample(pictures: dict[str, RGBImage], paths: dict[str, str], options: DatasetOptions, index: int) -> dict[str, Any]:
+    """Return a dataset's item: the pictures as tensors, their paths, and in training the key of its random draws.
+
+    ``draw`` is the tensor ``[epoch, draw]``, by which a model can key draws of its own to the sample.
+    """
+    item: dict[str, Any] = {kind: tensor(picture) for kind, picture in pictures.items()}
+    item |= {f'{kind}_path': path for kind, path in paths.items()}
+    if options.phase == 'train':
+        item['draw'] = torch.tensor(key_of(index))
+    return item
+
+
+def check_crops(source: ImageSource, names: Sequence[str], smallest_side: int, shrink: int = 1) -> None:
+    """Check that training crops fit into every image.
+
+    Args:
+        source: The images.
+        names: Which of them.
+        smallest_side: The shortest side allowed.
+        shrink: Factor by which images are reduced when they are loaded.
+
+    Raises:
+        InputError: One line per image that is too small or unreadable, or one for all where all are too small.
+    """
+    problems = Problems()
+    crops = f'crops of {smallest_side} pixels (gt_size, or gt_size/resize_factor) do not fit'
+    sizes: dict[str, tuple[int, int]] = {}
+    for name in names:
+        with problems.gather():
+            sizes[name] = source.size(name)
+    too_small = [name for name, size in sizes.items() if min(size) // shrink < smallest_side]
+    if len(too_small) == len(names) > 1:
+        largest = max(min(size) // shrink for size in sizes.values())
+        raise InputError(
+            f'{source.path}: {crops} into any of its {len(names)} images, whose short sides have at most {largest} '
+            'pixels; lower gt_size.'
+        )
+    for name in too_small:
+        height, width = sizes[name]
+        reduced = f', {width // shrink}x{height // shrink} when loaded' if shrink > 1 else ''
+        problems.add(f'{source.where(name)} is {width}x{height}{reduced}: {crops}; lower gt_size or remove the image.')
+    problems.raise_any()
+
+
+class ImageCache:
+    """Decoded images of a source, kept where asked; left behind when the dataset goes to another process."""
+
+    def __init__(self, keep: bool) -> None:
+        self._keep = keep
+        self._kept: dict[tuple[Path, str], RGBImage] = {}
+
+    def image(self, source: ImageSource, name: str) -> RGBImage:
+        """Return an image of the source; nobody may write into it."""
+        if not self._keep:
+            return source.image(name)
+        key = source.path, name
+        if key not in self._kept:
+            self._kept[key] = source.image(name)
+        return self._kept[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {'_kept': {}}
+
+
+class PairDataset(Dataset[dict[str, Any]]):
+    """Pairs of a dark and a bright image, or dark images alone.
+
+    An item holds ``lq`` and, with ground truth, ``gt``: float32 tensors (3, H, W), RGB, in [0, 1], and their paths as
+    ``lq_path`` and ``gt_path``. In training they are square crops, augmented by draws that follow from the seed and the
+    index (see ``draws``), and ``draw`` tells ``[epoch, draw]``.
+
+    Args:
+        opt: The option section itself; BasicSR's models read the dataset's name from it.
+        options: The same, checked.
+        lq: The dark images.
+        gt: The bright images, if there are any.
+        pairs: Names of the samples.
+
+    Raises:
+        InputError: Images of a pair differ in size, cannot be read, or are too small for the crops.
+    """
+
+    def __init__(
+        self,
+        opt: dict[str, Any],
+        options: PairOptions,
+        lq: ImageSource,
+        gt: ImageSource | None,
+        pairs: Sequence[Pair],
+    ) -> None:
+        if gt is None and options.phase == 'train':
+            raise InputError(f'{lq.path}: training needs bright images too, and there are none.')
+        self.opt = opt
+        self.options = options
+        self.lq = lq
+        self.gt = gt
+        self.pairs = tuple(pairs)
+        self._cache = ImageCache(options.cache)
+        if gt is not None:
+            check_sizes(lq, gt, self.pairs)
+        check_crops(lq, [pair.lq for pair in self.pairs], options.smallest_side, self.shrink)
+
+    @property
+    def shrink(self) -> int:
+        """Factor by which ``load`` reduces images in training."""
+        return 1
+
+    def sizes(self) -> Iterator[tuple[int, int]]:
+        """Yield (height, width) of every picture to be restored, without decoding it."""
+        return (self.lq.size(pair.lq) for pair in self.pairs)
+
+    def load(self, source: ImageSource, name: str) -> RGBImage:
+        """Return one image as the samples use it."""
+        return self._cache.image(source, name)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        pair = self.pairs[index]
+        pictures = {'lq': self.load(self.lq, pair.lq)}
+        paths = {'lq': self.lq.where(pair.lq)}
+        if self.gt is not None and pair.gt is not None:
+            pictures['gt'] = self.load(self.gt, pair.gt)
+            paths['gt'] = self.gt.where(pair.gt)
+        if self.options.phase == 'train':
+            augmented = self._augment(list(pictures.values()), generator(self.options.seed, index))
+            pictures = dict(zip(pictures, augmented, strict=True))
+        return sample(pictures, paths, self.options, index)
+
+    def _augment(self, pictures: list[RGBImage], rng: np.random.Generator) -> list[RGBImage]:
+        options = self.options
+        side = options.resized_side if rng.random() < options.resize_prob else options.crop_size
+        pictures = augmentation.crop(pictures, rng, side=side, size=options.crop_size)
+        return augmentation.flip_and_rotate(pictures, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)

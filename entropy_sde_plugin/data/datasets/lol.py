@@ -1,0 +1,47 @@
+"""LOL: pairs of short and normal exposures (v1 and v2-real captured, v2-synthetic made)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+
+from entropy_sde_plugin.data.options import PairOptions
+from entropy_sde_plugin.data.public_datasets import DATASETS
+from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
+from entropy_sde_plugin.data.sources import match_pairs, open_source
+from entropy_sde_plugin.utils.schema import parse
+
+__all__ = ['LOLDataset', 'LOLOptions']
+
+_LAYOUTS = {'v1': DATASETS['lolv1'], 'v2-real': DATASETS['lolv2_real'], 'v2-synthetic': DATASETS['lolv2_syn']}
+
+
+class LOLOptions(PairOptions, kw_only=True, frozen=True):
+    """Options of ``LOLDataset``."""
+
+    version: Literal['v1', 'v2-real', 'v2-synthetic']
+    """Training images of v1 stand in the test set of v2-real: never evaluate one version's weights on the other."""
+    dataroot: str
+    """Folder of the unpacked archive, or of the databases that ``scripts/prepare_lol*.py`` made of it; where there are
+    both, the databases are read."""
+
+
+class LOLDataset(PairDataset):
+    """The training split in the phase ``train``, the test split in ``val`` and ``test``; see ``PairDataset``.
+
+    Args:
+        opt: Section of the option file; see ``LOLOptions``.
+
+    Raises:
+        InputError: A bad option, no such split under ``dataroot``, and what ``PairDataset`` raises.
+    """
+
+    Options = LOLOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        options = parse(LOLOptions, opt, where_of(opt))
+        layout = _LAYOUTS[options.version]
+        dark, bright = layout.find(options.dataroot, 'train' if options.phase == 'train' else 'test', options.backend)
+        assert bright is not None  # every split of LOL has ground truth
+        lq, gt = open_source(dark), open_source(bright)
+        super().__init__(opt, options, lq, gt, match_pairs(lq, gt, layout.lq_name))

@@ -1,0 +1,81 @@
+"""NTIRE 2024 low-light enhancement: training pairs, and inputs whose ground truth is not public."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from entropy_sde_plugin.data.options import PairOptions
+from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.data.public_datasets import DATASETS
+from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
+from entropy_sde_plugin.data.sources import ImageSource, Pair, match_pairs, open_source
+from entropy_sde_plugin.utils.schema import AtLeastOne, parse
+
+__all__ = ['NTIRELowLightDataset', 'NTIRELowLightOptions']
+
+
+class NTIRELowLightOptions(PairOptions, kw_only=True, frozen=True):
+    """Options of ``NTIRELowLightDataset``."""
+
+    dataroot: str
+    """Folder with ``train/{input,target}``, ``val/input`` and ``test/input``, or of the databases that
+    ``scripts/prepare_ntire24.py`` made of it."""
+    downscale: AtLeastOne = 1
+    """Whole factor by which images are reduced when loaded, by averaging areas. The paper uses 2 for the 4K images and
+    enlarges the results again, bicubically. Ground truth of validation and test keeps its size."""
+
+    @property
+    def has_truth(self) -> bool:
+        return DATASETS['ntire24'].find(self.dataroot, self.phase, self.backend)[1] is not None
+
+
+class NTIRELowLightDataset(PairDataset):
+    """The split named by the phase; see ``PairDataset``.
+
+    Validation and test have no ``gt`` where there is none. Their items hold ``full_size``, the tensor [height, width]
+    of the input before ``downscale``: the size to which a result is to be enlarged.
+
+    Args:
+        opt: Section of the option file; see ``NTIRELowLightOptions``.
+
+    Raises:
+        InputError: A bad option, no such split under ``dataroot``, and what ``PairDataset`` raises.
+    """
+
+    Options = NTIRELowLightOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.options: NTIRELowLightOptions = parse(NTIRELowLightOptions, opt, where_of(opt))
+        layout = DATASETS['ntire24']
+        dark, bright = layout.find(self.options.dataroot, self.options.phase, self.options.backend)
+        lq = open_source(dark)
+        if bright is None:
+            super().__init__(opt, self.options, lq, None, [Pair(name, None) for name in lq.names])
+        else:
+            gt = open_source(bright)
+            super().__init__(opt, self.options, lq, gt, match_pairs(lq, gt, layout.lq_name))
+
+    @property
+    def shrink(self) -> int:
+        """Factor by which ``load`` reduces images in training."""
+        return self.options.downscale
+
+    def load(self, source: ImageSource, name: str) -> RGBImage:
+        """Return one image, reduced by ``downscale`` if it is an input or a training image."""
+        picture = super().load(source, name)
+        factor = self.options.downscale
+        if factor == 1 or (source is self.gt and self.options.phase != 'train'):
+            return picture
+        height, width = picture.shape[:2]
+        size = max(1, width // factor), max(1, height // factor)
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        item = super().__getitem__(index)
+        if self.options.phase != 'train':
+            item['full_size'] = torch.tensor(self.lq.size(self.pairs[index].lq))
+        return item

@@ -1,0 +1,76 @@
+"""Anyone's pairs of dark and bright images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+from entropy_sde_plugin.data.options import PairOptions
+from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
+from entropy_sde_plugin.data.sources import Pair, match_pairs, open_source
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.schema import parse
+
+__all__ = ['PairedLowLightDataset', 'PairedLowLightOptions']
+
+
+class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
+    """Options of ``PairedLowLightDataset``; their names are those of BasicSR's ``PairedImageDataset``."""
+
+    dataroot_lq: str
+    """Folder or database of the dark images."""
+    dataroot_gt: str | None = None
+    """Folder or database of the bright images; validation and test may go without."""
+    filename_tmpl: str = '{}'
+    """Name of the dark image from that of the bright one, both without suffix, e.g. ``'{}_low'``."""
+    meta_info_file: str | None = None
+    """Text file that names the bright images to take, one a line, first word of it; all by default."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if '{}' not in self.filename_tmpl:
+            raise ValueError(f"'filename_tmpl' must contain {{}}, but is {self.filename_tmpl!r}.")
+        if self.dataroot_gt is None and (self.phase == 'train' or self.meta_info_file is not None):
+            raise ValueError("'dataroot_gt', the folder or database of the bright images, is missing.")
+
+    @property
+    def has_truth(self) -> bool:
+        return self.dataroot_gt is not None
+
+
+class PairedLowLightDataset(PairDataset):
+    """Pairs from two folders or two LMDB databases, matched by name; see ``PairDataset`` for the items.
+
+    Args:
+        opt: Section of the option file; see ``PairedLowLightOptions``.
+
+    Raises:
+        InputError: A bad option, an image without a partner, and what ``PairDataset`` raises.
+    """
+
+    Options = PairedLowLightOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        options = parse(PairedLowLightOptions, opt, where_of(opt))
+        lq = open_source(options.dataroot_lq, options.backend)
+        if options.dataroot_gt is None:
+            super().__init__(opt, options, lq, None, [Pair(name, None) for name in lq.names])
+            return
+        gt = open_source(options.dataroot_gt, options.backend)
+        names = _listed_names(options.meta_info_file) if options.meta_info_file is not None else None
+        super().__init__(opt, options, lq, gt, match_pairs(lq, gt, options.filename_tmpl.format, names))
+
+
+def _listed_names(path: str) -> Sequence[str]:
+    """Return the names, without suffix, that a BasicSR meta information file lists."""
+    try:
+        lines = Path(path).read_text(encoding='utf-8').splitlines()
+    except (OSError, ValueError) as error:  # a zero byte in the path
+        reason = error.strerror if isinstance(error, OSError) else 'no UTF-8 text'
+        raise InputError(f"meta_info_file '{path}' cannot be read ({reason}).") from None
+    names = [Path(line.split()[0]).stem for line in lines if line.strip()]
+    if not names:
+        raise InputError(f"meta_info_file '{path}' names no images.")
+    return names

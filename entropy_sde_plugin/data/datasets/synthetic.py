@@ -1,0 +1,115 @@
+"""Pairs made while training: bright photographs, darkened anew for every sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Annotated, Any
+
+import msgspec
+from torch.utils.data import Dataset
+
+from entropy_sde_plugin.data import augmentation
+from entropy_sde_plugin.data.options import Probability, TrainingCrops
+from entropy_sde_plugin.data.sample_seeds import generator
+from entropy_sde_plugin.data.synthesis import Cameras, Range
+from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, sample, where_of
+from entropy_sde_plugin.data.sources import open_source
+from entropy_sde_plugin.utils.schema import parse
+
+__all__ = ['SyntheticLowLightDataset', 'SyntheticLowLightOptions']
+
+JPEGQuality = Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+
+class SyntheticLowLightOptions(TrainingCrops, kw_only=True, frozen=True):
+    """Options of ``SyntheticLowLightDataset``."""
+
+    dataroot_gt: str
+    """Folder or database of the bright photographs."""
+    exposure: Range = (0.03, 0.2)
+    """Fraction of the light, [low, high], drawn log-uniformly; see ``low_light_synthesis.darken``."""
+    full_well: Range = (1500.0, 1500.0)
+    """Electrons of a saturated pixel, [low, high], drawn log-uniformly; fewer mean more shot noise."""
+    read_noise: Range = (3.0, 3.0)
+    """Standard deviation of the read-out in electrons, [low, high]."""
+    colour_cast: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Standard deviation of the logarithm of each channel's gain: what white balance gets wrong."""
+    tone_gamma: Range = (2.2, 2.2)
+    """Exponent of the camera's tone curve, [low, high]; the truth's is 2.2."""
+    jpeg_prob: Probability = 0.0
+    """Probability that the dark picture has been through JPEG."""
+    jpeg_quality: tuple[JPEGQuality, JPEGQuality] = (60, 95)
+    """Its quality, [low, high]."""
+    random_scale_prob: Probability = 0.8
+    """Probability of a crop of random side, from ``gt_size`` to the image's short side, reduced to ``gt_size``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_range('exposure', self.exposure, above=0, most=1)
+        _check_range('full_well', self.full_well, above=0)
+        _check_range('tone_gamma', self.tone_gamma, above=0)
+        _check_range('read_noise', self.read_noise, least=0)
+        _check_range('jpeg_quality', self.jpeg_quality)
+
+    @property
+    def cameras(self) -> Cameras:
+        """What takes the dark pictures."""
+        return Cameras(**{field.name: getattr(self, field.name) for field in fields(Cameras)})
+
+
+def _check_range(
+    name: str, limits: Range, *, above: float = -math.inf, least: float = -math.inf, most: float = math.inf
+) -> None:
+    low, high = limits
+    if not (above < low and least <= low <= high <= most):
+        bounds = [f'{above:g} < '] * (above > -math.inf) + [f'{least:g} <= '] * (least > -math.inf)
+        rule = f'{"".join(bounds)}low <= high{f" <= {most:g}" if most < math.inf else ""}'
+        raise ValueError(f"'{name}' must be [low, high] with {rule}, but is {[low, high]}.")
+
+
+class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
+    """Bright photographs and their dark versions; items as those of ``PairDataset``.
+
+    A training sample is cropped, reduced and turned first and darkened last, so that its noise is that of a whole
+    dark photograph. Validation darkens whole photographs, the same way every time.
+
+    Args:
+        opt: Section of the option file; see ``SyntheticLowLightOptions``.
+
+    Raises:
+        InputError: A bad option, an unreadable photograph, or one too small for the crops.
+    """
+
+    Options = SyntheticLowLightOptions
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.opt = opt  # BasicSR's models read the dataset's name from it
+        self.options = parse(SyntheticLowLightOptions, opt, where_of(opt))
+        self.gt = open_source(self.options.dataroot_gt, self.options.backend)
+        self._cameras = self.options.cameras
+        self._cache = ImageCache(self.options.cache)
+        check_crops(self.gt, self.gt.names, self.options.smallest_side)
+
+    def sizes(self) -> Iterator[tuple[int, int]]:
+        """Yield (height, width) of every photograph, without decoding it."""
+        return map(self.gt.size, self.gt.names)
+
+    def __len__(self) -> int:
+        return len(self.gt.names)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        options = self.options
+        name = self.gt.names[index]
+        rng = generator(options.seed, index)
+        bright = self._cache.image(self.gt, name)
+        if options.phase == 'train':
+            size = options.crop_size
+            scaled = rng.random() < options.random_scale_prob
+            side = int(rng.integers(size, min(bright.shape[:2]) + 1)) if scaled else size
+            crops = augmentation.crop([bright], rng, side=side, size=size)
+            (bright,) = augmentation.flip_and_rotate(crops, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
+        dark = self._cameras.photograph(bright, rng)
+        where = self.gt.where(name)
+        return sample({'lq': dark, 'gt': bright}, {'lq': where, 'gt': where}, options, index)

@@ -1,0 +1,294 @@
+"""Image databases in LMDB, as BasicSR reads them: an own writer and reader.
+
+A database is a folder ``<name>.lmdb`` with ``data.mdb`` and ``meta_info.txt``; a line of the latter reads
+``key.png (h,w,c) compress_level``. Values are PNG files, 8-bit RGB. BasicSR takes as key what stands before the first
+dot of a line and encodes it in ASCII, hence the rules for keys here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+import numpy as np
+
+from entropy_sde_plugin.data import images
+from entropy_sde_plugin.errors import InputError, shown
+from entropy_sde_plugin.utils.atomic_folder import atomic_folder
+from entropy_sde_plugin.utils.problems import Problems
+
+__all__ = ['LmdbReader', 'LmdbWriter', 'check_keys', 'lmdb_writer', 'open_environment']
+
+MAX_KEY_BYTES = 511  # LMDB's limit
+_FIRST_MAP_SIZE = 64 << 20
+_META_LINE = re.compile(r'(?P<key>[^.]+)\.\S* \((?P<height>\d{1,9}),(?P<width>\d{1,9}),\d\) \d')
+
+# --- environments -----------------------------------------------------------------------------------------------------
+
+_environments: dict[str, tuple[tuple[int, int], lmdb.Environment]] = {}
+_guard = threading.Lock()
+
+
+def open_environment(path: str | Path) -> lmdb.Environment:
+    """Return this process's one environment of a database, opened for reading without locks.
+
+    py-lmdb refuses to open an environment twice in a process, so whoever reads a database here asks this function: the
+    readers below and, through the compatibility patch, BasicSR's ``LmdbBackend``. Ask again for every access instead of
+    keeping the environment: a forked child closes what it inherits, and a database that was replaced on disk is
+    opened anew.
+
+    Args:
+        path: Folder of the database.
+
+    Raises:
+        InputError: There is no such database, or it is damaged or cut off.
+    """
+    real = os.path.realpath(path)
+    data = Path(real, 'data.mdb')
+    try:
+        status = data.stat()
+    except OSError:
+        raise InputError(f"'{path}' is no LMDB database: it has no readable data.mdb.") from None
+    identity = (status.st_dev, status.st_ino)
+    with _guard:
+        known = _environments.get(real)
+        if known is not None and known[0] == identity:
+            return known[1]
+        if known is not None:
+            _environments.pop(real)[1].close()
+        try:
+            environment = lmdb.open(real, readonly=True, lock=False, readahead=False, create=False)
+        except lmdb.Error as error:
+            raise InputError(f"'{path}' cannot be opened as an LMDB database: {error}") from None
+        # Reading a page behind the end of a file that was cut off would kill the process with SIGBUS.
+        if (environment.info()['last_pgno'] + 1) * environment.stat()['psize'] > status.st_size:
+            environment.close()
+            raise InputError(f"'{path}': data.mdb is cut off; copy or write the database again.")
+        _environments[real] = identity, environment
+        return environment
+
+
+def _forget_environments() -> None:
+    """In a forked child: LMDB environments must not be used across a fork."""
+    global _guard
+    _guard = threading.Lock()  # another thread may have held it when the process forked
+    for _, environment in _environments.values():
+        environment.close()
+    _environments.clear()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_forget_environments)
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def check_keys(keys: Iterable[str], where: str) -> None:
+    """Check that every key can stand in a database that BasicSR reads, and only once.
+
+    Args:
+        keys: The keys; they are the file names without suffix.
+        where: The database or folder, for messages.
+
+    Raises:
+        InputError: One line per offending key.
+    """
+    problems = Problems()
+    for key, count in Counter(keys).items():
+        fault = _fault(key) or ('occurs more than once' if count > 1 else None)
+        if fault:
+            problems.add(f'{where}: key {key!r} {fault}; rename the image.')
+    problems.raise_any()
+
+
+def _fault(key: str) -> str | None:
+    if not key:
+        return 'is empty'
+    if not key.isascii():
+        return 'has characters outside ASCII'
+    if not key.isprintable() or ' ' in key:
+        return 'has white space or control characters'
+    if '.' in key:
+        return 'has a dot, where BasicSR ends a key'
+    if len(key) > MAX_KEY_BYTES:
+        return f'is longer than {MAX_KEY_BYTES} bytes'
+    return None
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def lmdb_writer(path: str | Path, *, compress_level: int = 1, overwrite: bool = False) -> Iterator[LmdbWriter]:
+    """Write a database that appears complete at ``path`` when the block ends, or not at all when it raises.
+
+    The same images put in the same order give the same bytes.
+
+    Args:
+        path: Folder of the database; ends in ``.lmdb``, by which BasicSR knows it.
+        compress_level: PNG compression, 0…9; 1 decodes fast.
+        overwrite: Replace an existing database.
+
+    Yields:
+        A writer; see ``LmdbWriter.put``.
+
+    Raises:
+        InputError: Wrong suffix or ``compress_level``, ``path`` exists, a bad or repeated key, something else than an
+            8-bit RGB image, no image at all, or a full disk.
+    """
+    if not str(path).endswith('.lmdb'):
+        raise InputError(f"'{path}': the name of a database must end in .lmdb.")
+    if not 0 <= compress_level <= 9:
+        raise InputError(f"'{path}': compress_level must lie in 0…9, but is {compress_level}.")
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        writer = LmdbWriter(folder, str(path), compress_level)
+        try:
+            yield writer
+            writer.finish()
+        finally:
+            writer.close()
+
+
+class LmdbWriter:
+    """Puts images into one new database; made by ``lmdb_writer``."""
+
+    def __init__(self, folder: Path, name: str, compress_level: int) -> None:
+        self._folder = folder
+        self._name = name
+        self._compress_level = compress_level
+        self._lines: dict[str, str] = {}
+        self._map_size = _FIRST_MAP_SIZE
+        # Nobody else sees the folder yet: no locks, and one sync at the end.
+        self._environment = lmdb.open(str(folder), map_size=self._map_size, lock=False, sync=False)
+
+    def put(self, key: str, image: images.RGBImage) -> None:
+        """Store an image of shape (H, W, 3), uint8, RGB, under a new key."""
+        check_keys([key], self._name)
+        if key in self._lines:
+            raise InputError(f"{self._name}: key '{key}' occurs more than once; rename the image.")
+        # OpenCV would reduce other depths and drop a fourth channel in silence.
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            given = f'{image.dtype} of shape {image.shape}'
+            raise InputError(f"{self._name}: '{key}' is {given}; an image is uint8 of shape (H, W, 3).")
+        self._store(key.encode('ascii'), images.encode_png(image, self._compress_level))
+        height, width, channels = image.shape
+        self._lines[key] = f'{key}.png ({height},{width},{channels}) {self._compress_level}\n'
+
+    def _store(self, key: bytes, value: bytes) -> None:
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    transaction.put(key, value)
+                return
+            except lmdb.MapFullError:
+                self._map_size *= 2
+                self._environment.set_mapsize(self._map_size)
+            except lmdb.Error as error:  # a full disk
+                raise InputError(f"'{self._name}' could not be written: {error}") from None
+
+    def finish(self) -> None:
+        """Write ``meta_info.txt`` and hand everything to the disk."""
+        if not self._lines:
+            raise InputError(f"'{self._name}' would be empty: there are no images to write.")
+        try:
+            self._environment.sync(True)
+            with Path(self._folder, 'meta_info.txt').open('w', encoding='ascii', newline='\n') as meta:
+                meta.writelines(self._lines[key] for key in sorted(self._lines))
+        except (lmdb.Error, OSError) as error:
+            raise InputError(f"'{self._name}' could not be written: {error}") from None
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._environment.close()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+class LmdbReader:
+    """Images of one database, by key. It can be pickled and used in forked and spawned workers.
+
+    Args:
+        path: Folder of the database, ours or one that BasicSR's tools wrote.
+
+    Raises:
+        InputError: No such database, a damaged one, or one whose ``meta_info.txt`` does not belong to it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._sizes = self._read_meta()
+        self.names = tuple(sorted(self._sizes))
+        self._check_keys()
+
+    def _read_meta(self) -> dict[str, tuple[int, int]]:
+        meta = self.path / 'meta_info.txt'
+        try:
+            lines = meta.read_text(encoding='utf-8').splitlines()
+        except (OSError, ValueError):  # no UTF-8 text, or a zero byte in the path
+            raise InputError(f"'{self.path}' is no image database: it has no readable meta_info.txt.") from None
+        sizes = {}
+        for number, line in enumerate(lines, 1):
+            match = _META_LINE.fullmatch(line.strip())
+            if match is None:
+                raise InputError(f"{meta}, line {number}: expected 'key.png (h,w,c) level', but it is {shown(line)}.")
+            if match['key'] in sizes:
+                raise InputError(f"{meta}, line {number}: key '{match['key']}' occurs more than once.")
+            sizes[match['key']] = int(match['height']), int(match['width'])
+        return sizes
+
+    def _check_keys(self) -> None:
+        with self._transaction() as transaction, transaction.cursor() as cursor:
+            stored = {bytes(key) for key in cursor.iternext(values=False)}
+        if not stored:
+            raise InputError(f"'{self.path}' holds no images; write the database again.")
+        named = {name.encode() for name in self.names}
+        if named == stored:
+            return
+        fault = f'meta_info.txt names {len(named)} images, but data.mdb holds {len(stored)}'
+        if len(named) == len(stored):
+            fault = f"meta_info.txt names '{min(named - stored).decode()}', which data.mdb does not hold"
+        raise InputError(f"'{self.path}': {fault}; write the database again.")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[lmdb.Transaction]:
+        """A transaction that reads; what is damaged between the pages of the data shows in it."""
+        try:
+            with open_environment(self.path).begin(buffers=True) as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise InputError(f"'{self.path}': data.mdb is damaged ({error}); write the database again.") from None
+
+    def where(self, name: str) -> str:
+        """Return database and key, for messages and as the path of a sample."""
+        return f'{self.path}/{name}'
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return (height, width)."""
+        return self._sizes[name]
+
+    def read(self, name: str) -> bytes:
+        """Return the stored bytes of one image.
+
+        Raises:
+            InputError: The database has no such key.
+        """
+        with self._transaction() as transaction:
+            value = transaction.get(name.encode())
+            if value is None:
+                raise InputError(f"'{self.path}' has no image '{name}'.")
+            return bytes(value)
+
+    def image(self, name: str) -> images.RGBImage:
+        """Return one image, shape (H, W, 3), uint8, RGB.
+
+        Raises:
+            InputError: The database has no such key, or its bytes are no image.
+        """
+        return images.decode(self.read(name), self.where(name))

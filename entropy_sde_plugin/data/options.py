@@ -1,0 +1,115 @@
+"""Options of the datasets, as they stand in the ``datasets`` sections of an option file."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+
+from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive
+
+__all__ = ['DatasetOptions', 'IOBackend', 'PairOptions', 'Probability', 'TrainingCrops']
+
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class IOBackend(msgspec.Struct, frozen=True):
+    """Section ``io_backend``, as BasicSR's users write it."""
+
+    type: Literal['lmdb', 'disk']
+    """A database or a folder."""
+
+
+class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
+    """What every dataset section may hold; BasicSR adds ``phase`` and ``scale`` and reads the loader's options."""
+
+    added_by_basicsr: ClassVar = frozenset({'phase', 'scale'})
+
+    name: str = ''
+    """Name of the set, for the log and the records."""
+    type: str = ''
+    """The data set's class."""
+    phase: Literal['train', 'val', 'test']
+    scale: Literal[1] = 1
+    seed: NotNegative = 0
+    """Seed of the augmentation; ``manual_seed`` where it is not given."""
+    cache: bool = False
+    """Keep decoded images in memory, 3 bytes a pixel in every worker; those are lost with the workers at the end of an
+    epoch unless ``persistent_workers`` is set."""
+    io_backend: IOBackend | None = None
+    """Without it a path that ends in ``.lmdb`` is a database and any other a folder."""
+
+    batch_size_per_gpu: AtLeastOne = 1
+    """Samples of a process in one iteration; needed in training."""
+    num_worker_per_gpu: NotNegative = 0
+    """Processes that load for each training process; 0 loads in the training process itself. Needed in training."""
+    dataset_enlarge_ratio: Positive = 1
+    """How often an epoch passes over the set: a long epoch starts the workers seldom."""
+    use_shuffle: bool = True
+    """Accepted from BasicSR's option files, without effect: a training always shuffles."""
+    pin_memory: bool = False
+    """Load into page-locked memory, from which copies to a GPU are faster."""
+    persistent_workers: bool = False
+    """Keep the workers from one epoch to the next; in training the default is true where there are workers."""
+    prefetch_mode: Literal['cpu', 'cuda'] | None = None
+    """Read ahead in a thread (``cpu``) or copy ahead to the GPU (``cuda``)."""
+    num_prefetch_queue: AtLeastOne = 1
+    """Batches that ``prefetch_mode: cpu`` reads ahead."""
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether every image has ground truth."""
+        return True
+
+    @property
+    def backend(self) -> Literal['lmdb', 'disk'] | None:
+        """The storage named in ``io_backend``."""
+        return self.io_backend.type if self.io_backend else None
+
+
+class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
+    """Options of a dataset that trains on square crops."""
+
+    gt_size: AtLeastOne | None = None
+    """Side of the training crops, in pixels; needed in training, unused otherwise."""
+    use_hflip: bool = True
+    """Mirror left and right with probability 1/2."""
+    use_rot: bool = True
+    """Mirror top and bottom, and transpose, each with probability 1/2."""
+
+    def __post_init__(self) -> None:
+        if self.phase == 'train' and self.gt_size is None:
+            raise ValueError("'gt_size', the side of the training crops in pixels, is missing.")
+
+    @property
+    def crop_size(self) -> int:
+        """``gt_size`` of a training."""
+        assert self.gt_size is not None  # __post_init__ saw to it
+        return self.gt_size
+
+    @property
+    def smallest_side(self) -> int:
+        """The shortest side an image must have; 1 outside training."""
+        return self.crop_size if self.phase == 'train' else 1
+
+
+class PairOptions(TrainingCrops, kw_only=True, frozen=True):
+    """Options of a dataset of pairs; the augmentation is that of the method."""
+
+    resize_prob: Probability = 0.2
+    """Probability that both images are resized by ``resize_factor`` before the crop."""
+    resize_factor: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    """Factor of both sides in that resizing."""
+
+    @property
+    def resized_side(self) -> int:
+        """Side of the square that becomes ``gt_size`` pixels when resized by ``resize_factor``."""
+        return math.ceil(self.crop_size / self.resize_factor)
+
+    @property
+    def smallest_side(self) -> int:
+        """The shortest side an image must have; 1 outside training."""
+        if self.phase != 'train':
+            return 1
+        return self.resized_side if self.resize_prob > 0 else self.crop_size

@@ -1,0 +1,1 @@
+"""The demonstration: its photographs, its training, and the page in the browser."""

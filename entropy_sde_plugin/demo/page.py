@@ -1,0 +1,162 @@
+"""A page in the browser: a dark picture in, before and after with a slider, the bright one to download.
+
+Needs the extra ``page``. Nothing is asked of any other machine: no analytics, no share link, fonts from the package.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+from gradio import themes
+
+from entropy_sde_plugin.data.images import encode_png
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.inference.pictures.picture import Samples, read_picture, write_picture
+
+__all__ = ['Enhance', 'build_page', 'start']
+
+Enhance = Callable[[Samples, int], Samples]
+"""(RGB array (H, W, 3), uint8 or uint16; steps) -> array of the same shape and type."""
+
+TITLE = """# Entropy-SDE
+Dark photographs become bright. Drop one in, choose the steps, drag the slider."""
+
+# Pictures are judged on a dark ground, whatever the system's colours.
+DARK = "() => document.body.classList.add('dark')"
+STYLE = """
+.gradio-container { width: 100%; max-width: 1180px !important; margin: 0 auto !important; }
+#title h1 { font-size: 1.9rem; font-weight: 600; letter-spacing: -0.02em; margin-bottom: 0; }
+#title p, #about p, #figures p { color: var(--body-text-color-subdued); }
+#figures, #about { text-align: center; }
+#about p { font-size: 0.85rem; }
+"""
+
+
+def build_page(
+    enhance: Enhance, *, steps: int, most_steps: int, about: str, folder: Path, examples: Sequence[Path] = ()
+) -> gr.Blocks:
+    """Lay the page out around a function.
+
+    Args:
+        enhance: What brightens a picture.
+        steps: Steps at first.
+        most_steps: The most that can be chosen.
+        about: A line for the foot of the page, Markdown.
+        folder: Where the pictures for the download are written; a temporary folder, kept while the page is open.
+        examples: Dark pictures to offer.
+
+    Returns:
+        The page, for :func:`start`.
+    """
+
+    def run(path: str | None, steps: int) -> tuple[tuple[str, str], gr.DownloadButton, str]:
+        if path is None:
+            raise gr.Error('Drop a picture in first.', print_exception=False)
+        begin = time.monotonic()
+        try:
+            picture = read_picture(Path(path))
+            after = enhance(picture.rgb, steps)
+            results = Path(tempfile.mkdtemp(dir=folder))
+            output = results / f'{Path(path).stem}_bright.png'
+            write_picture(replace(picture, rgb=after), output)
+        except InputError as error:
+            raise gr.Error(str(error).removeprefix(f'{path}: '), print_exception=False) from None
+        height, width = after.shape[:2]
+        figures = f'{width} × {height} pixels, {steps} steps, {time.monotonic() - begin:.1f} s'
+        shown = _shown(picture.rgb, results / 'before.png'), _shown(after, results / 'after.png')
+        return shown, gr.DownloadButton(value=str(output), interactive=True), figures
+
+    with gr.Blocks(title='Entropy-SDE', analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.Markdown(TITLE, elem_id='title')
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=1, min_width=300):
+                picture = gr.Image(
+                    label='Dark picture',
+                    type='filepath',
+                    image_mode=None,  # the file itself, with its 16 bits, orientation and colour profile
+                    sources=['upload', 'clipboard'],
+                    height=240,
+                    elem_id='picture',
+                )
+                chosen = gr.Slider(
+                    1, most_steps, steps, step=1, label='Steps', info='Network calls for the picture.', elem_id='steps'
+                )
+                button = gr.Button('Brighten', variant='primary', size='lg', elem_id='brighten')
+                if examples:
+                    gr.Examples([str(path) for path in examples], picture, label='Or one of these')
+            with gr.Column(scale=2, min_width=420):
+                slider = gr.ImageSlider(
+                    label='Before | After',
+                    interactive=False,
+                    height=480,
+                    max_height=480,
+                    buttons=['fullscreen'],
+                    elem_id='slider',
+                )
+                figures = gr.Markdown(elem_id='figures')
+                download = gr.DownloadButton('Download the bright picture', interactive=False, elem_id='download')
+        gr.Markdown(about, elem_id='about')
+        picture.change(lambda: (None, _nothing(), ''), outputs=[slider, download, figures])
+        button.click(run, [picture, chosen], [slider, download, figures], show_progress_on=[slider])
+    return page
+
+
+def start(page: gr.Blocks, *, host: str, port: int) -> str:
+    """Serve a page from a thread of its own.
+
+    Args:
+        page: What :func:`build_page` made.
+        host: Address to listen at; ``'127.0.0.1'`` is this machine alone.
+        port: Port to listen at.
+
+    Returns:
+        The page's address.
+
+    Raises:
+        InputError: There is nothing to listen at.
+    """
+    theme = themes.Default(
+        primary_hue='amber',
+        neutral_hue='stone',
+        font=[themes.LocalFont('IBM Plex Sans', (400, 700)), 'system-ui', 'sans-serif'],
+    )
+    # gradio asks the page itself whether it is up, and would ask a proxy for it.
+    for name in ('no_proxy', 'NO_PROXY'):
+        os.environ[name] = ','.join(filter(None, (os.environ.get(name), host, 'localhost')))
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            theme=theme,
+            css=STYLE,
+            js=DARK,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+        )
+    except (OSError, OverflowError):
+        raise InputError(f'Port {port} of {host} cannot be had: choose others with --host and --port.') from None
+    return address
+
+
+def _nothing() -> gr.DownloadButton:
+    return gr.DownloadButton(value=None, interactive=False)
+
+
+def _shown(samples: Samples, path: Path) -> str:
+    """Write what a browser can show, without loss: JPEG would change the noise that is to be compared."""
+    path.write_bytes(encode_png((samples >> (8 if samples.dtype == np.uint16 else 0)).astype(np.uint8)))
+    return str(path)

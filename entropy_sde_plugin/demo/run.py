@@ -1,0 +1,143 @@
+"""The demonstration: real photographs, BasicSR's own trainer, and what became of the dark ones.
+
+Everything lies below one folder: the databases, BasicSR's ``experiments/``, the table and the picture.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from basicsr.metrics import calculate_psnr, calculate_ssim
+from tqdm import tqdm
+
+from entropy_sde_plugin.data import images
+from entropy_sde_plugin.data.lmdb import LmdbReader
+from entropy_sde_plugin.demo.contact_sheet import contact_sheet
+from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.evaluation.baselines import BASELINES
+from entropy_sde_plugin.utils.resources import options_folder
+
+__all__ = ['run']
+
+OPTIONS = 'demo.yml'
+OURS = 'Entropy-SDE (this run)'
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over the validation pairs: PSNR in dB, SSIM, and the error of the mean brightness in 0…1."""
+
+    method: str
+    psnr: float
+    ssim: float
+    brightness_error: float
+
+
+def run(folder: Path, overrides: Sequence[str] = ()) -> list[Score]:
+    """Train on the packaged photographs, validate on the held-out ones, leave a table and a picture in ``folder``.
+
+    Args:
+        folder: Where everything goes; made if missing. An earlier run's experiment is archived by BasicSR.
+        overrides: Option overrides for BasicSR's ``--force_yml``, e.g. ``['train:total_iter=100']``.
+
+    Returns:
+        A score for each baseline, then ours.
+
+    Raises:
+        InputError: The training failed; its output has been shown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f'1/3  Writing the photographs to {folder / "datasets"}', flush=True)
+    write_demo_databases(folder / 'datasets')
+    print('2/3  Training and validating: python -m basicsr.train -opt', OPTIONS, flush=True)
+    _train(folder, overrides)
+    print('3/3  Comparing with the baselines', flush=True)
+    dark, truth, ours = _results(folder)
+    scores = [_score(name, [method(image) for image in dark], truth) for name, method in BASELINES.items()]
+    scores.append(_score(OURS, ours, truth))
+
+    table = format_table(scores)
+    (folder / 'table.md').write_text(table, encoding='utf-8')
+    shown = range(0, len(dark), len(EXPOSURES))  # the darker exposure of each photograph
+    contact_sheet([(dark[i], ours[i], truth[i]) for i in shown], ('before', 'after', 'truth')).save(folder / 'demo.png')
+    print(f'\n{table}\nTable: {folder / "table.md"}\nPicture: {folder / "demo.png"}')
+    return scores
+
+
+def format_table(scores: Sequence[Score]) -> str:
+    """The scores as a Markdown table."""
+    lines = [f'{len(HELD_OUT)} held-out photographs at exposures {", ".join(map(str, EXPOSURES))}:', '']
+    lines += ['| method | PSNR, dB | SSIM | brightness error |', '|---|---|---|---|']
+    lines += [f'| {s.method} | {s.psnr:.2f} | {s.ssim:.3f} | {s.brightness_error:+.3f} |' for s in scores]
+    return '\n'.join(lines) + '\n'
+
+
+def _train(folder: Path, overrides: Sequence[str]) -> None:
+    # The name says where the results lie; it is not to be overridden.
+    overrides = [*overrides, 'name=demo']
+    command = [
+        sys.executable,
+        '-m',
+        'basicsr.train',
+        '-opt',
+        str(options_folder() / OPTIONS),
+        '--force_yml',
+        *overrides,
+    ]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    tail: list[str] = []
+    with tqdm(unit='it', desc='training', dynamic_ncols=True) as bar:
+        for line in process.stdout:
+            tail = [*tail[-30:], line]
+            _show_progress(bar, line)
+    if process.wait() != 0:
+        sys.stderr.writelines(tail)
+        raise InputError(f'The training stopped with exit code {process.returncode}; its last lines stand above.')
+
+
+def _show_progress(bar: tqdm, line: str) -> None:
+    """Move the bar by what BasicSR's logger says; pass its warnings on."""
+    if match := re.search(r'total_iter: (\d+)', line):
+        bar.total = int(match.group(1))
+    elif match := re.search(r'iter:\s*([\d,]+), .*?(l_pix: \S+)', line):
+        bar.update(int(match.group(1).replace(',', '')) - bar.n)
+        bar.set_postfix_str(match.group(2))
+    elif 'End of training' in line:
+        bar.update((bar.total or 0) - bar.n)
+        bar.set_description('validating')
+    elif re.search(r'^warning:|WARNING', line):
+        bar.write(line.rstrip())
+
+
+def _results(folder: Path) -> tuple[list[images.RGBImage], list[images.RGBImage], list[images.RGBImage]]:
+    """Dark, true and restored pictures of every pair, the last as BasicSR's validation saved them."""
+    dark, truth, ours = [], [], []
+    lq, gt = (LmdbReader(folder / 'datasets' / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
+    for key in [pair_key(name, exposure) for name in HELD_OUT for exposure in EXPOSURES]:
+        saved = (folder / 'experiments' / 'demo' / 'visualization' / key).glob('*.png')
+        dark.append(lq.image(key))
+        truth.append(gt.image(key))
+        ours.append(images.read(max(saved, key=_iteration)))
+    return dark, truth, ours
+
+
+def _iteration(path: Path) -> int:
+    return int(path.stem.rsplit('_', 1)[1])
+
+
+def _score(method: str, restored: Sequence[images.RGBImage], truth: Sequence[images.RGBImage]) -> Score:
+    pairs = list(zip(restored, truth, strict=True))
+    return Score(
+        method,
+        psnr=float(np.mean([calculate_psnr(a, b, crop_border=0) for a, b in pairs])),
+        ssim=float(np.mean([calculate_ssim(a, b, crop_border=0) for a, b in pairs])),
+        brightness_error=float(np.mean([a.mean() - b.mean() for a, b in pairs])) / 255,
+    )

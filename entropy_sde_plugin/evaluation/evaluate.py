@@ -1,0 +1,179 @@
+"""Any method's pictures against the truth, by the protocol of our own validation."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.data.sources import ImageSource, check_sizes, match_pairs
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError, suggestion
+from entropy_sde_plugin.evaluation.scoring import Score, Scorer
+from entropy_sde_plugin.metrics.fid import FrechetInceptionDistance
+from entropy_sde_plugin.utils.atomic_file import atomic_file
+
+__all__ = ['DEFAULT_METRICS', 'METRICS', 'Evaluation', 'NamedMetric', 'evaluate', 'format_table', 'write_csv']
+
+
+class NamedMetric(NamedTuple):
+    """A metric as tables name it.
+
+    Attributes:
+        heading: Its column's heading; the arrow points to better values.
+        section: Its entry in a section ``val.metrics``.
+        digits: After the decimal point.
+        reliable_from: Pictures under which its value is indicative only.
+    """
+
+    heading: str
+    section: Mapping[str, Any]
+    digits: int
+    reliable_from: int = 0
+
+
+METRICS = {
+    'psnr': NamedMetric('PSNR, dB ↑', {'type': 'calculate_psnr', 'crop_border': 0}, 2),
+    'ssim': NamedMetric('SSIM ↑', {'type': 'calculate_ssim', 'crop_border': 0}, 3),
+    'lpips': NamedMetric('LPIPS (alex) ↓', {'type': 'calculate_lpips', 'net': 'alex'}, 3),
+    'lpips_vgg': NamedMetric('LPIPS (vgg) ↓', {'type': 'calculate_lpips', 'net': 'vgg'}, 3),
+    'lpips_squeeze': NamedMetric('LPIPS (squeeze) ↓', {'type': 'calculate_lpips', 'net': 'squeeze'}, 3),
+    'dists': NamedMetric('DISTS ↓', {'type': 'calculate_dists'}, 3),
+    'niqe': NamedMetric('NIQE ↓', {'type': 'calculate_niqe', 'crop_border': 0}, 2),
+    'fid': NamedMetric('FID ↓', {'type': 'calculate_fid'}, 1, FrechetInceptionDistance.RELIABLE),
+    'psnr_gtmean': NamedMetric('PSNR with GT mean, dB ↑', {'type': 'calculate_psnr_gtmean'}, 2),
+    'ssim_gtmean': NamedMetric('SSIM with GT mean ↑', {'type': 'calculate_ssim_gtmean'}, 3),
+}
+"""Name on the command line and in files -> metric."""
+
+DEFAULT_METRICS = ('psnr', 'ssim', 'lpips')
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a set of pictures.
+
+    Attributes:
+        metrics: Names of the metrics, as in ``METRICS``.
+        pictures: Name of the truth -> metric -> value, or why there is none; metrics of whole sets left out.
+        whole: The metrics that score the set as a whole.
+    """
+
+    metrics: tuple[str, ...]
+    pictures: dict[str, dict[str, Score]]
+    whole: dict[str, Score]
+
+    def mean(self, metric: str) -> Score:
+        """A metric over the set: there is none as soon as one picture has none."""
+        if metric in self.whole:
+            return self.whole[metric]
+        values: list[float] = []
+        for name, scores in self.pictures.items():
+            score = scores[metric]
+            if isinstance(score, MetricUnavailableError):
+                return MetricUnavailableError(f'{name}: {score}')
+            values.append(score)
+        return fmean(values)
+
+
+def evaluate(
+    result: ImageSource,
+    truth: ImageSource,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    result_name: Callable[[str], str] = str,
+) -> Evaluation:
+    """Score pictures against the true ones of the same names; nothing is resized.
+
+    Args:
+        result: What a method made.
+        truth: The ground truth.
+        metrics: Names from ``METRICS``.
+        result_name: Gives the name of the result from that of the truth.
+
+    Raises:
+        InputError: No such metric; one line for each picture without a partner, unreadable or of another size.
+    """
+    for name in metrics:
+        if name not in METRICS:
+            raise InputError(f"There is no metric '{name}'. {suggestion(name, METRICS)}")
+    pairs = match_pairs(result, truth, result_name)
+    check_sizes(result, truth, pairs)
+    scorer = Scorer({'metrics': {name: METRICS[name].section for name in metrics}})
+    scores: dict[str, dict[str, Score]] = {}
+    kept: list[tuple[RGBImage, RGBImage]] = []
+    for made, true in tqdm(pairs, desc=str(result.path), unit='image', leave=False):
+        assert true is not None  # every result has been paired
+        pictures = (_bgr(result.image(made)), _bgr(truth.image(true)))
+        scores[true] = scorer.of_picture(*pictures)
+        if scorer.scores_sets:
+            kept.append(pictures)
+    return Evaluation(tuple(metrics), scores, scorer.of_set(kept))
+
+
+def format_table(evaluations: Mapping[str, Evaluation]) -> str:
+    """Means as a Markdown table, a row for each method; what could not be had is n/a, and why stands below, as does
+    what is indicative only.
+
+    Args:
+        evaluations: Name of the method -> its scores, all by the same metrics.
+    """
+    metrics = next(iter(evaluations.values())).metrics
+    lines = [_row(['method', *(METRICS[name].heading for name in metrics)]), '|' + '---|' * (1 + len(metrics))]
+    notes: dict[str, None] = {}
+    for method, evaluation in evaluations.items():
+        cells = [method]
+        for name in metrics:
+            heading, _, digits, reliable_from = METRICS[name]
+            mean = evaluation.mean(name)
+            if isinstance(mean, MetricUnavailableError):
+                notes[f'n/a, {heading[:-2]}: {mean}'] = None
+                cells.append('n/a')
+                continue
+            cells.append(f'{mean:.{digits}f}')
+            if (count := len(evaluation.pictures)) < reliable_from:
+                notes[f'{heading[:-2]} over {count} pictures is indicative only: it needs {reliable_from}.'] = None
+        lines.append(_row(cells))
+    if notes:
+        lines += ['', *notes]
+    return '\n'.join(lines) + '\n'
+
+
+def write_csv(path: Path, evaluation: Evaluation) -> None:
+    """Write a row for each picture: ``image``, then the metrics by name, full precision, n/a where there is no value.
+
+    Metrics of the whole set stand in a last row of their own, whose ``image`` is empty.
+
+    Raises:
+        InputError: A file of that name is there and is another kind of table.
+    """
+    if path.exists() and not path.read_bytes().startswith(b'image,'):
+        raise InputError(f'{path}: another kind of table lies there; choose another folder with -o.')
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['image', *evaluation.metrics])
+    whole = {'': evaluation.whole} if evaluation.whole else {}
+    for name, scores in (evaluation.pictures | whole).items():
+        writer.writerow([name, *(_cell(scores.get(metric)) for metric in evaluation.metrics)])
+    with atomic_file(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _bgr(image: RGBImage) -> RGBImage:
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f'| {" | ".join(cells)} |'
+
+
+def _cell(score: Score | None) -> str:
+    if score is None:
+        return ''
+    return 'n/a' if isinstance(score, MetricUnavailableError) else repr(score)

@@ -1,1 +1,0 @@
-"""A page about runs: ``entropy-sde report``."""

@@ -1,0 +1,252 @@
+"""A user's pictures in and out: samples as they are stored, with transparency, colour profile and EXIF.
+
+Kept: 8 and 16 bits, gray, alpha, the ICC profile (embedded again; samples are never converted by it) and EXIF, whose
+orientation is applied to the pixels. Converted: a palette becomes RGB, 1 to 7 bits of gray become 8, a transparent
+colour becomes alpha. Told in ``Picture.notes``: whatever a file holds that will not be in the output. Refused:
+everything in which a picture cannot be enhanced and given back (CMYK, CIELAB, floating point, animations, several
+pages). XMP, IPTC, comments and thumbnails are not carried over.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL.ExifTags import Base
+
+from entropy_sde_plugin.data.images import hushed_opencv, no_file
+from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.inference.pictures import exif
+from entropy_sde_plugin.inference.pictures.formats import FORMATS
+from entropy_sde_plugin.utils.atomic_file import atomic_file
+
+__all__ = ['Picture', 'Samples', 'fit', 'read_picture', 'write_picture']
+
+Samples = NDArray[np.uint8 | np.uint16]
+
+_READ_FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
+
+_MODES = {
+    '1': 'L',
+    'L': 'L',
+    'LA': 'LA',
+    'P': 'RGB',
+    'PA': 'RGBA',
+    'RGB': 'RGB',
+    'RGBA': 'RGBA',
+    'RGBX': 'RGB',
+    'YCbCr': 'RGB',
+}
+"""Pillow's mode of a file of up to 8 bits -> the mode that holds it, transparent colours aside."""
+
+_WITH_ALPHA = {'L': 'LA', 'RGB': 'RGBA'}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, upright.
+
+    Attributes:
+        rgb: Array of shape (H, W, 3), uint8 or uint16, RGB, full range; three equal channels if ``gray``.
+        gray: Whether the file has one channel; the output has one then, the luma of ``rgb``.
+        alpha: Array of shape (H, W), of the same type, 0 being transparent, or none. RGB is not premultiplied.
+        icc_profile: The bytes of the colour profile, or none.
+        exif: The bytes of the EXIF block from its TIFF header on, orientation 1, or none.
+        notes: What will be missing or altered in the output, a phrase each.
+    """
+
+    rgb: Samples
+    gray: bool = False
+    alpha: Samples | None = None
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a JPEG, PNG, WebP, TIFF or BMP file, whatever its name.
+
+    Raises:
+        InputError: The file cannot be read, is no such picture, is cut off or damaged, or holds what cannot be enhanced
+            and given back.
+    """
+    if fault := no_file(path):  # a pipe would be waited for
+        raise InputError(f'{path}: {fault}.')
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read ({error.strerror}).') from None
+    with _one_line_errors(path), PIL.Image.open(io.BytesIO(data), formats=_READ_FORMATS) as file:
+        is_gray, is_16_bit = _check(file, data)
+        file.load()  # of 16-bit files too: Pillow finds damage in them that OpenCV does not
+        samples = _decode_16_bits(data) if is_16_bit else _decode_8_bits(file)
+        notes = _other_pictures(file)
+        block, orientation = exif.from_file(file), 1
+        if block is not None:
+            try:
+                block, orientation = exif.make_upright(block)
+            except ValueError as error:
+                notes, block = (*notes, f'the EXIF is damaged ({error}) and left out'), None
+        if file.format != 'TIFF':  # which both decoders turn by themselves
+            samples = _turn(samples, orientation)
+        rgb, alpha = _split(samples)
+        return Picture(rgb, is_gray, alpha, file.info.get('icc_profile') or None, block, notes)
+
+
+@contextmanager
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Put what is wrong with a file into one line; the errors of decoders have no common type."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of large pictures and faulty EXIF, which are dealt with here
+            yield
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from None
+    except MemoryError:
+        raise
+    except PIL.UnidentifiedImageError:
+        raise InputError(f'{path}: no JPEG, PNG, WebP, TIFF or BMP picture of 8 or 16 bits a channel.') from None
+    except PIL.Image.DecompressionBombError:
+        limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise InputError(f'{path}: more than {limit} million pixels; cut it into parts first.') from None
+    except Exception as error:
+        reason = ' '.join(str(error).split())
+        raise InputError(f'{path}: damaged or cut off ({reason}); get the file again.') from None
+
+
+def _check(file: Any, data: bytes) -> tuple[bool, bool]:
+    """Refuse what cannot be given back; tell whether a file is gray and whether it has 16 bits rather than up to 8."""
+    if getattr(file, 'n_frames', 1) > 1 and file.format != 'MPO':
+        raise InputError(f'{file.n_frames} pages or frames; save the one that is meant as a picture first.')
+    if file.format == 'PNG':  # bit depth and colour type stand in IHDR
+        return data[25] in (0, 4), data[24] == 16
+    bits = _tiff_bits(file) if file.format == 'TIFF' else 8
+    if file.mode not in _MODES and not (bits == 16 and file.mode.startswith('I;16')):
+        raise InputError(f'{file.mode} samples; convert it to RGB of 8 or 16 bits first.')
+    return file.mode in ('1', 'L', 'LA') or file.mode.startswith('I;16'), bits == 16
+
+
+def _tiff_bits(file: Any) -> int:
+    tags = file.tag_v2
+    bits = max(tags.get(Base.BitsPerSample, (1,)))
+    if set(tags.get(Base.SampleFormat, (1,))) != {1} or 8 < bits != 16:
+        raise InputError(f'samples of {bits} bits, or signed or floating-point; convert it to 8 or 16 bits first.')
+    if tags.get(Base.ExtraSamples, ()) not in ((), (2,)):
+        raise InputError('channels beside the colours that are no plain (unassociated) alpha; flatten it first.')
+    is_plain = tags.get(Base.PlanarConfiguration, 1) == 1 and tags.get(Base.PhotometricInterpretation) in (1, 2)
+    if bits == 16 and not is_plain:
+        raise InputError('16 bits in separate planes, or inverted; save it as interleaved RGB or gray first.')
+    return bits
+
+
+def _other_pictures(file: Any) -> tuple[str, ...]:
+    if file.format != 'MPO':
+        return ()
+    return (f'the first of its {file.n_frames} pictures is taken (the others: preview, gain map or second eye)',)
+
+
+def _decode_8_bits(file: PIL.Image.Image) -> NDArray[np.uint8]:
+    """Return (H, W, C), C being 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha)."""
+    mode = _MODES[file.mode]
+    if file.has_transparency_data:
+        mode = _WITH_ALPHA.get(mode, mode)
+    return np.atleast_3d(np.asarray(file.convert(mode), dtype=np.uint8))
+
+
+def _decode_16_bits(data: bytes) -> NDArray[np.uint16]:
+    """Return (H, W, C) as above, without C = 2; by OpenCV, since Pillow keeps 8 bits of a colour."""
+    with hushed_opencv():
+        samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.dtype != np.uint16:
+        raise ValueError('OpenCV cannot decode its 16 bits')
+    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}
+    samples = np.atleast_3d(np.asarray(samples, np.uint16))
+    return samples[..., order[samples.shape[2]]]
+
+
+def _turn(samples: Samples, orientation: int) -> Samples:
+    """Undo an EXIF orientation (CIPA DC-008, section 4.6.4): rotations, and for 2, 4, 5 and 7 a mirroring first."""
+    if orientation in (2, 4, 5, 7):
+        samples = samples[:, ::-1]
+    quarter_turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    return np.ascontiguousarray(np.rot90(samples, quarter_turns))
+
+
+def _split(samples: Samples) -> tuple[Samples, Samples | None]:
+    """Part (H, W, C) into RGB and alpha."""
+    channels = samples.shape[2]
+    rgb = samples[..., :3] if channels >= 3 else np.repeat(samples[..., :1], 3, axis=2)
+    alpha = samples[..., -1] if channels in (2, 4) else None
+    return np.ascontiguousarray(rgb), None if alpha is None else np.ascontiguousarray(alpha)
+
+
+def fit(picture: Picture, suffix: str) -> Picture:
+    """Leave out of a picture what a file format cannot hold, and note it.
+
+    Args:
+        picture: The picture. Its samples stay: the rounding to 8 bits, which is noted here, comes with the writing.
+        suffix: The suffix of the file to be, e.g. ``'.jpg'``.
+
+    Returns:
+        The picture with ``notes`` added.
+
+    Raises:
+        InputError: The format would lose what cannot be left out: transparency, or a part of the picture.
+    """
+    form = FORMATS.get(suffix.lower())
+    if form is None:
+        raise InputError(f"pictures are not written as '{suffix}'. {suggestion(suffix, FORMATS)}")
+    if max(picture.rgb.shape[:2]) > form.max_side:
+        raise InputError(f'more than {form.max_side} pixels a side, which {suffix} cannot hold; write it as .png.')
+    notes = list(picture.notes)
+    alpha, profile, block = picture.alpha, picture.icc_profile, picture.exif
+    if alpha is not None and not form.has_alpha:
+        if alpha.min() < np.iinfo(alpha.dtype).max:
+            raise InputError(f'transparent in parts, which {suffix} cannot hold; write it as .png.')
+        alpha = None
+    if picture.rgb.dtype == np.uint16 and not form.has_16_bits:
+        notes.append(f'16 bits are rounded to the 8 of {suffix}')
+    is_16_bit_with_alpha = picture.rgb.dtype == np.uint16 and alpha is not None
+    has_gray = form.has_16_bit_gray_alpha if is_16_bit_with_alpha else form.has_gray
+    if picture.gray and not has_gray and profile is not None and profile[16:20] == b'GRAY':  # ICC.1, section 7.2.6
+        notes.append(f'its profile, for gray, does not suit the RGB of {suffix} and is left out')
+        profile = None
+    if block is not None and len(block) > form.max_exif:
+        notes.append(f'its EXIF, {len(block)} bytes, is too long for {suffix} and left out')
+        block = None
+    return replace(picture, alpha=alpha, icc_profile=profile, exif=block, notes=tuple(notes))
+
+
+def write_picture(picture: Picture, path: Path) -> None:
+    """Write a picture in the format that the path's suffix names, whole or not at all; see ``fit``.
+
+    PNG, WebP and TIFF are written without loss, JPEG with quality 95 and full chroma.
+
+    Raises:
+        InputError: The format cannot hold the picture.
+        OSError: The file cannot be written.
+    """
+    try:
+        fitted = fit(picture, path.suffix)
+        data = FORMATS[path.suffix.lower()].encode(_join(fitted), fitted.icc_profile, fitted.exif)
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from None
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def _join(picture: Picture) -> Samples:
+    """Return gray or RGB, and alpha where there is one, as (H, W, C)."""
+    colour = picture.rgb
+    if picture.gray:
+        colour = np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), colour.dtype)[..., None]
+    return colour if picture.alpha is None else np.dstack((colour, picture.alpha))

@@ -1,0 +1,145 @@
+"""The choice between the engines, and the engines as one differentiable operator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec
+from entropy_sde_plugin.losses.spatial_entropy.native import engine as native_engine
+from entropy_sde_plugin.losses.spatial_entropy.pytorch import engine as pytorch_engine
+
+__all__ = ['ENGINES', 'choose_engine', 'plane_distance']
+
+ENGINES = ('auto', 'torch', 'native')
+
+_OPERATOR = 'entropy_sde::distance_and_gradient'
+
+
+def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
+    """Resolve ``auto``: the native engine for float32 on the CPU where it was built, else PyTorch's.
+
+    Returns:
+        ``torch`` or ``native``. What ``auto`` chose is logged once; a native engine that is missing is a warning.
+
+    Raises:
+        InputError: ``native`` was asked for and cannot serve.
+    """
+    if engine == 'torch':
+        return engine
+    obstacle, level = None, logging.INFO
+    if device.type != 'cpu':
+        obstacle = f'it computes on the CPU and the images are on {device.type}'
+    elif dtype != torch.float32:
+        obstacle = f'it computes in float32 and the images are {dtype}'
+    elif not native_engine.available():
+        obstacle, level = native_engine.why_unavailable(), logging.WARNING
+    if engine == 'native' and obstacle:
+        raise InputError(f"engine 'native' cannot be used: {obstacle}. Use 'auto' or 'torch'.")
+    chosen = 'torch' if obstacle else 'native'
+    if engine == 'auto':
+        reason = f"; 'native' cannot be used: {obstacle}" if obstacle else ''
+        _log_once(f"Spatial entropy: engine 'auto' takes '{chosen}'{reason}.", level)
+    return chosen
+
+
+@cache
+def _log_once(message: str, level: int) -> None:
+    # Below BasicSR's logger, so that a training's log shows it, once and on the first process only.
+    logging.getLogger('basicsr.spatial_entropy').log(level, message)
+
+
+def plane_distance(v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: EntropySpec, engine: str) -> Tensor:
+    """Run an engine as a differentiable operator.
+
+    Args:
+        v: The prediction's planes (N, H, W), contiguous, in level units; see `engine_contract`.
+        v_nbr: The prediction's neighbour means.
+        w: The target's planes.
+        w_nbr: The target's neighbour means.
+        spec: The options.
+        engine: One of `ENGINES`; see `choose_engine`.
+
+    Returns:
+        The distance of each plane, (N,), differentiable once in ``v`` and ``v_nbr``.
+    """
+    need_gradient = torch.is_grad_enabled() and (v.requires_grad or v_nbr.requires_grad)
+    distance, _, _ = torch.ops.entropy_sde.distance_and_gradient(
+        v,
+        v_nbr,
+        w,
+        w_nbr,
+        spec.distance,
+        spec.levels,
+        spec.windows,
+        spec.bandwidth,
+        spec.prefactor,
+        spec.normalise,
+        spec.root_epsilon,
+        engine,
+        need_gradient,
+    )
+    return distance
+
+
+# A custom operator rather than an autograd.Function: torch.compile takes it as one opaque node, without a graph break.
+# Defined by its schema, since torch.library.custom_op imports the compiler, 170 MB, at its first eager call.
+torch.library.define(
+    _OPERATOR,
+    '(Tensor v, Tensor v_nbr, Tensor w, Tensor w_nbr, str distance, int levels, int[] windows, float bandwidth, '
+    'float prefactor, bool normalise, float root_epsilon, str engine, bool need_gradient) -> (Tensor, Tensor, Tensor)',
+)
+
+
+@torch.library.impl(_OPERATOR, 'default')
+def _distance_and_gradient(
+    v: Tensor,
+    v_nbr: Tensor,
+    w: Tensor,
+    w_nbr: Tensor,
+    distance: str,
+    levels: int,
+    windows: Sequence[int],
+    bandwidth: float,
+    prefactor: float,
+    normalise: bool,
+    root_epsilon: float,
+    engine: str,
+    need_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    spec = EntropySpec(distance, levels, tuple(windows), bandwidth, prefactor, normalise, root_epsilon)
+    chosen = native_engine if choose_engine(engine, v.device, v.dtype) == 'native' else pytorch_engine
+    value, grad_v, grad_v_nbr = chosen.distance_and_gradient(v, v_nbr, w, w_nbr, spec, need_gradient)
+    if grad_v is None or grad_v_nbr is None:
+        return value, v.new_empty(0), v.new_empty(0)
+    return value, grad_v, grad_v_nbr
+
+
+@torch.library.register_fake(_OPERATOR)
+def _shapes(v: Tensor, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
+    if args[-1]:
+        return v.new_empty(v.shape[0]), torch.empty_like(v), torch.empty_like(v)
+    return v.new_empty(v.shape[0]), v.new_empty(0), v.new_empty(0)
+
+
+def _keep_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _, grad_v, grad_v_nbr = output
+    ctx.save_for_backward(grad_v, grad_v_nbr)
+    ctx.arguments = len(inputs)
+
+
+@once_differentiable
+def _scale_gradients(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    scale = upstream[:, None, None]
+    gradients = [scale * gradient for gradient in ctx.saved_tensors]
+    return (*gradients, *([None] * (ctx.arguments - 2)))
+
+
+torch.library.register_autograd(_OPERATOR, _scale_gradients, setup_context=_keep_gradients)

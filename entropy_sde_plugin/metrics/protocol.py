@@ -1,0 +1,65 @@
+"""The form in which BasicSR calls a metric: uint8 BGR images and the options of its section."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['InputOrder', 'ignore_better', 'rgb_pair']
+
+InputOrder = Literal['HWC', 'CHW']
+Metric = TypeVar('Metric', bound=Callable[..., float])
+
+
+def ignore_better(metric: Metric) -> Metric:
+    """Let a metric accept the option ``better`` and ignore it.
+
+    BasicSR's validator hands a metric its whole section of ``val.metrics``. ``better`` tells BasicSR how to keep the
+    best value and does not concern the metric.
+    """
+
+    @functools.wraps(metric)
+    def wrapper(*images: Any, better: str | None = None, **options: Any) -> float:
+        return metric(*images, **options)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def rgb_pair(
+    img: NDArray[Any], img2: NDArray[Any], crop_border: int, input_order: InputOrder
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Prepare two pictures as BasicSR hands them to metrics.
+
+    Args:
+        img: BGR, uint8, of shape (H, W, 3) or, with ``input_order`` CHW, (3, H, W).
+        img2: Likewise.
+        crop_border: Pixels to cut off at each side.
+        input_order: HWC or CHW.
+
+    Returns:
+        Both in RGB, uint8, of shape (H - 2 crop_border, W - 2 crop_border, 3).
+
+    Raises:
+        InputError: Another type, different shapes, or nothing left after the crop.
+    """
+    if input_order not in ('HWC', 'CHW'):
+        raise InputError(f"input_order '{input_order}' of a metric must be HWC or CHW.")
+    if img.shape != img2.shape:
+        raise InputError(f'A metric compares pictures of one shape, not {img.shape} and {img2.shape}.')
+    return _rgb(img, crop_border, input_order), _rgb(img2, crop_border, input_order)
+
+
+def _rgb(img: NDArray[Any], crop_border: int, input_order: InputOrder) -> NDArray[np.uint8]:
+    picture = img.transpose(1, 2, 0) if input_order == 'CHW' and img.ndim == 3 else img
+    if img.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise InputError(f'A metric needs colour pictures of 8 bits, not {img.dtype} of shape {img.shape}.')
+    height, width = picture.shape[:2]
+    if not 0 <= crop_border < min(height, width) / 2:
+        raise InputError(f'crop_border {crop_border} of a metric leaves nothing of a picture of {height} x {width}.')
+    return picture[crop_border : height - crop_border, crop_border : width - crop_border, ::-1]

@@ -1,0 +1,169 @@
+"""Validation and test of a BasicSR model, shared by its processes and put on record."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger, tensor2img
+from torch import nn
+
+from entropy_sde_plugin.data.images import RGBImage, encode_png
+from entropy_sde_plugin.errors import MetricUnavailableError
+from entropy_sde_plugin.evaluation.records import file_sha256, weights_sha256, write_records
+from entropy_sde_plugin.evaluation.scoring import Scorer
+from entropy_sde_plugin.evaluation.validator import Restoration, Summary, Validation, validate
+from entropy_sde_plugin.utils import signals
+from entropy_sde_plugin.utils.atomic_file import write_file
+from entropy_sde_plugin.utils.distributed import on_first_process
+
+__all__ = ['ValidatedModel']
+
+
+class ValidatedModel(SRModel):
+    """An SRModel that shards validation over its processes and leaves ``metrics.csv`` and ``run.json``
+    (:mod:`entropy_sde_plugin.evaluation.records`).
+
+    BasicSR's log lines, best values, TensorBoard scalars and pictures stay what they are. With ``val.seeds`` the set is
+    restored under each of them: the values are means, their standard deviation between seeds is logged beside them, and
+    the pictures are those of the first. A metric that cannot run is ``n/a``, and says why once.
+
+    A subclass restores in ``test`` what ``feed_data`` took, by nothing but the picture, its name and the seed.
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self._given = copy.deepcopy(opt)  # BasicSR takes entries out of the sections it has used
+        self._told: set[str] = set()
+        super().__init__(opt)
+
+    @property
+    def sampler_settings(self) -> dict[str, Any]:
+        """How the model samples, for the record; its ``seed`` is the one used where ``val.seeds`` names none."""
+        raise NotImplementedError
+
+    def use_seed(self, seed: int) -> None:
+        """Sample with this seed from here on."""
+        raise NotImplementedError
+
+    def dist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
+        """Validate; called in every process.
+
+        Args:
+            dataloader: Of the set.
+            current_iter: Iteration of the training; the run's name in a test.
+            tb_logger: TensorBoard's writer, on the first process, or None.
+            save_img: Whether to keep the pictures.
+
+        Raises:
+            InputError: The set is empty, or lacks the truth that a metric compares with.
+            WriteError: A picture or the record could not be written.
+        """
+        val, settings = self.opt['val'], self.sampler_settings
+        name = dataloader.dataset.opt['name']
+        self._share_buffers()
+        try:
+            validation = validate(
+                dataloader,
+                self._restore,
+                Scorer(val),
+                val.get('seeds') or (settings['seed'],),
+                progress=val.get('pbar', False),
+                save=(lambda image, picture: _save(picture, self._picture_path(image, name, current_iter)))
+                if save_img
+                else None,
+            )
+        finally:
+            self.use_seed(settings['seed'])
+        if val.get('metrics'):
+            self._publish(validation, current_iter, tb_logger)
+        on_first_process(lambda: self._record(validation, current_iter if self.is_train else None, settings))
+
+    nondist_validation = dist_validation
+
+    def _restoring_network(self) -> nn.Module:
+        return self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
+
+    def _share_buffers(self) -> None:
+        """Give all processes the first one's buffers: the training leaves running statistics apart, and it is the first
+        one's that are saved."""
+        if self.opt['dist']:
+            for buffer in self._restoring_network().buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
+    def _restore(self, data: dict[str, Any], seed: int) -> Restoration:
+        signals.check()
+        self.use_seed(seed)
+        self.feed_data(data)
+        # BasicSR lets cuDNN choose algorithms by their speed, differently in every process.
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=torch.backends.cudnn.allow_tf32
+        ):
+            self.test()
+        visuals = self.get_current_visuals()
+        pictures = {kind: tensor2img([visuals[kind]]) for kind in ('result', 'gt') if kind in visuals}
+        for used in ('lq', 'gt', 'output'):  # room for the next picture
+            if hasattr(self, used):
+                delattr(self, used)
+        return Restoration(Path(data['lq_path'][0]).stem, pictures['result'], pictures.get('gt'))
+
+    def _picture_path(self, image: str, dataset: str, current_iter: Any) -> str:
+        """Where BasicSR puts a picture."""
+        folder = Path(self.opt['path']['visualization'])
+        if self.is_train:
+            return str(folder / image / f'{image}_{current_iter}.png')
+        return str(folder / dataset / f'{image}_{self.opt["val"].get("suffix") or self.opt["name"]}.png')
+
+    def _publish(self, validation: Validation, current_iter: Any, tb_logger: Any) -> None:
+        """Log the means, keep the best, and hand both to TensorBoard, as BasicSR does."""
+        self._initialize_best_metric_results(validation.dataset)
+        self.metric_results = {}
+        lines = [f'Validation {validation.dataset}\n']
+        for key in self.opt['val']['metrics']:
+            summary = validation.summary(key)
+            if isinstance(summary, MetricUnavailableError):
+                lines.append(f'\t # {key}: n/a\n')
+                self._tell_once(f'val.metrics.{key} is n/a: {summary}')
+                continue
+            self.metric_results[key] = summary.mean
+            self._update_best_metric_result(validation.dataset, key, summary.mean, current_iter)
+            best = self.best_metric_results[validation.dataset][key]
+            lines.append(f'\t # {key}: {_shown(summary)}\tBest: {best["val"]:.4f} @ {best["iter"]} iter\n')
+            if tb_logger:
+                tb_logger.add_scalar(f'metrics/{validation.dataset}/{key}', summary.mean, current_iter)
+        get_root_logger().info(''.join(lines))
+
+    def _tell_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            get_root_logger().warning(message)
+
+    def _record(self, validation: Validation, iteration: int | None, settings: dict[str, Any]) -> None:
+        path = self.opt['path']
+        file = None if self.is_train else path.get('pretrain_network_g')
+        run = {
+            'name': self.opt['name'],
+            'options': self._given,
+            'sampler': settings,
+            'device': torch.cuda.get_device_name(self.device) if self.device.type == 'cuda' else 'cpu',
+        }
+        made_with = {
+            'weights_sha256': weights_sha256(self._restoring_network().state_dict()),
+            'weights_file': file,
+            'weights_file_sha256': file and file_sha256(file),
+        }
+        folder = Path(path['experiments_root' if self.is_train else 'results_root'])
+        write_records(folder, validation, iteration, run, made_with)
+
+
+def _save(picture: RGBImage, path: str) -> None:
+    """Write a picture (H, W, 3), BGR, as PNG, whole or not at all: BasicSR's ``imwrite`` may leave a part."""
+    write_file(path, encode_png(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)))
+
+
+def _shown(summary: Summary) -> str:
+    return f'{summary.mean:.4f}' if summary.std is None else f'{summary.mean:.4f} ± {summary.std:.4f}'

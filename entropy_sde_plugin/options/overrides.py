@@ -1,0 +1,115 @@
+"""Mends of ``--force_yml``: overrides are applied with the file, and checked as the file is."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.options.yaml_loader import OptionLoader, wrong_for_basicsr
+
+__all__ = ['applied_overrides']
+
+
+@dataclass(frozen=True)
+class Override:
+    """One ``KEY=VALUE``.
+
+    Attributes:
+        text: As it was written.
+        path: The keys, e.g. ``('train', 'total_iter')``.
+        value: What BasicSR makes of the value.
+    """
+
+    text: str
+    path: tuple[str, ...]
+    value: Any
+
+    @classmethod
+    def read(cls, text: str) -> Override:
+        """Take an argument apart.
+
+        Raises:
+            InputError: It is no assignment, or its value is no YAML.
+        """
+        if not re.fullmatch(r'[^=]+=[^=]*', text):
+            raise InputError(f"--force_yml: '{text}' must be KEY=VALUE, e.g. train:total_iter=100.")
+        keys, value = text.split('=')
+        try:
+            return cls(text, tuple(keys.strip().split(':')), _value(value.strip()))
+        except (ValueError, RecursionError, MemoryError, yaml.YAMLError) as error:
+            reason = getattr(error, 'problem', None) or ' '.join(str(error).split())
+            raise InputError(f'--force_yml {text}: the value cannot be read: {reason}.') from None
+
+    def apply(self, options: Mapping[str, Any]) -> None:
+        """Set the option, which may be new; its sections must be there.
+
+        Raises:
+            InputError: There is no such section, or BasicSR's parser would stumble over the value.
+        """
+        section: Any = options
+        for depth, key in enumerate(self.path[:-1], 1):
+            if key not in section:
+                raise InputError(f"--force_yml {self.text}: there is no section '{key}'. {suggestion(key, section)}")
+            section = section[key]
+            if not isinstance(section, dict):
+                raise InputError(f"--force_yml {self.text}: '{'.'.join(self.path[:depth])}' is no section of options.")
+        section[self.path[-1]] = self.value
+        for path, wanted in wrong_for_basicsr(options):
+            raise InputError(f"--force_yml {self.text}: '{'.'.join(path)}' must be {wanted}.")
+
+
+def _value(text: str) -> Any:
+    """What BasicSR's parser makes of a value; of a list without evaluating anything in it."""
+    if not text.startswith('['):
+        from basicsr.utils.options import _postprocess_yml_value
+
+        return _postprocess_yml_value(text)
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):  # words without quotes
+        return yaml.safe_load(text)
+
+
+@contextmanager
+def applied_overrides() -> Iterator[list[str]]:
+    """Take ``--force_yml`` from the command line, and let option files be read with what stands behind it.
+
+    P+M options.py:113. Symptoms: BasicSR evaluates lists as Python, whatever they hold; a value of another type or a
+    key that is not there ends in a traceback; it seeds before it reads them.
+
+    Yields:
+        The overrides as they were written.
+
+    Raises:
+        InputError: One that cannot be read.
+    """
+    import basicsr.utils.options
+
+    parser = argparse.ArgumentParser(add_help=False, usage=argparse.SUPPRESS)
+    parser.add_argument('--force_yml', nargs='+', default=[])
+    known, others = parser.parse_known_args(sys.argv[1:])
+    overrides = [Override.read(text) for text in known.force_yml]
+
+    class Loader(OptionLoader):
+        def get_single_data(self) -> Any:
+            options = super().get_single_data()
+            for override in overrides:
+                override.apply(options)
+            return options
+
+    given, original = sys.argv, basicsr.utils.options.ordered_yaml
+    sys.argv = [given[0], *others]
+    basicsr.utils.options.ordered_yaml = lambda: (Loader, original()[1])
+    try:
+        yield known.force_yml
+    finally:
+        sys.argv, basicsr.utils.options.ordered_yaml = given, original

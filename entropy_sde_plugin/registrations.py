@@ -1,0 +1,50 @@
+"""What BasicSR's registries know of this package: the only module that registers its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from entropy_sde_plugin.options.arguments import Kind, registry_of
+
+__all__ = ['register_all', 'registered']
+
+
+def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
+    """The classes and functions of this package, by the kind of BasicSR's registry that knows them.
+
+    They are imported here and not at the top: models import BasicSR, whose import calls for this module.
+    """
+    from entropy_sde_plugin.data import datasets
+    from entropy_sde_plugin.losses import SpatialEntropyLoss
+    from entropy_sde_plugin.metrics import fid, gt_mean, perceptual
+    from entropy_sde_plugin.models.irsde import IRSDEModel
+    from entropy_sde_plugin.networks import ConditionalNAFNet
+
+    return {
+        'arch': (ConditionalNAFNet,),
+        'dataset': (
+            datasets.LOLDataset,
+            datasets.NTIRELowLightDataset,
+            datasets.PairedLowLightDataset,
+            datasets.SyntheticLowLightDataset,
+        ),
+        'loss': (SpatialEntropyLoss,),
+        'metric': (
+            perceptual.calculate_lpips,
+            perceptual.calculate_dists,
+            fid.calculate_fid,
+            gt_mean.calculate_psnr_gtmean,
+            gt_mean.calculate_ssim_gtmean,
+        ),
+        'model': (IRSDEModel,),
+    }
+
+
+def register_all() -> None:
+    """Add every class and function of :func:`registered` to its registry, under its own name. Idempotent."""
+    for kind, entries in registered().items():
+        registry = registry_of(kind)
+        for entry in entries:
+            if entry.__name__ not in registry:
+                registry.register(entry)

@@ -1,0 +1,134 @@
+"""What is left of a training that fails: where a step stands, and the hook that saves before the error is reported."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import torch
+from basicsr.utils import get_root_logger
+from torch import Tensor, nn
+
+from entropy_sde_plugin.errors import DivergedError
+from entropy_sde_plugin.utils import random_state
+from entropy_sde_plugin.utils.atomic_file import WriteError
+from entropy_sde_plugin.utils.distributed import process_info
+
+__all__ = ['SaveOnError', 'StepWatch']
+
+
+class StepWatch:
+    """Knows how far a model's step has come, and how to take back one that has not reached the weights.
+
+    Args:
+        model: A BasicSR model; watched from here on.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._begun = self._finished = 0
+        self._changing = False
+        self._before: list[Callable[[], None]] = []
+        optimize_parameters = model.optimize_parameters
+
+        def watched(current_iter: int) -> None:
+            optimize_parameters(current_iter)
+            self._finished, self._changing = current_iter, False
+
+        model.optimize_parameters = watched
+        for optimizer in model.optimizers:
+            optimizer.register_step_pre_hook(self._note_change)
+
+    def begin(self, current_iter: int) -> None:
+        """Note the state before an iteration: its step, and the step of the learning rate, are about to begin."""
+        self._begun, self._finished, self._changing = current_iter, current_iter - 1, False
+        # A step that was skipped, for a loss that is not finite, has changed the training step's scale and count.
+        stepping = [self.model.training_step] if hasattr(self.model, 'training_step') else []
+        self._before = [_restorer(stateful) for stateful in [*self.model.schedulers, *stepping]]
+        self._before += [_rates_restorer(optimizer) for optimizer in self.model.optimizers]
+        self._before += [_buffer_restorer(buffer) for network in self._networks() for buffer in network.buffers()]
+        states = random_state.get_state()
+        self._before.append(lambda: random_state.set_state(states))
+
+    def rewind(self) -> int | None:
+        """Go back to the last iteration that is whole; return its number, or None where weights are half changed."""
+        if self._changing:
+            return None
+        if self._finished < self._begun:
+            for restore in self._before:
+                restore()
+        return self._finished
+
+    def weights_are_finite(self) -> bool:
+        """Say whether all weights of the model's networks are numbers."""
+        return all(bool(torch.isfinite(p).all()) for network in self._networks() for p in network.parameters())
+
+    def _networks(self) -> list[nn.Module]:
+        return [value for value in vars(self.model).values() if isinstance(value, nn.Module)]
+
+    def _note_change(self, *_: Any) -> None:
+        self._changing = True
+
+
+def _restorer(stateful: Any) -> Callable[[], None]:
+    state = copy.deepcopy(stateful.state_dict())
+    return lambda: stateful.load_state_dict(state)
+
+
+def _rates_restorer(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    rates = [group['lr'] for group in optimizer.param_groups]
+
+    def restore() -> None:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group['lr'] = rate
+
+    return restore
+
+
+def _buffer_restorer(buffer: Tensor) -> Callable[[], None]:
+    value = buffer.clone()
+
+    def restore() -> None:
+        buffer.copy_(value)
+
+    return restore
+
+
+class SaveOnError:
+    """An excepthook that saves a training before the error that ends it is reported.
+
+    Only in the process that made it, and only in the first of a run: the others may be gone, and no collective is safe.
+
+    Args:
+        report: The hook that reports the error.
+        save: Saves what is sound, and says what came of it.
+    """
+
+    def __init__(self, report: Callable[..., None], save: Callable[[], str]) -> None:
+        self._report = report
+        self._save = save
+        self._owner = os.getpid()
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if os.getpid() == self._owner:
+            # Loader workers end with this process; PyTorch would take each for one that failed, and raise once more.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # What could not be written is not tried once more; Ctrl-C before the first step has nothing to save.
+            if isinstance(error, Exception) and not isinstance(error, (WriteError, DivergedError)):
+                self._save_in_first_process()
+        self._report(kind, error, trace)
+
+    def _save_in_first_process(self) -> None:
+        if process_info()[0] != 0:
+            return
+        try:
+            outcome = self._save()
+        except Exception as failure:
+            outcome = f'nothing could be saved ({str(failure).splitlines()[0]})'
+        get_root_logger().error(f'The training fails: {outcome}.')
+        sys.stderr.flush()

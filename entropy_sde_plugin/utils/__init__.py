@@ -1,0 +1,1 @@
+"""Helpers that know nothing of images, diffusion or BasicSR's options."""

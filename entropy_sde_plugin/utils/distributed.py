@@ -1,0 +1,84 @@
+"""Work that several processes share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch.distributed
+
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.signals import InterruptionError
+
+__all__ = ['gather', 'greatest', 'on_first_process', 'process_info', 'warn']
+
+Result = TypeVar('Result')
+
+
+def process_info() -> tuple[int, int]:
+    """This process's rank and the number of processes of the run: (0, 1) where there is one alone."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def warn(message: str) -> None:
+    """Print a warning, once for all processes, for the time before there is a log."""
+    if process_info()[0] == 0:
+        print(f'warning: {message}', file=sys.stderr, flush=True)
+
+
+def gather(work: Callable[[], Result]) -> list[Result]:
+    """Do ``work`` in every process, and return in each of them what all of them made, in the order of their ranks.
+
+    Every process of the run calls this, with work that can be pickled when it is done. A failure in one process ends
+    the call in all of them: none is left waiting for one that is gone. One process alone does its work and no more.
+
+    Raises:
+        InputError: One process met bad input.
+        InterruptionError: One process was asked to stop.
+        RuntimeError: One process failed otherwise. The process that failed raises its own error.
+    """
+    rank, world_size = process_info()
+    if world_size == 1:
+        return [work()]
+    result: Result | None = None
+    error: Exception | None = None
+    try:
+        result = work()
+    except Exception as caught:
+        error = caught
+    outcomes: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(outcomes, (result, _report(rank, error)))
+    if error is not None:
+        raise error
+    for _, report in outcomes:
+        if report is not None:
+            raise report
+    return [made for made, _ in outcomes]
+
+
+def on_first_process(work: Callable[[], Result]) -> Result:
+    """Do ``work`` in the first process alone, and return what it made in all of them; errors as in ``gather``."""
+    return cast(Result, gather(lambda: work() if process_info()[0] == 0 else None)[0])
+
+
+def greatest(value: int) -> int:
+    """The greatest of the processes' values; every process of the run calls this, and one alone gets its own back."""
+    if process_info()[1] == 1:
+        return value
+    device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
+    shared = torch.tensor(value, device=device)
+    torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+    return int(shared)
+
+
+def _report(rank: int, error: Exception | None) -> Exception | None:
+    """What the others raise: errors of any class may not survive the way between processes, these do."""
+    if error is None:
+        return None
+    for kind in (InputError, InterruptionError):
+        if isinstance(error, kind):
+            return kind(str(error))
+    return RuntimeError(f'Process {rank} failed: {type(error).__name__}: {error}')

@@ -1,0 +1,254 @@
+"""``entropy-sde enhance``, with a gamma curve in the place of the network."""
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from entropy_sde_plugin.cli import main
+from entropy_sde_plugin.demo.photographs import photograph
+from tests.support.commands import ROOT, python
+from tests.support.pictures import write_png
+
+
+class StandIn:
+    """Takes the arguments of the enhancer, and remembers them."""
+
+    built: list = []  # noqa: RUF012
+
+    @staticmethod
+    def check(path, **options):
+        pass
+
+    @classmethod
+    def from_file(cls, path, **options):
+        cls.built.append({'path': str(path), **options})
+        return cls()
+
+    def enhance(self, image, *, seed=0):
+        top = np.iinfo(image.dtype).max
+        return np.rint(top * (image / top) ** 0.45).astype(image.dtype) ^ image.dtype.type(seed)
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The enhancers that the command builds."""
+    module = ModuleType('entropy_sde_plugin.inference.enhancer')
+    module.Enhancer = StandIn
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(StandIn, 'built', [])
+    for name in ('RANK', 'WORLD_SIZE'):
+        monkeypatch.delenv(name, raising=False)
+    return StandIn.built
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder of three dark pictures; the working directory is the one that it lies in."""
+    monkeypatch.chdir(tmp_path)
+    for name in ('a.png', 'b.png', 'sub/c.png'):
+        write_png(tmp_path / 'photos' / name, photograph('coffee')[:24, :32] // 8)
+    return tmp_path / 'photos'
+
+
+def enhance(*arguments):
+    return main(['enhance', '-i', 'photos', '-o', 'out', '--model', 'net.pth', *arguments])
+
+
+def test_a_folder_is_brightened_and_resumed(photos, built, capsys):
+    assert enhance() == 0
+    assert 'out: 3 pictures enhanced.' in capsys.readouterr().out
+    for name in ('a.png', 'b.png', 'sub/c.png'):
+        dark, bright = cv2.imread(f'photos/{name}'), cv2.imread(f'out/{name}')
+        np.testing.assert_array_equal(bright, StandIn().enhance(dark))
+
+    (photos.parent / 'out' / 'b.png').unlink()
+    assert enhance() == 0
+    assert '1 picture enhanced, 2 were there already (--overwrite does them again).' in capsys.readouterr().out
+    assert len(built) == 2
+    assert enhance() == 0
+    assert len(built) == 2  # no weights are loaded where there is nothing to do
+
+    assert enhance('--overwrite', '--seed', '3') == 0
+    np.testing.assert_array_equal(cv2.imread('out/a.png'), StandIn().enhance(cv2.imread('photos/a.png'), seed=3))
+
+
+def test_every_option_reaches_its_place(photos, built):
+    assert enhance() == 0
+    how = [
+        '--sampler',
+        'ddim',
+        '--steps',
+        '8',
+        '--tile',
+        '512',
+        '--device',
+        'cuda:1',
+        '--precision',
+        'bf16',
+        '--compile',
+    ]
+    assert enhance(*how, '--suffix', '_bright', '--ext', 'webp', '--compare') == 0
+    assert built == [
+        {
+            'path': 'net.pth',
+            'device': 'auto',
+            'precision': 'auto',
+            'sampler': None,
+            'steps': None,
+            'tile': 'auto',
+            'compile': False,
+        },
+        {
+            'path': 'net.pth',
+            'device': 'cuda:1',
+            'precision': 'bf16',
+            'sampler': 'ddim',
+            'steps': 8,
+            'tile': 512,
+            'compile': True,
+        },
+    ]
+    made = {path.name for path in (photos.parent / 'out').rglob('*.webp')}
+    assert made == {f'{name}_bright{mark}.webp' for name in 'abc' for mark in ('', '_compare')}
+
+
+def test_an_unreadable_picture_is_named_and_the_exit_code_tells(photos, built, capsys):
+    (photos / 'bad.jpg').write_text('Dear diary,')
+    assert enhance() == 1
+    out, err = capsys.readouterr()
+    assert 'passed over: photos/bad.jpg: no JPEG' in err
+    assert err.splitlines()[-1] == 'error: 1 of 4 pictures were passed over, each named above.'
+    assert 'out: 3 pictures enhanced.' in out
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('pipe.png', "'pipe.png': it is a pipe, not a file."),
+        ('loop.png', "'loop.png': it is a link that leads back to itself."),
+        ('dangling.png', "'dangling.png': it is a link to what is not there."),
+        ('/dev/null', "'/dev/null': it is a device, not a file."),
+    ],
+)
+def test_what_stands_in_the_place_of_a_picture_is_said(photos, capsys, name, words):
+    os.mkfifo('pipe.png')
+    Path('loop.png').symlink_to('loop.png')
+    Path('dangling.png').symlink_to('nowhere.png')
+    assert main(['enhance', '-i', name, '-o', 'out', '--model', 'm']) == 1
+    assert capsys.readouterr().err == f'error: {words}\n'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['-i', 'photos', '-o', 'photos', '--model', 'm'], "'photos' is the input folder and the output folder"),
+        (['-i', 'photos/a.png', '-o', 'photos', '--model', 'm'], "'photos/a.png' would replace the input"),
+        (['-i', 'fotos', '-o', 'out', '--model', 'm'], "'fotos': there is no such file or folder"),
+        (['-i', 'photos', '-o', 'out', '--model', 'm', '--ext', 'pgn'], "Did you mean 'png'"),
+        (['-i', 'photos', '-o', 'photos/a.png/out', '--model', 'm'], 'nothing can be written there'),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(photos, built, capsys, arguments, words):
+    before = {path: path.stat().st_mtime_ns for path in photos.parent.rglob('*')}
+    assert main(['enhance', *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: ')
+    assert words in error
+    assert error.count('\n') == 1
+    assert {path: path.stat().st_mtime_ns for path in photos.parent.rglob('*')} == before
+
+
+def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):
+    assert enhance() == 1
+    assert "error: Weights 'net.pth' do not exist" in capsys.readouterr().err
+    assert not (photos.parent / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('option', 'told'),
+    [
+        (['--sampler', 'ddmi'], "Option 'sampler.type': 'ddmi' is not one of its values. Did you mean 'ddim'?"),
+        (['--steps', '0'], "Option 'sampler.steps': expected int >= 1, but it is 0."),
+        (['--tile', '3'], "tile: '3' is neither auto"),
+        (['--device', 'gpu'], "device: there is no 'gpu'."),
+        (['--model', 'nowhere.pth'], "Weights 'nowhere.pth' do not exist"),
+    ],
+)
+def test_wrong_options_are_told_where_nothing_is_left_to_do(photos, capsys, option, told):
+    for name in ('a.png', 'b.png', 'sub/c.png'):
+        write_png(Path('out') / name, photograph('coffee')[:24, :32])
+    Path('net.pth').touch()
+    assert enhance() == 0
+    assert enhance(*option) == 1
+    assert capsys.readouterr().err.startswith(f'error: {told}')
+
+
+@pytest.mark.parametrize(
+    'option', [['--tile', '-1'], ['--tile', 'big'], ['--seed', '-1'], ['--steps', 'x'], ['--cheese']]
+)
+def test_wrong_options_are_refused_at_once(photos, built, capsys, option):
+    with pytest.raises(SystemExit) as caught:
+        enhance(*option)
+    assert caught.value.code == 2
+    assert option[0] in capsys.readouterr().err
+    assert not built
+
+
+TORCHRUN_SCRIPT = """
+import os, sys, time
+from types import ModuleType
+import numpy as np
+from entropy_sde_plugin.cli import main
+
+class Enhancer:
+    @staticmethod
+    def check(path, **options):
+        pass
+
+    @classmethod
+    def from_file(cls, path, **options):
+        return cls()
+
+    def enhance(self, image, *, seed=0):
+        time.sleep(0.5 if os.environ['RANK'] == '0' else 0)
+        return np.rint(255 * (image / 255) ** 0.45).astype(np.uint8)
+
+module = ModuleType('entropy_sde_plugin.inference.enhancer')
+module.Enhancer = Enhancer
+sys.modules[module.__name__] = module
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_torchrun_shares_a_folder_out(photos, built):
+    """The bytes are those of one process, and the bad picture of one process does not stop the others.
+
+    The second process has met the bad picture long before the first is through.
+    """
+    for name in 'de':
+        write_png(photos / 'sub' / f'{name}.png', photograph('coffee')[:24, :32] // 8)
+    (photos / 'b.png').write_text('Dear diary,')
+    assert enhance() == 1
+    here = photos.parent
+    (here / 'out').rename(here / 'expected')
+    (here / 'run.py').write_text(TORCHRUN_SCRIPT)
+    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'run.py']
+    arguments = ['enhance', '-i', 'photos', '-o', 'out', '--model', 'net.pth']
+    code, out, err = python(*launch, *arguments, cwd=here, PYTHONPATH=str(ROOT))
+    assert code != 0
+    expected, made = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*.png')}
+        for folder in (here / 'expected', here / 'out')
+    )
+    assert len(expected) == 4
+    assert made == expected, err
+    assert out.strip() == 'out: 4 pictures enhanced.'
+    assert 'passed over: photos/b.png' in err
+    assert err.count('error: 1 of 5 pictures were passed over') == 1
+    assert '| 3/3 [' in err  # the bar of the first process
+    assert '| 2/2 [' not in err

@@ -1,0 +1,161 @@
+"""The page in a real browser, headless: a photograph goes in; before, after and a download come back."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from entropy_sde_plugin.data.synthesis import darken
+from entropy_sde_plugin.demo.photographs import photograph
+from tests.support.browser import FLAGS
+from tests.support.pictures import write_png
+
+WAIT = 60  # seconds, for a machine with other things to do
+BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
+DRIVER = shutil.which('chromedriver')
+
+
+def enhance(image, steps):
+    """Brighter, and different for every number of steps; in place of a model."""
+    top = np.iinfo(image.dtype).max
+    return np.rint(top * (image / top) ** (1 / (1 + steps))).astype(image.dtype)
+
+
+@pytest.fixture(scope='module')
+def address(tmp_path_factory):
+    pytest.importorskip('gradio', reason="the extra is missing: pip install 'entropy-sde-plugin[page]'")
+    folder = tmp_path_factory.mktemp('page')
+    os.environ['GRADIO_TEMP_DIR'] = str(folder)
+    from entropy_sde_plugin.demo.page import build_page, start
+
+    example = write_png(folder / 'life.png', darken(photograph('life'), exposure=0.1, rng=np.random.default_rng(0)))
+    page = build_page(enhance, steps=2, most_steps=100, about='A test.', folder=folder, examples=[example])
+    yield start(page, host='127.0.0.1', port=free_port())
+    page.close()
+    del os.environ['GRADIO_TEMP_DIR']
+
+
+@pytest.fixture
+def browser(tmp_path):
+    if BROWSER is None or DRIVER is None:
+        pytest.skip('no browser: apt-get install chromium chromium-driver')
+    webdriver = pytest.importorskip('selenium.webdriver', reason="pip install 'entropy-sde-plugin[test]'")
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    no_other_host = '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'
+    for flag in (*FLAGS, no_other_host, f'--user-data-dir={tmp_path / "profile"}', '--window-size=1280,900'):
+        options.add_argument(flag)
+    options.add_experimental_option('prefs', {'download.default_directory': str(tmp_path / 'downloads')})
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+def until(browser, condition):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, WAIT, poll_frequency=0.1).until(lambda _: condition())
+
+
+def found(browser, selector):
+    return browser.find_elements('css selector', selector)
+
+
+def brighten(browser, address, picture):
+    """Open the page, give it a picture, press the button."""
+    browser.get(address)
+    until(browser, lambda: found(browser, '#picture input[type=file]'))[0].send_keys(str(picture))
+    until(browser, lambda: found(browser, '#picture img'))
+    found(browser, '#brighten')[0].click()
+
+
+def before_and_after(browser):
+    """The two pictures under the slider, as arrays (H, W, 3) of 0…255, once both have been drawn."""
+    drawn = 'return [...document.querySelectorAll("#slider img")].filter(i => i.complete && i.naturalWidth).length'
+    until(browser, lambda: browser.execute_script(drawn) == 2)
+    sources = [image.get_attribute('src') for image in found(browser, '#slider img')]
+    return [np.asarray(Image.open(io.BytesIO(urlopen(source).read()))) for source in sources]
+
+
+def downloaded(browser, folder):
+    """Press the button for the download and return the path of the whole file."""
+    until(browser, lambda: found(browser, '#download')[0].is_enabled())
+    found(browser, '#download')[0].click()
+    return until(browser, lambda: next((path for path in folder.glob('*.png') if path.stat().st_size), None))
+
+
+def test_a_photograph_becomes_before_and_after_and_a_download(browser, address, tmp_path):
+    dark = darken(photograph('coffee'), exposure=0.1, rng=np.random.default_rng(0))
+    brighten(browser, address, write_png(tmp_path / 'my coffee.png', dark))
+
+    before, after = before_and_after(browser)
+    bright = enhance(dark, 2)
+    for shown, true in ((before, dark), (after, bright)):
+        np.testing.assert_array_equal(shown, true)
+    assert after.mean() > before.mean() + 60
+
+    path = downloaded(browser, tmp_path / 'downloads')
+    assert path.name == 'my coffee_bright.png'
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), bright)
+    height, width = dark.shape[:2]
+    assert f'{width} × {height} pixels, 2 steps' in found(browser, '#figures')[0].text
+
+    assert [entry for entry in browser.get_log('browser') if entry['level'] == 'SEVERE'] == []
+    assert hosts_asked(browser) == {urlsplit(address).netloc}
+
+
+def hosts_asked(browser):
+    """The hosts of all requests that the browser's network layer made for the page."""
+    events = [json.loads(entry['message'])['message'] for entry in browser.get_log('performance')]
+    urls = [event['params']['request']['url'] for event in events if event['method'] == 'Network.requestWillBeSent']
+    return {urlsplit(url).netloc for url in urls if urlsplit(url).scheme in ('http', 'https', 'ws', 'wss')}
+
+
+def test_steps_are_those_that_were_chosen(browser, address, tmp_path):
+    dark = np.full((40, 60, 3), 40, np.uint8)
+    browser.get(address)
+    field = until(browser, lambda: found(browser, '#steps input[type=number]'))[0]
+    field.clear()
+    field.send_keys('7\t')
+    found(browser, '#picture input[type=file]')[0].send_keys(str(write_png(tmp_path / 'gray.png', dark)))
+    until(browser, lambda: found(browser, '#picture img'))
+    found(browser, '#brighten')[0].click()
+    path = downloaded(browser, tmp_path / 'downloads')
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), enhance(dark, 7))
+
+
+def test_a_damaged_picture_is_told_on_the_page(browser, address, tmp_path):
+    path = write_png(tmp_path / 'cut.png', photograph('coffee'))
+    path.write_bytes(path.read_bytes()[:50_000])
+    brighten(browser, address, path)
+    toast = until(browser, lambda: found(browser, '[data-testid="toast-body"]'))[0]
+    told = until(browser, lambda: toast.text)
+    assert 'damaged or cut off' in told
+    assert str(path.parent) not in told
+    assert not found(browser, '#download')[0].is_enabled()
+
+
+def test_a_port_that_is_taken_is_told(address):
+    from entropy_sde_plugin.demo.page import build_page, start
+    from entropy_sde_plugin.errors import InputError
+
+    page = build_page(enhance, steps=2, most_steps=100, about='', folder=Path())
+    with pytest.raises(InputError, match='--port'):
+        start(page, host='127.0.0.1', port=urlsplit(address).port)

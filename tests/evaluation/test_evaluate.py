@@ -1,0 +1,168 @@
+"""``entropy-sde evaluate``: anybody's pictures, our protocol."""
+
+import csv
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+
+from entropy_sde_plugin.cli import main
+from entropy_sde_plugin.data.sources import ImageFolder
+from entropy_sde_plugin.data.synthesis import darken
+from entropy_sde_plugin.demo.photographs import photograph
+from entropy_sde_plugin.evaluation.evaluate import METRICS
+from entropy_sde_plugin.metrics import perceptual
+from tests.support.pictures import write_png
+
+NAMES = ('coffee', 'astronaut', 'china')
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """Pieces of photographs: ``truth``, the same darkened in ``low``, and those lifted by a gain in ``result``."""
+    for name in NAMES:
+        bright = photograph(name)[:104, :200]
+        dark = darken(bright, exposure=0.2, rng=np.random.default_rng(0))
+        lifted = np.clip(dark * 2.0, 0, 255).astype(np.uint8)
+        for kind, picture in (('truth', bright), ('low', dark), ('result', lifted)):
+            write_png(tmp_path / kind / f'{name}.png', picture)
+    return tmp_path
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    def download(*_, **__):
+        raise URLError('no internet')
+
+    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    perceptual._lpips.cache_clear()
+
+
+def evaluate(folder, *options):
+    return main(['evaluate', '--result', str(folder / 'result'), '--truth', str(folder / 'truth'), *options])
+
+
+def rows(path):
+    with path.open(newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
+def psnrs(folder, kind):
+    images = [[ImageFolder(folder / k).image(name) for k in ('truth', kind)] for name in sorted(NAMES)]
+    return [peak_signal_noise_ratio(truth, picture, data_range=255) for truth, picture in images]
+
+
+def test_table_and_rows(sets, capsys):
+    out = sets / 'scores' / 'mine'
+    assert evaluate(sets, '--low', str(sets / 'low'), '--metrics', 'psnr', 'psnr_gtmean', '-o', str(out)) == 0
+    head, _, low, result = capsys.readouterr().out.splitlines()[:4]
+    assert head == '| method | PSNR, dB ↑ | PSNR with GT mean, dB ↑ |'
+    for line, kind, file in ((low, 'low', 'metrics_low.csv'), (result, 'result', 'metrics.csv')):
+        assert line.startswith(f'| {kind} | {np.mean(psnrs(sets, kind)):.2f} | ')
+        table = rows(out / file)
+        assert list(table[0]) == ['image', 'psnr', 'psnr_gtmean']
+        assert [row['image'] for row in table] == sorted(NAMES)
+        assert [float(row['psnr']) for row in table] == pytest.approx(psnrs(sets, kind), rel=1e-9)
+
+
+def test_what_cannot_be_had_is_said(sets, offline, capsys):
+    """LPIPS has no weights, NIQE no room on one of the pictures: the rest goes on, and no mean is made of a part."""
+    for kind in ('truth', 'result'):
+        write_png(sets / kind / 'tiny.png', photograph('coffee')[:50, :50])
+    assert evaluate(sets, '--metrics', 'lpips', 'niqe', 'psnr', '-o', str(sets)) == 0
+    table, reasons = capsys.readouterr().out.split('\n\n')
+    assert table.splitlines()[2] == '| result | n/a | n/a | inf |'  # the small one is its own truth
+    lpips, niqe = reasons.splitlines()[:2]
+    assert lpips.startswith('n/a, LPIPS (alex): astronaut: alexnet-owt-7be5be79.pth cannot be downloaded')
+    assert str(sets / 'hub' / 'checkpoints' / 'alexnet-owt-7be5be79.pth') in lpips
+    assert niqe.startswith('n/a, NIQE: tiny: NIQE needs two blocks of 96 x 96 pixels')
+    cells = {row['image']: (row['lpips'], row['niqe'], row['psnr']) for row in rows(sets / 'metrics.csv')}
+    assert cells['tiny'] == ('n/a', 'n/a', 'inf')
+    assert cells['coffee'][0] == 'n/a'
+    assert 0 < float(cells['coffee'][1]) < 100
+
+
+def test_a_metric_of_the_set_has_a_row_of_its_own(sets, monkeypatch, capsys):
+    from entropy_sde_plugin.metrics import fid
+
+    monkeypatch.setattr(fid, '_pool_features', lambda picture: picture.mean((0, 1)))
+    assert evaluate(sets, '--metrics', 'fid', 'psnr', '-o', str(sets)) == 0
+    means = [
+        np.array([ImageFolder(sets / kind).image(name).mean((0, 1)) for name in sorted(NAMES)])
+        for kind in ('result', 'truth')
+    ]
+    distance = fid.frechet_distance(*means)
+    table, note = capsys.readouterr().out.split('\n\n')
+    assert f'| result | {distance:.1f} |' in table
+    assert note.startswith('FID over 3 pictures is indicative only: it needs 2048.\n')
+    *pictures, whole = rows(sets / 'metrics.csv')
+    assert all(row['fid'] == '' and row['psnr'] for row in pictures)
+    assert (whole['image'], whole['psnr']) == ('', '')
+    assert float(whole['fid']) == pytest.approx(distance)
+
+
+def test_names_with_a_suffix(sets, capsys):
+    """BasicSR's test saves ``<name>_<run>.png``."""
+    expected = np.mean(psnrs(sets, 'result'))
+    for path in list((sets / 'result').iterdir()):
+        path.rename(path.with_name(f'{path.stem}_my_run.png'))
+    assert evaluate(sets, '--metrics', 'psnr', '--suffix', '_my_run') == 0
+    assert f'| result | {expected:.2f} |' in capsys.readouterr().out
+
+
+def test_missing_partners_are_all_listed(sets, capsys):
+    (sets / 'result' / 'coffee.png').unlink()
+    (sets / 'truth' / 'china.png').unlink()
+    assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets / 'out')) == 1
+    error = capsys.readouterr().err
+    assert f"{sets / 'truth' / 'coffee.png'}: its partner 'coffee' is not in {sets / 'result'}." in error
+    assert f'{sets / "result" / "china.png"}: no partner in {sets / "truth"}.' in error
+    assert not (sets / 'out').exists()
+
+
+def test_sizes_are_never_mended(sets, capsys):
+    write_png(sets / 'result' / 'coffee.png', photograph('coffee')[:52, :100])
+    assert evaluate(sets, '--metrics', 'psnr') == 1
+    output = capsys.readouterr()
+    assert 'coffee.png is 100x52, but' in output.err
+    assert 'coffee.png is 200x104.' in output.err
+    assert output.out == ''
+
+
+def test_unreadable_pictures_are_named(sets, capsys):
+    whole = (sets / 'result' / 'coffee.png').read_bytes()
+    (sets / 'result' / 'coffee.png').write_bytes(whole[: len(whole) // 2])
+    (sets / 'result' / 'china.png').write_bytes(b'no picture')
+    assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets / 'out')) == 1
+    assert 'china.png: no readable image' in capsys.readouterr().err
+    assert not (sets / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--metrics', 'lpisp'], "There is no metric 'lpisp'. Did you mean 'lpips'?"),
+        (['--metrics', 'psnr', '--low', 'nowhere'], "'nowhere' is no folder."),
+    ],
+)
+def test_bad_options(options, message, sets, capsys):
+    assert evaluate(sets, *options) == 1
+    assert f'error: {message}' in capsys.readouterr().err
+
+
+def test_a_training_record_is_not_overwritten(sets, capsys):
+    """The validation of an experiment leaves a file of the same name, with other columns."""
+    (sets / 'metrics.csv').write_text('iteration,dataset,seed,image,psnr,seconds\n')
+    assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets)) == 1
+    assert 'metrics.csv: another kind of table lies there; choose another folder with -o.' in capsys.readouterr().err
+    assert (sets / 'metrics.csv').read_text().startswith('iteration,')
+
+
+def test_help_lists_the_metrics(capsys):
+    with pytest.raises(SystemExit):
+        main(['evaluate', '--help'])
+    listed = capsys.readouterr().out.rpartition('NAME [NAME ...]')[2]
+    assert listed.split('[')[0].replace(',', ' ').split() == list(METRICS)
