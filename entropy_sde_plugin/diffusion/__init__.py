@@ -1,5 +1,9 @@
-"""The diffusion: schedule, process and samplers. Knows no network and no file."""
+"""Diffusion: schedules, processes, denoisers and samplers, in plain PyTorch. It knows no network and no file."""
 
+from __future__ import annotations
+
+from entropy_sde_plugin.diffusion.ddpm import DDPM
 from entropy_sde_plugin.diffusion.irsde import IRSDE
+from entropy_sde_plugin.diffusion.process import CLEAN, GaussianProcess, Process
 
-__all__ = ['IRSDE']
+__all__ = ['CLEAN', 'DDPM', 'IRSDE', 'GaussianProcess', 'Process']

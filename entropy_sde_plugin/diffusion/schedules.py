@@ -1,4 +1,4 @@
-"""Schedules of the mean-reversion speed theta of IR-SDE (arXiv 2301.11699, section 4 and its appendix)."""
+"""Schedules: the mean-reversion speed theta of IR-SDE (arXiv 2301.11699, section 4), and the betas of DDPM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.errors import InputError, suggestion
 
-__all__ = ['SCHEDULES', 'thetas']
+__all__ = ['SCHEDULES', 'linear_betas', 'thetas']
 
 
 def _cosine(T: int) -> Tensor:
@@ -32,7 +32,7 @@ SCHEDULES: dict[str, Callable[[int], Tensor]] = {'cosine': _cosine, 'linear': _l
 
 
 def thetas(schedule: str, T: int) -> Tensor:
-    """Speeds of mean reversion, indexed by the state t = 0…T.
+    """Return the speeds of mean reversion, indexed by the state t = 0…T.
 
     Args:
         schedule: ``'cosine'``, ``'linear'`` or ``'constant'``.
@@ -47,3 +47,17 @@ def thetas(schedule: str, T: int) -> Tensor:
     if schedule not in SCHEDULES:
         raise InputError(f"sde.schedule: there is no schedule '{schedule}'. {suggestion(schedule, SCHEDULES)}")
     return SCHEDULES[schedule](T)
+
+
+def linear_betas(T: int, start: float, end: float) -> Tensor:
+    """Return the variances that DDPM adds at t = 0…T - 1 (arXiv 2006.11239, section 4).
+
+    Args:
+        T: Number of noisy states, at least 1.
+        start: The first variance, in (0, 1).
+        end: The last variance, in (0, 1).
+
+    Returns:
+        float64 tensor of shape (T,), on the CPU.
+    """
+    return torch.linspace(start, end, T, dtype=torch.float64)

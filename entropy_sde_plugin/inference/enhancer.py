@@ -14,7 +14,7 @@ from torch import Tensor
 from entropy_sde_plugin.checkpoints.model import Model, load_model
 from entropy_sde_plugin.checkpoints.weights import check_file
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
-from entropy_sde_plugin.diffusion.samplers import Callback, time_grid
+from entropy_sde_plugin.diffusion.samplers import Callback
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.networks.nafnet_strips import StripNetwork
 from entropy_sde_plugin.options.diffusion import SamplerOptions
@@ -74,7 +74,7 @@ class Enhancer:
         self.precision = _precision(precision, self.device)
         self.process = model.process
         self.sampler = sampler
-        self.times = time_grid(self.process.T, sampler.steps or self.process.T)
+        self.times = self.process.time_grid(sampler.steps or self.process.T)
         self.network = StripNetwork(
             model.network.to(self.device),
             tile=_tile(tile, self.device),

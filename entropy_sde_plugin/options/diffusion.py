@@ -10,7 +10,8 @@ import msgspec
 
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.diffusion.denoiser import Prediction
-from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler, time_grid
+from entropy_sde_plugin.diffusion.process import TimeGrid
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.schema import AtLeastOne, OptionError, Positive, parse
 
@@ -69,13 +70,13 @@ class ModelOptions(msgspec.Struct, frozen=True):
         """The part that weights depend on, as plain values: it travels inside the checkpoint."""
         return {'sde': msgspec.structs.asdict(self.sde), 'prediction': self.prediction}
 
-    def times(self) -> list[int]:
+    def times(self) -> TimeGrid:
         """The sampler's time grid.
 
         Raises:
             InputError: More steps than ``sde.T``.
         """
-        return time_grid(self.sde.T, self.sampler.steps or self.sde.T)
+        return self.sde.build().time_grid(self.sampler.steps or self.sde.T)
 
 
 _MODEL_SECTIONS = {field.name for field in msgspec.structs.fields(ModelOptions)}

@@ -6,7 +6,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch.distributions import Normal
 
-from entropy_sde_plugin.diffusion import IRSDE
+from entropy_sde_plugin.diffusion import CLEAN, IRSDE
 from entropy_sde_plugin.errors import InputError
 from tests.support import GOLDEN
 
@@ -35,8 +35,9 @@ def constant(value):
 
 def test_schedule_is_the_released_one(case):
     process, golden, dt = case
-    for name in ('thetas', 'sigmas', 'thetas_cumsum', 'sigma_bars'):
+    for name in ('thetas', 'sigmas', 'thetas_cumsum'):
         close(getattr(process, name), golden[name])
+    close(process.stds, golden['sigma_bars'])
     assert process.dt == pytest.approx(dt, rel=1e-6)
 
 
@@ -50,7 +51,7 @@ def test_moments_and_steps_are_the_released_ones(case):
     close(process.optimal_step(xt, x0, mu, t), golden['reverse_optimum_step'], rtol=1e-5, atol=1e-4)
     close(process.x0_from_noise(xt, mu, noise, t), golden['x0_from_noise'], rtol=1e-4, atol=1e-4)
     close(process.score(noise, t), golden['score'], rtol=1e-4, atol=1e-6)
-    close(process.posterior_std(t), golden['posterior_std'])
+    close(process.posterior_std(t, t - 1), golden['posterior_std'])
 
 
 @pytest.mark.parametrize('schedule', ['cosine', 'linear', 'constant'])
@@ -85,17 +86,20 @@ def test_posterior_is_bayes_rule(t, to):
     torch.manual_seed(t)
     x0, mu, xt = (torch.rand(3, 1, 2, 2, dtype=torch.float64) for _ in range(3))
     arrival = t - 1 if to is None else to
+    if to is None:
+        assert torch.equal(process.optimal_step(xt, x0, mu, t), process.posterior_mean(xt, x0, mu, t, arrival))
     if arrival == 0:
-        torch.testing.assert_close(process.optimal_step(xt, x0, mu, t, to), x0)
-        assert process.posterior_std(t, to).item() == 0
+        for clean in (0, CLEAN):
+            torch.testing.assert_close(process.posterior_mean(xt, x0, mu, t, clean), x0)
+            assert process.posterior_std(t, clean).item() == 0
         return
     prior_mean, prior_std = process.marginal(x0, mu, arrival)
     shrink = torch.exp(-(process.thetas_cumsum[t] - process.thetas_cumsum[arrival]) * process.dt)
     variance = process.stationary_std**2 * (1 - shrink**2)  # of x_t given the state at arrival
     precision = 1 / prior_std**2 + shrink**2 / variance
     expected = (prior_mean / prior_std**2 + shrink * (xt - mu + shrink * mu) / variance) / precision
-    torch.testing.assert_close(process.optimal_step(xt, x0, mu, t, to), expected, rtol=1e-9, atol=1e-10)
-    torch.testing.assert_close(process.posterior_std(t, to), precision.rsqrt(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(process.posterior_mean(xt, x0, mu, t, arrival), expected, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(process.posterior_std(t, arrival), precision.rsqrt(), rtol=1e-9, atol=1e-12)
 
 
 def test_score_is_the_gradient_of_the_log_density():
@@ -122,7 +126,7 @@ def test_shape_and_dtype_of_a_batch_of_times():
     assert mean.shape == images.shape
     assert mean.dtype == torch.bfloat16
     assert std.shape == (2, 1, 1, 1)
-    assert process.posterior_std(7).shape == (1, 1, 1, 1)
+    assert process.posterior_std(7, 3).shape == (1, 1, 1, 1)
 
 
 @pytest.mark.parametrize('t', [0, 101, -1, torch.tensor([5, 101]), 2.5, torch.tensor([]), True, None, '3', 10**30])
@@ -145,9 +149,9 @@ def test_as_many_times_as_images(images, times):
         with told:
             formula(image, image, image, t)
     with told:
-        process.optimal_step(image, image, image, 9, t)
+        process.posterior_mean(image, image, image, 9, t)
     with pytest.raises(InputError, match='2 diffusion times take one time of arrival'):
-        process.optimal_step(image, image, image, torch.tensor([8, 9]), torch.tensor([1, 2, 3]))
+        process.posterior_mean(image, image, image, torch.tensor([8, 9]), torch.tensor([1, 2, 3]))
     one = torch.tensor([5])
     assert torch.equal(process.marginal(image, image, one)[0], process.marginal(image, image, 5)[0])
 
@@ -156,7 +160,7 @@ def test_as_many_times_as_images(images, times):
 def test_a_step_must_go_down(to):
     image = torch.rand(1, 3, 4, 4)
     with pytest.raises(InputError, match='arrives'):
-        IRSDE().optimal_step(image, image, image, 7, to)
+        IRSDE().posterior_mean(image, image, image, 7, to)
 
 
 @pytest.mark.parametrize(

@@ -5,26 +5,28 @@ from itertools import pairwise
 import pytest
 import torch
 
-from entropy_sde_plugin.diffusion import IRSDE, samplers
-from entropy_sde_plugin.diffusion.samplers import SAMPLERS, terminal_state, time_grid
+from entropy_sde_plugin.diffusion import CLEAN, DDPM, IRSDE, samplers
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS
 from entropy_sde_plugin.errors import InputError
 
 PROCESS = IRSDE()
+PROCESSES = {'irsde': PROCESS, 'ddpm': DDPM()}
 ODE = ('euler_ode', 'ddim', 'dpmpp_2m')
 SDE = ('posterior', 'euler_maruyama', 'dpmpp_2m_sde')
 MU = 0.2
 
 
 def moments(process, t):
-    return process.decays[t].item(), process.sigma_bars[t].item()
+    return process.decays[t].item(), process.stds[t].item()
 
 
 def exact_denoiser(mean, std, process=PROCESS):
     """E[x0 | x_t] for x0 ~ N(mean, std²): the best denoiser there is."""
 
-    def denoise(xt, mu, t):
+    def denoise(xt, cond, t):
         decay, noise = moments(process, t)
-        drifted = mu + decay * (mean - mu)
+        m = process.mean(cond)
+        drifted = m + decay * (mean - m)
         return mean + std**2 * decay / (decay**2 * std**2 + noise**2) * (xt - drifted)
 
     return denoise
@@ -33,12 +35,13 @@ def exact_denoiser(mean, std, process=PROCESS):
 def mixture_denoiser(means, std, process=PROCESS):
     """E[x0 | x_t] for an even mixture of N(mean, std²): each component's estimate by its posterior probability."""
 
-    def denoise(xt, mu, t):
+    def denoise(xt, cond, t):
         decay, noise = moments(process, t)
         variance = decay**2 * std**2 + noise**2
-        offsets = torch.stack([xt - mu - decay * (mean - mu) for mean in means])
+        m = process.mean(cond)
+        offsets = torch.stack([xt - m - decay * (mean - m) for mean in means])
         probability = torch.softmax(-(offsets**2) / (2 * variance), 0)
-        estimates = torch.stack([exact_denoiser(mean, std, process)(xt, mu, t) for mean in means])
+        estimates = torch.stack([exact_denoiser(mean, std, process)(xt, cond, t) for mean in means])
         return (probability * estimates).sum(0)
 
     return denoise
@@ -47,14 +50,15 @@ def mixture_denoiser(means, std, process=PROCESS):
 def sample(name, denoiser, steps=100, seed=0, process=PROCESS, times=None, **kwargs):
     mu = torch.full((1, 1, 100, 100), MU, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
-    times = time_grid(process.T, steps) if times is None else times
+    times = process.time_grid(steps) if times is None else times
     return SAMPLERS[name](denoiser, process, mu, times, generator=generator, **kwargs)
 
 
+@pytest.mark.parametrize('process', PROCESSES.values(), ids=PROCESSES)
 @pytest.mark.parametrize('name', SAMPLERS)
-def test_it_samples_the_law_of_the_data(name):
-    """A Gaussian in two modes' midst would tell nothing of their shares: the mixture does."""
-    x = sample(name, mixture_denoiser((0.35, 0.65), 0.03))
+def test_it_samples_the_law_of_the_data(name, process):
+    """A Gaussian between two modes would say nothing of their shares: the mixture does."""
+    x = sample(name, mixture_denoiser((0.35, 0.65), 0.03, process), steps=process.T, process=process)
     low, high = x[x < 0.5], x[x >= 0.5]
     assert len(low.flatten()) == pytest.approx(5000, abs=400)  # chance is 50; euler_ode's error at 100 steps is 270
     assert low.mean().item() == pytest.approx(0.35, abs=4e-3)
@@ -131,7 +135,7 @@ def test_the_solvers_of_the_sde_converge_at_their_weak_order(name, order, monkey
 
 
 def test_the_posterior_is_ddim_with_all_of_the_noise_at_any_grid():
-    for times in ([100, 60, 59, 20, 1, 0], time_grid(100, 7), time_grid(100, 100)):
+    for times in ([100, 60, 59, 20, 1, CLEAN], PROCESS.time_grid(7), PROCESS.time_grid(100)):
         a = sample('posterior', exact_denoiser(0.6, 0.05), times=times)
         b = sample('ddim', exact_denoiser(0.6, 0.05), times=times, eta=1.0)
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
@@ -179,36 +183,41 @@ def test_a_generator_for_each_image_makes_the_batch_irrelevant(name):
 
     def run(images, seeds):
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        return SAMPLERS[name](exact_denoiser(0.5, 0.1), PROCESS, images, time_grid(100, 4), generator=generators)
+        return SAMPLERS[name](exact_denoiser(0.5, 0.1), PROCESS, images, PROCESS.time_grid(4), generator=generators)
 
     together = run(mu, [5, 6, 7])
     alone = torch.cat([run(mu[[k]], [5 + k]) for k in (2, 0, 1)])[[1, 2, 0]]
     assert torch.equal(together, alone)
     single = SAMPLERS[name](
-        exact_denoiser(0.5, 0.1), PROCESS, mu[:1], time_grid(100, 4), generator=torch.Generator().manual_seed(5)
+        exact_denoiser(0.5, 0.1), PROCESS, mu[:1], PROCESS.time_grid(4), generator=torch.Generator().manual_seed(5)
     )
     assert torch.equal(together[:1], single)
 
 
 def test_sampling_starts_from_the_stationary_law():
     mu = torch.full((1, 3, 64, 64), 0.3)
-    x = terminal_state(PROCESS, mu, torch.Generator().manual_seed(0))
+    x = PROCESS.start(mu, torch.randn(mu.shape, generator=torch.Generator().manual_seed(0)))
     assert (x - mu).std().item() == pytest.approx(50 / 255, rel=0.03)
     assert (x - mu).mean().item() == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize(('T', 'steps'), [(100, 1), (100, 7), (100, 64), (100, 99), (100, 100), (3, 2), (1, 1)])
-def test_grids_fall_strictly_from_T_to_0(T, steps):
-    times = time_grid(T, steps)
-    assert (times[0], times[-1], len(times)) == (T, 0, steps + 1)
-    assert all(later < earlier for earlier, later in pairwise(times))
+def test_grids_fall_strictly_to_the_clean_image(T, steps):
+    for process in (IRSDE(T=T), DDPM(T=T)):
+        *times, last = process.time_grid(steps)
+        assert last is CLEAN
+        assert len(times) == steps
+        assert times[0] <= process.times[-1]
+        assert all(later < earlier for earlier, later in pairwise(times))
+    assert IRSDE(T=T).time_grid(steps)[0] == T
+    assert DDPM(T=T).time_grid(steps)[-2] == 0
 
 
 def test_grids_are_closer_together_towards_the_picture():
-    assert time_grid(100, 4) == [100, 65, 35, 12, 0]  # 100 (1 - k/4)^1.5, rounded
+    assert PROCESS.time_grid(4) == [100, 65, 35, 12, CLEAN]  # 100 (1 - k/4)^1.5, rounded
 
 
 @pytest.mark.parametrize('steps', [0, 101])
 def test_a_number_of_steps_outside_the_process_is_refused(steps):
     with pytest.raises(InputError, match=r'1…100'):
-        time_grid(100, steps)
+        PROCESS.time_grid(steps)

@@ -8,8 +8,9 @@ import torch
 
 from entropy_sde_plugin.checkpoints.model import Model, save_model
 from entropy_sde_plugin.demo.photographs import photograph
+from entropy_sde_plugin.diffusion import CLEAN
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
-from entropy_sde_plugin.diffusion.samplers import SAMPLERS, time_grid
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference import enhancer as enhancer_module
 from entropy_sde_plugin.inference.enhancer import Enhancer
@@ -34,7 +35,7 @@ def test_it_is_the_sampler_on_the_plain_network(model):
     denoiser = NetworkDenoiser(model.network, model.process, 'x0')
     with torch.no_grad():
         generator = torch.Generator().manual_seed(5)
-        expected = SAMPLERS['posterior'](denoiser, model.process, mu, time_grid(100, 3), generator=generator)
+        expected = SAMPLERS['posterior'](denoiser, model.process, mu, model.process.time_grid(3), generator=generator)
     found = enhancer(model).enhance(mu, seed=5)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
@@ -117,7 +118,7 @@ def test_from_a_file(model, tmp_path):
     assert Enhancer.from_file(tmp_path / 'model.safetensors').sampler == enhancer_module.DEFAULT_SAMPLER
     short = Model(model.network, ModelOptions(sde=SDEOptions(T=4), prediction='x0'))
     save_model(short, tmp_path / 'short.safetensors')
-    assert Enhancer.from_file(tmp_path / 'short.safetensors').times == [4, 3, 2, 1, 0]
+    assert Enhancer.from_file(tmp_path / 'short.safetensors').times == [4, 3, 2, 1, CLEAN]
 
 
 @pytest.mark.parametrize(
