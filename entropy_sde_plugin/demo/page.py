@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
 from gradio import themes
+from starlette.middleware import Middleware
 
 from entropy_sde_plugin.data.images import encode_png
+from entropy_sde_plugin.demo.page_guard import Guard
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import Samples, read_picture, write_picture
 
@@ -39,9 +42,42 @@ STYLE = """
 """
 
 
+class Page(gr.Blocks):
+    """Blocks that open and hand out only files that were uploaded to them or made by them."""
+
+    def own_file(self, name: object) -> Path | None:
+        """Return the file of that name, without links, if it is the page's own and still there.
+
+        gradio's own check takes every file below its folder of uploads, and none at all for a picture without
+        ``meta``. This one takes the names that gradio has noted: of uploads, of examples and of results.
+        """
+        if not isinstance(name, str) or not any(name in names for names in self.temp_file_sets):
+            return None
+        path = Path(name).resolve()
+        return path if path.is_file() and path.is_relative_to(Path(self.GRADIO_CACHE).resolve()) else None
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """Check a request's inputs before gradio opens, copies or fetches what they name."""
+        return await super().preprocess_data(block_fn, [self._checked(x) for x in inputs], state, explicit_call)
+
+    def _checked(self, value: Any) -> Any:
+        """Return a number, text or nothing as it is; of all else, the page's own file that it names and nothing more.
+
+        One message for all causes, so that nobody learns which files this machine has.
+        """
+        if value is None or isinstance(value, (int, float, str)):
+            return value
+        path = self.own_file(value.get('path')) if isinstance(value, dict) else None
+        if path is None:
+            raise gr.Error('This picture is not on the page, or no longer: drop it in again.', print_exception=False)
+        return {'path': str(path), 'orig_name': path.name, 'meta': {'_type': 'gradio.FileData'}}
+
+
 def build_page(
     enhance: Enhance, *, steps: int, most_steps: int, about: str, folder: Path, examples: Sequence[Path] = ()
-) -> gr.Blocks:
+) -> Page:
     """Lay the page out around a function.
 
     Args:
@@ -56,15 +92,18 @@ def build_page(
         The page, for :func:`start`.
     """
 
-    def run(path: str | None, steps: int) -> tuple[tuple[str, str], gr.DownloadButton, str]:
-        if path is None:
+    def run(upload: dict[str, Any] | None, steps: Any) -> tuple[tuple[str, str], gr.DownloadButton, str]:
+        if upload is None:
             raise gr.Error('Drop a picture in first.', print_exception=False)
+        if steps not in range(1, most_steps + 1):
+            raise gr.Error(f'Steps: choose a whole number from 1 to {most_steps}.', print_exception=False)
+        path = Path(upload['path'])
         begin = time.monotonic()
         try:
-            picture = read_picture(Path(path))
-            after = enhance(picture.rgb, steps)
+            picture = read_picture(path)
+            after = enhance(picture.rgb, int(steps))
             results = Path(tempfile.mkdtemp(dir=folder))
-            output = results / f'{Path(path).stem}_bright.png'
+            output = results / f'{path.stem}_bright.png'
             write_picture(replace(picture, rgb=after), output)
         except InputError as error:
             raise gr.Error(str(error).removeprefix(f'{path}: '), print_exception=False) from None
@@ -73,14 +112,12 @@ def build_page(
         shown = _shown(picture.rgb, results / 'before.png'), _shown(after, results / 'after.png')
         return shown, gr.DownloadButton(value=str(output), interactive=True), figures
 
-    with gr.Blocks(title='Entropy-SDE', analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with Page(title='Entropy-SDE', analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.Markdown(TITLE, elem_id='title')
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=300):
                 picture = gr.Image(
                     label='Dark picture',
-                    type='filepath',
-                    image_mode=None,  # the file itself, with its 16 bits, orientation and colour profile
                     sources=['upload', 'clipboard'],
                     height=240,
                     elem_id='picture',
@@ -104,16 +141,19 @@ def build_page(
                 download = gr.DownloadButton('Download the bright picture', interactive=False, elem_id='download')
         gr.Markdown(about, elem_id='about')
         picture.change(lambda: (None, _nothing(), ''), outputs=[slider, download, figures])
-        button.click(run, [picture, chosen], [slider, download, figures], show_progress_on=[slider])
+        # Not preprocessed: the file is read as it is, with its 16 bits, orientation and colour profile. gr.Image would
+        # open it first, and a fault in it would be a bare "Error".
+        button.click(run, [picture, chosen], [slider, download, figures], show_progress_on=[slider], preprocess=False)
     return page
 
 
-def start(page: gr.Blocks, *, host: str, port: int) -> str:
+def start(page: Page, *, host: str, port: int) -> str:
     """Serve a page from a thread of its own.
 
     Args:
         page: What :func:`build_page` made.
-        host: Address to listen at; ``'127.0.0.1'`` is this machine alone.
+        host: Address to listen at; ``'127.0.0.1'`` is this machine alone. The page answers to this name only, see
+            :func:`~entropy_sde_plugin.demo.page_guard.answers_to`.
         port: Port to listen at.
 
     Returns:
@@ -146,6 +186,10 @@ def start(page: gr.Blocks, *, host: str, port: int) -> str:
             ssr_mode=False,
             pwa=False,
             mcp_server=False,
+            num_workers=0,  # processes that would serve the files without the guard
+            app_kwargs={
+                'middleware': [Middleware(Guard, host=host, owns=lambda name: page.own_file(name) is not None)]
+            },
         )
     except (OSError, OverflowError):
         raise InputError(f'Port {port} of {host} cannot be had: choose others with --host and --port.') from None

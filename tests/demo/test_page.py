@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
-import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -18,6 +16,7 @@ from PIL import Image
 from entropy_sde_plugin.data.synthesis import darken
 from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.browser import FLAGS
+from tests.support.page import enhance, served_page
 from tests.support.pictures import write_png
 
 WAIT = 60  # seconds, for a machine with other things to do
@@ -25,24 +24,10 @@ BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
 DRIVER = shutil.which('chromedriver')
 
 
-def enhance(image, steps):
-    """Brighter, and different for every number of steps; in place of a model."""
-    top = np.iinfo(image.dtype).max
-    return np.rint(top * (image / top) ** (1 / (1 + steps))).astype(image.dtype)
-
-
 @pytest.fixture(scope='module')
 def address(tmp_path_factory):
-    pytest.importorskip('gradio', reason="the extra is missing: pip install 'entropy-sde-plugin[page]'")
-    folder = tmp_path_factory.mktemp('page')
-    os.environ['GRADIO_TEMP_DIR'] = str(folder)
-    from entropy_sde_plugin.demo.page import build_page, start
-
-    example = write_png(folder / 'life.png', darken(photograph('life'), exposure=0.1, rng=np.random.default_rng(0)))
-    page = build_page(enhance, steps=2, most_steps=100, about='A test.', folder=folder, examples=[example])
-    yield start(page, host='127.0.0.1', port=free_port())
-    page.close()
-    del os.environ['GRADIO_TEMP_DIR']
+    with served_page(tmp_path_factory.mktemp('page')) as address:
+        yield address
 
 
 @pytest.fixture
@@ -60,12 +45,6 @@ def browser(tmp_path):
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     yield driver
     driver.quit()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
 
 
 def until(browser, condition):
