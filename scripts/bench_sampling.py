@@ -32,7 +32,7 @@ from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, w
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS  # noqa: E402
 from entropy_sde_plugin.inference.enhancer import Enhancer  # noqa: E402
 from entropy_sde_plugin.metrics.perceptual import calculate_lpips  # noqa: E402
-from entropy_sde_plugin.networks.nafnet_strips import StripNetwork  # noqa: E402
+from entropy_sde_plugin.networks.architectures import architecture_of_network  # noqa: E402
 
 STEPS = (1, 2, 4, 8, 16, 32, 100)
 SIZE = (400, 600)
@@ -64,7 +64,8 @@ def main() -> None:
 @torch.inference_mode()
 def forward(model: Model, repeats: int, compiled: bool) -> None:
     """Print the time of a network call in each form."""
-    network, process, t = model.network, model.process, model.process.T // 2
+    for_inference = architecture_of_network(model.network).for_inference
+    network, process, t = model.network, model.process, len(model.process.times) // 2
     generator = torch.Generator().manual_seed(0)
     truth = torch.nn.functional.interpolate(torch.rand(1, 3, 25, 38, generator=generator), SIZE, mode='bicubic')
     mu = truth.clamp(0, 1) * 0.2
@@ -73,10 +74,10 @@ def forward(model: Model, repeats: int, compiled: bool) -> None:
     forms: dict[str, Callable[[], torch.Tensor]] = {'plain, float32': lambda: network(x, mu, t)}
     for name, dtype in {'float32': torch.float32, 'bfloat16': torch.bfloat16}.items():
         for tile in (0, 128):
-            strips = StripNetwork(network, tile=tile, dtype=dtype)
+            strips = for_inference(network, tile=tile, dtype=dtype)
             forms[f'strips, {name}, tile {tile}'] = lambda strips=strips: strips(x, mu, t)
         if compiled:
-            fused = StripNetwork(network, tile=128, dtype=dtype, compile=True)
+            fused = for_inference(network, tile=128, dtype=dtype, compile=True)
             forms[f'strips, {name}, tile 128, compiled'] = lambda strips=fused: strips(x, mu, t)
     times: dict[str, list[float]] = {name: [] for name in forms}
     outputs = {name: form() for name, form in forms.items()}

@@ -16,7 +16,7 @@ from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.data.synthesis import darken
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.evaluation.baselines import BASELINES
-from entropy_sde_plugin.options.diffusion import model_options
+from entropy_sde_plugin.options.diffusion import IRSDEOptions
 from entropy_sde_plugin.utils.resources import options_folder, packaged_model
 from tests.support.pictures import write_png
 
@@ -28,7 +28,7 @@ def test_it_is_what_its_option_file_trains():
     trained = ARCH_REGISTRY.get(arguments.pop('type'))(**arguments).state_dict()
     state = model.network.state_dict()
     assert {key: value.shape for key, value in state.items()} == {key: value.shape for key, value in trained.items()}
-    assert model.options.settings() == model_options(opt).settings()
+    assert model.options.settings() == IRSDEOptions.from_options(opt).settings()
 
 
 def test_its_card_counts_its_parameters_and_its_file_is_small():

@@ -11,16 +11,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import save as safetensors_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from entropy_sde_plugin.checkpoints.weights import SAFETENSORS, SETTINGS_KEY, dense, flat_settings, load_weights
 from entropy_sde_plugin.diffusion.denoiser import Prediction
-from entropy_sde_plugin.diffusion.irsde import IRSDE
+from entropy_sde_plugin.diffusion.process import GaussianProcess
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFNet, network_options
-from entropy_sde_plugin.options.diffusion import ModelOptions
+from entropy_sde_plugin.networks.architectures import architecture_of
+from entropy_sde_plugin.options.diffusion import DiffusionOptions, system_of
 from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
-from entropy_sde_plugin.utils.schema import parse
 
 __all__ = ['Model', 'load_model', 'save_model']
 
@@ -31,15 +30,21 @@ class Model:
 
     Attributes:
         network: In evaluation mode, on the CPU, float32.
-        options: The process and what the network predicts.
+        options: The system: its process and what the network predicts.
+
+    Example:
+        >>> from entropy_sde_plugin.utils.resources import packaged_model
+        >>> model = load_model(packaged_model())
+        >>> model.options.system, model.prediction, sum(p.numel() for p in model.network.parameters())
+        ('irsde', 'x0', 4878963)
     """
 
-    network: ConditionalNAFNet
-    options: ModelOptions
+    network: nn.Module
+    options: DiffusionOptions
 
     @property
-    def process(self) -> IRSDE:
-        return self.options.sde.build()
+    def process(self) -> GaussianProcess:
+        return self.options.process()
 
     @property
     def prediction(self) -> Prediction:
@@ -47,37 +52,37 @@ class Model:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a file that holds the weights elsewhere says beside them: ``SETTINGS_KEY`` to the settings as JSON."""
+        """The entry that a file with the weights carries: ``SETTINGS_KEY`` to the settings as JSON."""
         return {SETTINGS_KEY: json.dumps(self.options.settings(), sort_keys=True)}
 
 
 def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> Model:
-    """Read a network whose size is that of its weights. No code in the file is executed.
+    """Read a network and its system; the size of the network follows from its weights. No code in the file is run.
 
-    A file without settings, such as the released checkpoints, is read under the paper's, with a warning where none are
-    given.
+    A file without settings, such as the released checkpoints, is read under those of the paper, with a warning where
+    none are given.
 
     Args:
         path: A file that `load_weights` reads; of BasicSR's entries the average of the weights, ``params_ema``, is
             taken where there is one.
-        settings: What the file does not say of ``{'sde': {'max_sigma': …, 'T': …, 'schedule': …, 'eps': …},
-            'prediction': …}``; any part of it.
+        settings: What the file does not say itself, any part of it; e.g. of the system ``irsde`` ``{'sde':
+            {'max_sigma': …, 'T': …, 'schedule': …, 'eps': …}, 'prediction': …}``.
 
     Raises:
-        InputError: The file is missing, unreadable, or holds no ConditionalNAFNet of finite weights; or ``settings``
+        InputError: The file is missing, unreadable, or holds no known network of finite weights; or ``settings``
             contradict the file's.
     """
     state, carried, _ = load_weights(path, 'params_ema')
     try:
-        options = _options(carried or {}, settings or {})
-        network = ConditionalNAFNet(**network_options(state))
-        network.load_state_dict({key: _floating(key, value) for key, value in state.items()})
+        architecture = architecture_of(state)
+        system = system_of(carried, default=architecture.system)
+        options = _options(system, carried or {}, settings or {})
+        network = architecture.build({key: _floating(key, value) for key, value in state.items()})
     except InputError as error:
         raise InputError(f"Weights '{path}': {error}") from None
     if carried is None and not settings:
-        assumed = options.settings()
-        warnings.warn(f"'{path}' carries no SDE settings; taking the paper's: {assumed}.", stacklevel=2)
-    return Model(network.eval(), options)
+        warnings.warn(f"'{path}' carries no settings; taking the paper's: {options.settings()}.", stacklevel=2)
+    return Model(network, options)
 
 
 def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
@@ -103,12 +108,10 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
         file.write(safetensors_bytes(state, {'format': 'pt', **model.metadata}))
 
 
-def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> ModelOptions:
+def _options(system: type[DiffusionOptions], carried: Mapping[str, Any], given: Mapping[str, Any]) -> DiffusionOptions:
     """The settings of a file, and those given for what it does not say."""
-    trained = parse(ModelOptions, carried, '')
-    sections = [settings['sde'] for settings in (carried, given) if 'sde' in settings]
-    sde = {key: value for section in sections for key, value in section.items()}
-    options = parse(ModelOptions, {**carried, **given, 'sde': sde}, '')
+    trained = system.from_settings(carried)
+    options = system.from_settings(_merged(carried, given))
     was, now = flat_settings(trained.settings()), flat_settings(options.settings())
     changed = [
         f'{key} = {was[key]}, not {now[key]}' for key in was if key in flat_settings(carried) and was[key] != now[key]
@@ -116,6 +119,15 @@ def _options(carried: Mapping[str, Any], given: Mapping[str, Any]) -> ModelOptio
     if changed:
         raise InputError(f'trained with {"; ".join(changed)}: leave out what the file says itself.')
     return options
+
+
+def _merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others put over them, section by section."""
+    merged = dict(settings)
+    for key, value in others.items():
+        mine = merged.get(key)
+        merged[key] = {**mine, **value} if isinstance(mine, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _floating(key: str, value: Tensor) -> Tensor:

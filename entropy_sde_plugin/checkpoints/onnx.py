@@ -9,6 +9,7 @@ import torch
 
 from entropy_sde_plugin.checkpoints.model import Model
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.networks.architectures import architecture_of_network
 from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
 from entropy_sde_plugin.utils.extras import needs_extra
 
@@ -51,7 +52,9 @@ def export_onnx(model: Model, path: str | Path) -> None:
 
 def _exported(model: Model) -> bytes:
     # Sizes of 0 and 1 would be taken for constants. One tensor as both x and cond would be traced as one input.
-    x, cond = (torch.zeros(2, model.network.ending.out_channels, 19, 21) for _ in INPUTS[:2])
+    x, cond = (
+        torch.zeros(2, architecture_of_network(model.network).channels(model.network), 19, 21) for _ in INPUTS[:2]
+    )
     size = {0: 'batch', 2: 'height', 3: 'width'}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # that x and cond share their sizes

@@ -15,9 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.options.diffusion import ModelOptions
-from entropy_sde_plugin.utils.schema import parse
+from entropy_sde_plugin.errors import InputError, shown
+from entropy_sde_plugin.options.diffusion import DiffusionOptions, system_of
 
 __all__ = [
     'SAFETENSORS',
@@ -77,7 +76,7 @@ def load_weights(path: str | Path, param_key: str | None = 'params', *, unread: 
         raise InputError(f"Weights '{path}' hold no state dict; their entries: {entries}.")
     try:
         if settings is not None:
-            parse(ModelOptions, settings, SETTINGS_KEY)
+            _check_readable(settings)
         checked = weights if unread else {key: _finite(key, value) for key, value in weights.items()}
         state = {str(key).removeprefix('module.'): value for key, value in checked.items()}
         return Weights(state, settings, entry)
@@ -104,13 +103,14 @@ def check_file(path: str | Path) -> Path:
     return path
 
 
-def check_settings(carried: Mapping[str, Any], options: ModelOptions) -> None:
+def check_settings(carried: Mapping[str, Any], options: DiffusionOptions) -> None:
     """Check that a file's settings are those of a run's options.
 
     Raises:
         InputError: One of them differs, or the file leaves it out.
     """
-    trained, wanted = flat_settings(carried), flat_settings(options.settings())
+    trained = flat_settings({'system': system_of(carried).system, **carried})
+    wanted = flat_settings(options.settings())
     differences = [
         f'{key}: trained with {trained.get(key)}, options say {value}'
         for key, value in wanted.items()
@@ -122,8 +122,16 @@ def check_settings(carried: Mapping[str, Any], options: ModelOptions) -> None:
 
 def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted names, e.g. ``sde.T``."""
-    sde = {f'sde.{key}': value for key, value in settings.get('sde', {}).items()}
-    return sde | {key: value for key, value in settings.items() if key != 'sde'}
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= {f'{key}.{name}': each for name, each in value.items()} if isinstance(value, Mapping) else {key: value}
+    return flat
+
+
+def _check_readable(settings: Any) -> None:
+    if not isinstance(settings, Mapping):
+        raise InputError(f"'{SETTINGS_KEY}' must be a section of options, not {shown(settings)}.")
+    system_of(settings).from_settings(settings)
 
 
 def _finite(key: object, value: Tensor) -> Tensor:

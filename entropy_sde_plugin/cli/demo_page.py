@@ -50,7 +50,7 @@ def _serve(options: argparse.Namespace, folder: Path) -> None:
     def enhancer(steps: int) -> Enhancer:
         return Enhancer.from_file(options.model, steps=steps)
 
-    most_steps = load_model(options.model).process.T
+    most_steps = len(load_model(options.model).process.times)
     page = build_page(
         lambda image, steps: enhancer(steps).enhance(image),
         steps=min(DEFAULT_SAMPLER.steps or most_steps, most_steps),

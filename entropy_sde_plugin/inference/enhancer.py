@@ -16,7 +16,7 @@ from entropy_sde_plugin.checkpoints.weights import check_file
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback
 from entropy_sde_plugin.errors import InputError, suggestion
-from entropy_sde_plugin.networks.nafnet_strips import StripNetwork
+from entropy_sde_plugin.networks.architectures import architecture_of_network
 from entropy_sde_plugin.options.diffusion import SamplerOptions
 from entropy_sde_plugin.utils.schema import parse
 
@@ -53,7 +53,7 @@ class Enhancer:
             in it, else fp32. The diffusion is float32 always.
         sampler: Which sampler, in how many steps.
         tile: Strips of about ``tile`` x ``tile`` pixels at a time, 0 for the whole picture, or ``'auto'``. It decides
-            speed and memory, not the result (see :mod:`.strips`).
+            speed and memory, not the result.
         compile: Let torch.compile fuse the network: a minute once, for many pictures.
 
     Raises:
@@ -74,8 +74,8 @@ class Enhancer:
         self.precision = _precision(precision, self.device)
         self.process = model.process
         self.sampler = sampler
-        self.times = self.process.time_grid(sampler.steps or self.process.T)
-        self.network = StripNetwork(
+        self.times = self.process.time_grid(sampler.steps or len(self.process.times))
+        self.network = architecture_of_network(model.network).for_inference(
             model.network.to(self.device),
             tile=_tile(tile, self.device),
             dtype=PRECISIONS[self.precision],
@@ -110,7 +110,8 @@ class Enhancer:
         """
         cls.check(path, device=device, precision=precision, sampler=sampler, steps=steps, eta=eta, tile=tile)
         model = load_model(path)
-        chosen = {'type': DEFAULT_SAMPLER.type, 'steps': min(DEFAULT_SAMPLER.steps or model.process.T, model.process.T)}
+        states = len(model.process.times)
+        chosen = {'type': DEFAULT_SAMPLER.type, 'steps': min(DEFAULT_SAMPLER.steps or states, states)}
         chosen |= _given(sampler, steps, eta)
         return cls(
             model,
@@ -182,13 +183,13 @@ class Enhancer:
         while True:
             try:
                 sample = self.sampler.build()
-                mu = batch.to(self.device)
-                generators = [torch.Generator().manual_seed(seed) for _ in mu]
+                cond = self.process.from_unit(batch.to(self.device))
+                generators = [torch.Generator().manual_seed(seed) for _ in cond]
                 with torch.inference_mode():
                     result = sample(
-                        self._denoiser, self.process, mu, self.times, generator=generators, callback=callback
+                        self._denoiser, self.process, cond, self.times, generator=generators, callback=callback
                     )
-                return result.cpu().clone()
+                return self.process.to_unit(result).cpu().clone()
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error) or self.network.tile == SMALLEST_TILE:
                     raise

@@ -1,226 +1,41 @@
-"""IRSDEModel: BasicSR's trainer around the mean-reverting diffusion."""
+"""IRSDEModel: Entropy-SDE, the mean-reverting diffusion with the losses of arXiv 2404.09735."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-import msgspec
-import numpy as np
-import torch
-from basicsr.losses import build_loss
-from basicsr.utils import get_root_logger
-from basicsr.utils.dist_util import master_only
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from entropy_sde_plugin.checkpoints import files, weights
-from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
-from entropy_sde_plugin.errors import DivergedError, InputError
-from entropy_sde_plugin.losses.spatial_entropy import module
-from entropy_sde_plugin.models.validated import ValidatedModel
-from entropy_sde_plugin.options import check as option_check
-from entropy_sde_plugin.options.diffusion import model_options
-from entropy_sde_plugin.training.step import Losses, TrainingStep, prepare_network
-from entropy_sde_plugin.utils.distributed import gather
+from entropy_sde_plugin.diffusion import IRSDE
+from entropy_sde_plugin.models.diffusion import DiffusionModel, Draw
+from entropy_sde_plugin.options.diffusion import DiffusionOptions, IRSDEOptions
+from entropy_sde_plugin.training.step import Losses
 
 __all__ = ['IRSDEModel']
 
 
-class IRSDEModel(ValidatedModel):
+class IRSDEModel(DiffusionModel):
     """Trains, validates and tests a diffusion of IR-SDE's kind (arXiv 2301.11699) with the losses of Entropy-SDE.
 
     One training step draws t ~ U{1…T} and noise for every image, makes x_t from its marginal, and compares at
     ``train.objective``: the reverse SDE's mean under the predicted score with the optimal x_{t-1} (the maximum
     likelihood objective of the paper, section 3.1), or the estimated x0 with the truth.
 
-    Every draw is keyed by (manual_seed, iteration, position in the global batch), so that a run does not depend on how
-    many processes share a batch; sampling is keyed by (sampler.seed, picture's name), so that validation changes
-    neither training nor itself with the order of the pictures.
-
-    Options: sections ``sde``, ``sampler``, ``prediction`` and ``train`` (:mod:`entropy_sde_plugin.options.check`).
+    Options: sections ``sde``, ``sampler``, ``prediction`` and ``train`` (:mod:`entropy_sde_plugin.options`).
     """
 
-    def __init__(self, opt: dict[str, Any]) -> None:
-        self.options = model_options(opt)
-        self.process = self.options.sde.build()
-        if opt['is_train']:
-            self.train_options = option_check.train_options(opt)
-        super().__init__(opt)
+    Options: ClassVar[type[DiffusionOptions]] = IRSDEOptions
+    process: IRSDE
 
-    def model_to_device(self, net: nn.Module) -> nn.Module:
-        return super().model_to_device(prepare_network(net, self.train_options) if self.is_train else net)
-
-    def init_training_settings(self) -> None:
-        super().init_training_settings()
-        self.training_step = TrainingStep(self.net_g, self.optimizer_g, self.train_options)
-        entropy_opt = self.train_options.entropy_opt
-        self.cri_entropy = build_loss(entropy_opt).to(self.device) if entropy_opt else None
-
-    @property
-    def sampler_settings(self) -> dict[str, Any]:
-        sampler = self.options.sampler
-        return msgspec.structs.asdict(sampler) | {'steps': sampler.steps or self.options.sde.T}
-
-    def use_seed(self, seed: int) -> None:
-        sampler = msgspec.structs.replace(self.options.sampler, seed=seed)
-        self.options = msgspec.structs.replace(self.options, sampler=sampler)
-
-    def feed_data(self, data: dict[str, Any]) -> None:
-        if 'gt' not in data and hasattr(self, 'gt'):
-            del self.gt  # of the last training batch: SRModel would take it for this picture's
-        super().feed_data(data)
-        self.lq_paths = data['lq_path']
-        self.names = [Path(path).stem for path in self.lq_paths]
-        self.full_size = data['full_size'][0].tolist() if 'full_size' in data else None
-
-    def optimize_parameters(self, current_iter: int) -> None:
-        """One step on the pictures fed in; none, and a warning, where a loss or the gradient is not finite.
-
-        Raises:
-            DivergedError: ``train.max_skipped_steps`` in a row were skipped.
-        """
-        t, noise = self._draw(current_iter)
-        losses, taken = self.training_step(
-            lambda part: self._losses(part, t[part], noise[part], current_iter), batch_size=len(t)
-        )
-        self.log_dict = self.reduce_loss_dict(losses)
-        if not taken:
-            self._tell_skipped(current_iter, t)
-        elif self.ema_decay > 0:
-            self.model_ema(self._current_ema_decay(current_iter))
-
-    def test(self) -> None:
-        """Sample a restoration of the pictures fed in, enlarged where the dataset reduced them for loading."""
-        network = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
-        denoiser = NetworkDenoiser(network, self.process, self.options.prediction)
-        sampler = self.options.sampler
-        generator = torch.Generator().manual_seed(_seed_of(sampler.seed, *self.names))
-        was_training = network.training
-        network.eval()
-        with torch.no_grad():
-            sample = sampler.build()
-            self.output = sample(denoiser, self.process, self.lq, self.options.times(), generator=generator)
-        network.train(was_training)
-        if self.full_size is not None and self.full_size != list(self.output.shape[-2:]):
-            self.output = functional.interpolate(self.output, self.full_size, mode='bicubic').clamp(0, 1)
-
-    @master_only
-    def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = 'params') -> None:
-        """Save as BasicSR does, with the settings the weights were trained under beside them."""
-        nets, keys = (value if isinstance(value, list) else [value] for value in (net, param_key))
-        networks = {key: self.get_bare_model(network) for network, key in zip(nets, keys, strict=True)}
-        settings = {weights.SETTINGS_KEY: self.options.settings()}
-        files.save_networks(self.opt['path']['models'], net_label, current_iter, networks, **settings)
-
-    def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Save as BasicSR does, and delete what ``keep_last_checkpoints`` gives up."""
-        super().save_training_state(epoch, current_iter)
-        path, keep = self.opt['path'], self.train_options.keep_last_checkpoints
-        if current_iter != -1 and keep is not None and self.opt['rank'] == 0:
-            files.keep_last(keep, current_iter, path['models'], path['training_states'], 'net_g')
-
-    def state_entries(self) -> dict[str, Any]:
-        """What a training state holds besides BasicSR's."""
-        return {'training_step': self.training_step.state_dict()}
-
-    def resume_training(self, resume_state: dict[str, Any]) -> None:
-        super().resume_training(resume_state)
-        if 'training_step' in resume_state:  # not in BasicSR's own
-            self.training_step.load_state_dict(resume_state['training_step'])
-
-    def load_network(
-        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
-    ) -> None:
-        """Load BasicSR's, the released or bare weights; refuse weights trained under another diffusion.
-
-        Raises:
-            InputError: An unreadable file, weights of another network, or settings that differ from the options.
-        """
-        state, settings, entry = weights.load_weights(load_path, param_key)
-        logger, bare = get_root_logger(), self.get_bare_model(net)
-        if settings is None:
-            logger.info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')
-        logger.info(f'Loading {type(bare).__name__} from {load_path}{f" [{entry}]" if entry else ""}.')
-        try:
-            if not strict:
-                self._print_different_keys_loading(bare, state, strict)
-            weights.load_into(bare, state, type(bare).__name__, strict=strict)
-            if settings is not None:
-                weights.check_settings(settings, self.options)
-        except InputError as error:
-            raise InputError(f"Weights '{load_path}': {error}") from None
-
-    def _draw(self, current_iter: int) -> tuple[Tensor, Tensor]:
-        """Times (B,) and standard normal noise shaped as the batch, a generator for each image."""
-        times, noises = [], []
-        for row in range(self.gt.shape[0]):
-            # BasicSR's sampler deals its order out by rank: row r of rank k is picture r · world_size + k of the batch.
-            position = row * self.opt['world_size'] + self.opt['rank']
-            generator = self._generator(current_iter, position)
-            times.append(torch.randint(1, self.process.T + 1, (), generator=generator))
-            noises.append(torch.randn(self.gt.shape[1:], generator=generator))
-        return torch.stack(times), torch.stack(noises).to(self.device)
-
-    def _generator(self, *key: int) -> torch.Generator:
-        seed = np.random.SeedSequence((self.opt['manual_seed'], *key)).generate_state(1, np.uint64)
-        return torch.Generator().manual_seed(int(seed[0] >> np.uint64(1)))
-
-    def _losses(self, part: slice, t: Tensor, noise: Tensor, current_iter: int) -> Losses:
-        """What some pictures of the batch, with their times (B,) and noise, contribute to its losses."""
+    def losses(self, part: slice, draw: Draw) -> Losses:
         gt, lq = self.gt[part], self.lq[part]
-        mean, std = self.process.marginal(gt, lq, t)
-        predicted, target = self._compare(mean + std * noise, gt, lq, t)
-        criteria = {'l_pix': self.cri_pix, 'l_entropy': self.cri_entropy}
-        return {
-            name: self._loss(criterion, predicted, target, current_iter) * self._share(criterion, len(t))
-            for name, criterion in criteria.items()
-            if criterion is not None
-        }
+        predicted, target = self._compare(self.process.draw(gt, lq, draw.t, draw.noise), gt, lq, draw.t)
+        return self.weighted({'l_pix': self.cri_pix, 'l_entropy': self.cri_entropy}, predicted, target, draw)
 
     def _compare(self, xt: Tensor, gt: Tensor, lq: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The prediction and its target, both images (B, C, H, W), at the objective's place."""
-        denoiser = NetworkDenoiser(self.training_step.predict, self.process, self.options.prediction)
+        """The prediction and its target, both images (B, C, H, W), where ``train.objective`` compares."""
+        denoiser = self.denoiser(self.training_step.predict)
         if self.train_options.objective == 'x0':
             return denoiser(xt, lq, t), gt
         noise = denoiser.noise(xt, lq, t)
         return self.process.reverse_sde_mean(xt, lq, noise, t), self.process.optimal_step(xt, gt, lq, t)
-
-    def _share(self, criterion: nn.Module, pictures: int) -> float:
-        """The weight of some pictures' loss in the batch's."""
-        return 1.0 if getattr(criterion, 'reduction', 'mean') == 'sum' else pictures / self.gt.shape[0]
-
-    def _loss(self, criterion: nn.Module, predicted: Tensor, target: Tensor, current_iter: int) -> Tensor:
-        if isinstance(criterion, module.SpatialEntropyLoss):
-            criterion.update(current_iter)
-            # Drawn once for all processes and parts: the position behind the last picture's belongs to no picture.
-            return criterion(predicted, target, generator=self._generator(current_iter, 2**32))
-        return criterion(predicted, target)
-
-    def _tell_skipped(self, current_iter: int, t: Tensor) -> None:
-        batches = gather(lambda: [f't={time} {path}' for time, path in zip(t.tolist(), self.lq_paths, strict=True)])
-        losses = ', '.join(f'{name} {value:g}' for name, value in self.log_dict.items())
-        get_root_logger().warning(
-            f'Iteration {current_iter}: a loss or the gradient is not finite ({losses}), the step is skipped. '
-            f'Its pictures: {"; ".join(itertools.chain.from_iterable(batches))}.'
-        )
-        limit = self.train_options.max_skipped_steps
-        if self.training_step.skipped_in_row >= limit:
-            raise DivergedError(
-                f'Training stops at iteration {current_iter}: {limit} steps in a row had a loss or gradient that is '
-                'not finite (train.max_skipped_steps). The log names their pictures; where these are sound, begin '
-                'again from the weights of an earlier checkpoint (path.pretrain_network_g), with a lower learning '
-                'rate or train.grad_clip_norm; a resumed training would go on with the rate of its state.'
-            )
-
-    def _current_ema_decay(self, current_iter: int) -> float:
-        if self.train_options.ema_warmup:
-            return min(self.ema_decay, (1 + current_iter) / (10 + current_iter))
-        return self.ema_decay
-
-
-def _seed_of(seed: int, *names: str) -> int:
-    digest = hashlib.sha256('/'.join((str(seed), *names)).encode()).digest()
-    return int.from_bytes(digest[:8], 'big') >> 1

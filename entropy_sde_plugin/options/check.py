@@ -13,7 +13,7 @@ from entropy_sde_plugin.errors import nearest, shown, suggestion
 from entropy_sde_plugin.options import arguments, option_file
 from entropy_sde_plugin.options import datasets as dataset_options
 from entropy_sde_plugin.options import training as training_options
-from entropy_sde_plugin.options.diffusion import ModelOptions, model_options
+from entropy_sde_plugin.options.diffusion import IRSDEOptions
 from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, OptionError, Positive, check_known, parse
 
 __all__ = ['OptionFile', 'TrainOptions', 'check', 'train_options']
@@ -58,7 +58,7 @@ class TrainOptions(msgspec.Struct, frozen=True):
     """Pairs of weights and training state to keep; all by default."""
 
 
-class OptionFile(ModelOptions, kw_only=True, frozen=True):
+class OptionFile(IRSDEOptions, kw_only=True, frozen=True):
     """The top level of an option file of an ``IRSDEModel``."""
 
     added_by_basicsr: ClassVar = frozenset({'dist', 'rank', 'world_size', 'auto_resume', 'is_train', 'root_path'})
@@ -125,7 +125,7 @@ def check(opt: Mapping[str, Any]) -> None:
     training = bool(opt.get('is_train'))
     option_file.check_presence(opt)
     dataset_options.check_sets(opt['datasets'], training)
-    model_options(opt)
+    IRSDEOptions.from_options(opt)
     options = parse(OptionFile, _as_written(opt), '')
     _check_network(opt['network_g'])
     if options.val is not None:

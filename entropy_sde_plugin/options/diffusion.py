@@ -1,21 +1,27 @@
-"""Option sections that describe a diffusion, in option files and beside weights; they do not need BasicSR."""
+"""Options that describe a diffusion system, in option files and beside weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from entropy_sde_plugin.diffusion import IRSDE
+from entropy_sde_plugin.diffusion import IRSDE, GaussianProcess
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.diffusion.schedules import SCHEDULES
+from entropy_sde_plugin.errors import InputError, shown, suggestion
 from entropy_sde_plugin.utils.schema import AtLeastOne, OptionError, Positive, parse
 
-__all__ = ['ModelOptions', 'SDEOptions', 'SamplerOptions', 'model_options']
+__all__ = ['SYSTEMS', 'DiffusionOptions', 'IRSDEOptions', 'SDEOptions', 'SamplerOptions', 'system_of']
+
+if TYPE_CHECKING:
+    SamplerName = ScheduleName = str
+else:  # the names are those of the registries, which type checkers cannot read
+    SamplerName, ScheduleName = Literal[tuple(SAMPLERS)], Literal[tuple(SCHEDULES)]
 
 
 class SDEOptions(msgspec.Struct, frozen=True):
@@ -25,7 +31,7 @@ class SDEOptions(msgspec.Struct, frozen=True):
     """Stationary standard deviation of the noise, in 8-bit units (50 means 50/255)."""
     T: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
     """Number of diffusion steps."""
-    schedule: Literal['cosine', 'linear', 'constant'] = 'cosine'
+    schedule: ScheduleName = 'cosine'
     """How fast the process reverts to the degraded image, step by step."""
     eps: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.005
     """What is left at t = T of the difference between the clean and the degraded image."""
@@ -37,7 +43,7 @@ class SDEOptions(msgspec.Struct, frozen=True):
 class SamplerOptions(msgspec.Struct, frozen=True):
     """Section ``sampler``: how validation and test walk from noise to picture (:mod:`.diffusion.samplers`)."""
 
-    type: Literal['posterior', 'euler_maruyama', 'euler_ode', 'ddim', 'dpmpp_2m', 'dpmpp_2m_sde'] = 'posterior'
+    type: SamplerName = 'posterior'
     """The sampler."""
     steps: AtLeastOne | None = None
     """Calls of the network for one picture, at most ``sde.T``; ``sde.T`` of them by default."""
@@ -56,41 +62,92 @@ class SamplerOptions(msgspec.Struct, frozen=True):
         return function if self.eta is None else partial(function, eta=self.eta)
 
 
-class ModelOptions(msgspec.Struct, frozen=True):
-    """What training and test must agree on, and how to sample."""
+class DiffusionOptions(msgspec.Struct, frozen=True):
+    """Options of a diffusion system: what training and test must agree on, and how to sample.
 
-    sde: SDEOptions = SDEOptions()
-    """The diffusion; the same in training and test."""
+    A system adds the sections of its process and says which of them its weights depend on.
+    """
+
+    system: ClassVar[str]
+    """Name of the system, in checkpoints."""
+    trained: ClassVar[tuple[str, ...]]
+    """The options that weights depend on."""
+
     sampler: SamplerOptions = SamplerOptions()
     """How to sample."""
     prediction: Prediction = 'noise'
     """What the network's output means: the noise, or the residual of the clean image; the same in training and test."""
 
+    def process(self) -> GaussianProcess:
+        """Build the diffusion process."""
+        raise NotImplementedError
+
     def settings(self) -> dict[str, Any]:
-        """The part that weights depend on, as plain values: it travels inside the checkpoint."""
-        return {'sde': msgspec.structs.asdict(self.sde), 'prediction': self.prediction}
+        """The part that weights depend on, as plain values, and the system's name: a checkpoint carries it."""
+        return {name: msgspec.to_builtins(getattr(self, name)) for name in self.trained} | {'system': self.system}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> DiffusionOptions:
+        """Read what :meth:`settings` gave, or a part of it.
+
+        Raises:
+            OptionError: An unknown setting, or one out of its range.
+        """
+        return parse(cls, {key: value for key, value in settings.items() if key != 'system'}, '')
+
+    @classmethod
+    def from_options(cls, opt: Mapping[str, Any]) -> DiffusionOptions:
+        """Read the system's options from a BasicSR option dictionary.
+
+        Raises:
+            OptionError: An unknown option, one out of its range, or more sampling steps than there are noisy states.
+        """
+        names = {field.name for field in msgspec.structs.fields(cls)}
+        options = parse(cls, {key: opt[key] for key in names if key in opt}, '')
+        try:
+            options.times()
+        except InputError as error:
+            raise OptionError(str(error), 'sampler.steps') from None
+        return options
 
     def times(self) -> TimeGrid:
         """The sampler's time grid.
 
         Raises:
-            InputError: More steps than ``sde.T``.
+            InputError: More steps than there are noisy states.
         """
-        return self.sde.build().time_grid(self.sampler.steps or self.sde.T)
+        process = self.process()
+        return process.time_grid(self.sampler.steps or len(process.times))
 
 
-_MODEL_SECTIONS = {field.name for field in msgspec.structs.fields(ModelOptions)}
+class IRSDEOptions(DiffusionOptions, frozen=True):
+    """Options of the system ``irsde``, Entropy-SDE's: IR-SDE between the clean and the degraded image."""
+
+    system: ClassVar[str] = 'irsde'
+    trained: ClassVar[tuple[str, ...]] = ('sde', 'prediction')
+
+    sde: SDEOptions = SDEOptions()
+    """The diffusion; the same in training and test."""
+
+    def process(self) -> IRSDE:
+        return self.sde.build()
 
 
-def model_options(opt: Mapping[str, Any]) -> ModelOptions:
-    """Read ``sde``, ``sampler`` and ``prediction`` from a BasicSR option dictionary.
+SYSTEMS: dict[str, type[DiffusionOptions]] = {options.system: options for options in (IRSDEOptions,)}
+"""Options of each diffusion system, by the name that checkpoints carry."""
+
+
+def system_of(settings: Mapping[str, Any] | None, default: str = IRSDEOptions.system) -> type[DiffusionOptions]:
+    """Return the options of the system that weights were trained under.
+
+    Args:
+        settings: What the weights' file carries, if anything.
+        default: The system of files that do not name one; there was a single one when the first were written.
 
     Raises:
-        OptionError: An unknown option, one out of its range, or more sampling steps than ``sde.T``.
+        InputError: The file names a system that is not known here.
     """
-    options = parse(ModelOptions, {key: opt[key] for key in _MODEL_SECTIONS if key in opt}, '')
-    try:
-        options.times()
-    except InputError as error:
-        raise OptionError(str(error), 'sampler.steps') from None
-    return options
+    name = (settings or {}).get('system', default)
+    if name not in SYSTEMS:
+        raise InputError(f'trained by the system {shown(name)}, which is not known. {suggestion(str(name), SYSTEMS)}')
+    return SYSTEMS[name]

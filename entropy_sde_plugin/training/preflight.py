@@ -12,7 +12,7 @@ import torch
 from entropy_sde_plugin.checkpoints import weights
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options import arguments
-from entropy_sde_plugin.options.diffusion import model_options
+from entropy_sde_plugin.options.diffusion import IRSDEOptions
 from entropy_sde_plugin.utils.distributed import warn
 from entropy_sde_plugin.utils.schema import OptionError
 
@@ -126,7 +126,7 @@ def _check_weights(opt: Mapping[str, Any]) -> None:
     network = arguments.build_without_memory('arch', opt['network_g'], 'network_g')
     try:
         if settings is not None:
-            weights.check_settings(settings, model_options(opt))
+            weights.check_settings(settings, IRSDEOptions.from_options(opt))
         if network is not None and section.get('strict_load_g', True):
             weights.load_into(network, state, 'network_g', assign=True)
     except InputError as error:

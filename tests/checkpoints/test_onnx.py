@@ -11,10 +11,10 @@ from entropy_sde_plugin.checkpoints.model import Model
 from entropy_sde_plugin.checkpoints.onnx import export_onnx
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks import ConditionalNAFNet
-from entropy_sde_plugin.options.diffusion import ModelOptions, SDEOptions
+from entropy_sde_plugin.options.diffusion import IRSDEOptions, SDEOptions
 
 INSTALL = "the extra is missing: pip install 'entropy-sde-plugin[onnx]'"
-OPTIONS = ModelOptions(sde=SDEOptions(max_sigma=30, T=50), prediction='x0')
+OPTIONS = IRSDEOptions(sde=SDEOptions(max_sigma=30, T=50), prediction='x0')
 
 
 def a_model():

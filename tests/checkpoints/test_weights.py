@@ -15,7 +15,7 @@ from entropy_sde_plugin.checkpoints.model import Model, load_model, save_model
 from entropy_sde_plugin.demo.photographs import FOLDER
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks import ConditionalNAFNet
-from entropy_sde_plugin.options.diffusion import ModelOptions, model_options
+from entropy_sde_plugin.options.diffusion import IRSDEOptions
 
 SIZES = [
     {'width': 8, 'enc_blk_nums': [1, 2], 'middle_blk_num': 2, 'dec_blk_nums': [2, 1]},
@@ -40,11 +40,11 @@ def assert_same(network, other):
 def test_bare_weights_tell_their_size_and_are_read_under_the_papers_settings(tmp_path, size, prefix):
     network = network_of(size)
     torch.save({prefix + key: value for key, value in network.state_dict().items()}, tmp_path / 'bare.pth')
-    with pytest.warns(UserWarning, match=r"bare\.pth.*no SDE settings.*'max_sigma': 50"):
+    with pytest.warns(UserWarning, match=r"bare\.pth.*no settings.*'max_sigma': 50"):
         model = load_model(tmp_path / 'bare.pth')
     assert_same(model.network, network)
     assert not model.network.training
-    assert model.options == ModelOptions()
+    assert model.options == IRSDEOptions()
 
 
 def test_of_a_checkpoint_the_average_is_taken(tmp_path):
@@ -57,7 +57,7 @@ def test_of_a_checkpoint_the_average_is_taken(tmp_path):
 
 
 def test_safetensors_keep_weights_and_settings(tmp_path):
-    model = Model(network_of(SIZES[0]), model_options(SETTINGS))
+    model = Model(network_of(SIZES[0]), IRSDEOptions.from_options(SETTINGS))
     save_model(model, tmp_path / 'model.safetensors')
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -103,11 +103,11 @@ def test_half_precision_weights_become_float32(tmp_path):
 
 
 def test_the_content_says_what_a_file_is_not_its_name(tmp_path):
-    save_model(Model(a_network(), model_options(SETTINGS)), tmp_path / 'model.safetensors')
+    save_model(Model(a_network(), IRSDEOptions.from_options(SETTINGS)), tmp_path / 'model.safetensors')
     (tmp_path / 'model.safetensors').rename(tmp_path / 'model.pth')
     torch.save({'params': a_state(), 'entropy_sde': SETTINGS}, tmp_path / 'checkpoint.safetensors')
     for name in ('model.pth', 'checkpoint.safetensors'):
-        assert load_model(tmp_path / name).options == model_options(SETTINGS)
+        assert load_model(tmp_path / name).options == IRSDEOptions.from_options(SETTINGS)
 
 
 def saved(content):
@@ -157,7 +157,7 @@ def test_settings_are_given_for_a_file_without_them(tmp_path, given):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         model = load_model(tmp_path / 'bare.pth', given)
-    assert model.options == model_options(given)
+    assert model.options == IRSDEOptions.from_options(given)
 
 
 def test_given_settings_fill_gaps_and_contradict_nothing(tmp_path):
@@ -182,7 +182,11 @@ def test_given_settings_fill_gaps_and_contradict_nothing(tmp_path):
         ('a.pth', {}, 'their entries: none'),
         ('a.pth', [1], 'hold a list'),
         ('a.pth', {'params': a_state(), 'params_ema': None}, 'hold a NoneType'),
-        ('a.pth', {'conv.weight': torch.zeros(1)}, "'intro.weight' is missing"),
+        (
+            'a.pth',
+            {'conv.weight': torch.zeros(1)},
+            r"known network .*; their first key is 'conv\.weight'",
+        ),
         ('a.pth', {**a_state(), 'encoders.1.0.beta': torch.zeros(3)}, r'encoders\.1\.0\.beta'),
         ('a.pth', {**a_state(), 'extra': torch.zeros(3)}, 'extra'),
         ('a.pth', {'params': a_state(), 'entropy_sde': {'sde': {'max_sigmas': 3}}}, "Did you mean 'max_sigma'"),
@@ -211,7 +215,7 @@ def test_wrong_safetensors_get_one_clear_line(tmp_path):
     path.write_bytes(b'no header')
     with pytest.raises(InputError, match=r'a\.safetensors.*cannot be read'):
         load_model(path)
-    save_model(Model(a_network(), ModelOptions()), path)
+    save_model(Model(a_network(), IRSDEOptions()), path)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match=r'a\.safetensors.*cannot be read as safetensors'):
         load_model(path)
@@ -226,6 +230,6 @@ def test_wrong_safetensors_get_one_clear_line(tmp_path):
 
 def test_a_safetensors_file_is_called_one(tmp_path):
     with pytest.raises(InputError, match=r'must end in \.safetensors'):
-        save_model(Model(a_network(), ModelOptions()), tmp_path / 'model.pth')
+        save_model(Model(a_network(), IRSDEOptions()), tmp_path / 'model.pth')
     with pytest.raises(InputError, match='no folder'):
-        save_model(Model(a_network(), ModelOptions()), tmp_path / 'absent' / 'model.safetensors')
+        save_model(Model(a_network(), IRSDEOptions()), tmp_path / 'absent' / 'model.safetensors')

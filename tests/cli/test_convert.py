@@ -8,7 +8,7 @@ import torch
 from entropy_sde_plugin.checkpoints.model import load_model
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.networks import ConditionalNAFNet
-from entropy_sde_plugin.options.diffusion import model_options
+from entropy_sde_plugin.options.diffusion import IRSDEOptions
 
 GIVEN = ['--prediction', 'x0', '--max-sigma', '30', '--T', '50', '--schedule', 'linear', '--eps', '0.01']
 SETTINGS = {'sde': {'max_sigma': 30, 'T': 50, 'schedule': 'linear', 'eps': 0.01}, 'prediction': 'x0'}
@@ -23,7 +23,7 @@ def state(tmp_path, monkeypatch):
 
 def assert_converted(state, settings):
     model = load_model('out.safetensors')
-    assert model.options == model_options(settings)
+    assert model.options == IRSDEOptions.from_options(settings)
     assert all(torch.equal(value, state[key]) for key, value in model.network.state_dict().items())
 
 

@@ -14,7 +14,8 @@ from entropy_sde_plugin.diffusion.samplers import SAMPLERS
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference import enhancer as enhancer_module
 from entropy_sde_plugin.inference.enhancer import Enhancer
-from entropy_sde_plugin.options.diffusion import ModelOptions, SamplerOptions, SDEOptions
+from entropy_sde_plugin.networks.nafnet_strips import StripNetwork
+from entropy_sde_plugin.options.diffusion import IRSDEOptions, SamplerOptions, SDEOptions
 from tests.support.networks import random_network
 
 DARK = photograph('chelsea')[:48, :72] // 5
@@ -22,7 +23,7 @@ DARK = photograph('chelsea')[:48, :72] // 5
 
 @pytest.fixture(scope='module')
 def model():
-    return Model(random_network(), ModelOptions(prediction='x0'))
+    return Model(random_network(), IRSDEOptions(prediction='x0'))
 
 
 def enhancer(model, **options):
@@ -77,14 +78,14 @@ def test_memory_that_runs_out_halves_the_tile_and_says_so(model, monkeypatch, ca
     """A stand-in for the allocator: real exhaustion would take this machine with it."""
     make = enhancer(model, tile=64)
     expected = make.enhance(DARK)
-    forward = enhancer_module.StripNetwork.__call__
+    forward = StripNetwork.__call__
 
     def scarce(self, x, cond, time):
         if self.tile > 16:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
         return forward(self, x, cond, time)
 
-    monkeypatch.setattr(enhancer_module.StripNetwork, '__call__', scarce)
+    monkeypatch.setattr(StripNetwork, '__call__', scarce)
     with caplog.at_level(logging.WARNING, 'basicsr'):
         result = make.enhance(DARK)
     assert np.abs(result.astype(int) - expected).max() <= 1  # the noise begins anew with each attempt
@@ -99,7 +100,7 @@ def test_other_errors_and_the_last_tile_s_are_raised(model, monkeypatch, error):
     def fail(self, x, cond, time):
         raise error
 
-    monkeypatch.setattr(enhancer_module.StripNetwork, '__call__', fail)
+    monkeypatch.setattr(StripNetwork, '__call__', fail)
     with pytest.raises(type(error)):
         enhancer(model, tile=16).enhance(DARK)
 
@@ -116,7 +117,7 @@ def test_from_a_file(model, tmp_path):
     assert make.sampler == SamplerOptions(type='ddim', steps=2, eta=0.5)
     assert make.enhance(DARK).shape == DARK.shape
     assert Enhancer.from_file(tmp_path / 'model.safetensors').sampler == enhancer_module.DEFAULT_SAMPLER
-    short = Model(model.network, ModelOptions(sde=SDEOptions(T=4), prediction='x0'))
+    short = Model(model.network, IRSDEOptions(sde=SDEOptions(T=4), prediction='x0'))
     save_model(short, tmp_path / 'short.safetensors')
     assert Enhancer.from_file(tmp_path / 'short.safetensors').times == [4, 3, 2, 1, CLEAN]
 

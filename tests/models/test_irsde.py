@@ -89,7 +89,7 @@ def test_the_papers_objective_compares_previous_states(prediction):
     data = batch()
     m.feed_data(data)
     m.cri_pix, seen = spy(m.cri_pix)
-    t, noise = m._draw(1)
+    t, noise = m._draw(1).t, m._draw(1).noise
     net = copy.deepcopy(m.net_g)
     m.optimize_parameters(1)
 
@@ -140,10 +140,10 @@ def test_times_and_noise_are_uniform_and_standard_normal():
     m = model()
     m.feed_data(batch(size=1))
     draws = [m._draw(i) for i in range(400)]
-    times = torch.cat([t for t, _ in draws])
+    times = torch.stack([draw.t for draw in draws]).flatten()
     assert (times.min(), times.max()) == (1, 20)
     assert torch.bincount(times)[1:].min() >= 5  # 20 expected of each
-    noise = torch.cat([n.flatten() for _, n in draws])
+    noise = torch.cat([draw.noise.flatten() for draw in draws])
     assert noise.mean().item() == pytest.approx(0, abs=0.01)
     assert noise.std().item() == pytest.approx(1, abs=0.01)
 
@@ -151,14 +151,14 @@ def test_times_and_noise_are_uniform_and_standard_normal():
 def test_draws_belong_to_the_place_in_the_global_batch():
     one = model()
     one.feed_data(batch(size=4))
-    t, noise = one._draw(7)
+    t, noise = one._draw(7).t, one._draw(7).noise
     for rank in (0, 1):
         half = model(rank=rank, world_size=2)
         half.feed_data({'lq': one.lq[rank::2], 'gt': one.gt[rank::2], 'lq_path': ['a', 'b']})
-        half_t, half_noise = half._draw(7)
+        half_t, half_noise = half._draw(7).t, half._draw(7).noise
         assert torch.equal(half_t, t[rank::2])
         assert torch.equal(half_noise, noise[rank::2])
-    assert not torch.equal(one._draw(8)[1], noise)
+    assert not torch.equal(one._draw(8).noise, noise)
     assert len({row.sum().item() for row in noise}) == 4
 
 

@@ -68,7 +68,7 @@ def test_a_step_that_is_not_finite_changes_nothing(fault, entropy, log):
     assert before.keys() == after.keys()
     assert same(before, after)
 
-    t, _ = m._draw(2)
+    t = m._draw(2).t
     (message,) = {record.getMessage() for record in log.records}
     assert message.startswith('Iteration 2: a loss or the gradient is not finite (l_pix ')
     assert message.endswith(f'Its pictures: t={t[0]} picture0.png; t={t[1]} picture1.png.')
@@ -195,7 +195,7 @@ def test_a_skipped_step_that_fails_is_taken_back(monkeypatch):
     before = copy.deepcopy(m.training_step.state_dict())
     watch.begin(2)
     m.cri_pix = InfiniteSlope()
-    monkeypatch.setattr(m, '_tell_skipped', lambda *_: 1 / 0)
+    monkeypatch.setattr(m, '_report_skipped', lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(m, 2)
     assert m.training_step.state_dict() != before
