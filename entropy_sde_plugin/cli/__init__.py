@@ -12,7 +12,7 @@ from entropy_sde_plugin.errors import InputError, tell
 
 __all__ = ['main']
 
-VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'export')
+VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'export', 'prepare')
 """Modules of this package; each has ``add_verb(verbs)``, which adds a parser whose ``run`` default does the work."""
 
 

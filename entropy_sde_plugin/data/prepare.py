@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb import check_keys, lmdb_writer
-from entropy_sde_plugin.data.public_datasets import DATASETS, Layout
+from entropy_sde_plugin.data.public_datasets import Layout
 from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs
-from entropy_sde_plugin.errors import InputError, tell
 from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 from entropy_sde_plugin.utils.problems import Problems
 
-__all__ = ['main', 'prepare']
+__all__ = ['prepare']
 
 Progress = Callable[[Sequence[Pair], str], Iterable[Pair]]
 
@@ -123,66 +118,3 @@ def _images(
                 pictures.append(source.image(str(name)))
         if len(pictures) == len(split.sources):
             yield pair.lq if pair.gt is None else layout.key(pair.gt), pictures
-
-
-def main(name: str, arguments: Sequence[str] | None = None) -> int:
-    """Run the command that prepares one data set.
-
-    Args:
-        name: Key of ``layouts.DATASETS``.
-        arguments: Command line without the program's name; ``sys.argv`` by default.
-
-    Returns:
-        Exit status: 0, or 1 after one line for each problem, or 130 after Ctrl-C.
-    """
-    layout = DATASETS[name]
-    options = _parser(layout).parse_args(arguments)
-    out = options.out or options.source / layout.prepared
-    try:
-        counts = prepare(
-            layout,
-            options.source,
-            out,
-            splits=options.splits,
-            overwrite=options.overwrite,
-            progress=lambda pairs, split: tqdm(pairs, desc=f'{layout.title} {split}', unit='image'),
-        )
-    except InputError as error:
-        tell(error)
-        print(f'Nothing was written to {out}.', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f'Interrupted; nothing was written to {out}.', file=sys.stderr)
-        return 130
-    for split, count in counts.items():
-        expected = layout.counts[split]
-        note = '' if count == expected else f' (the published split has {expected})'
-        print(f'{split}: {count} images{note}')
-    dataroot = options.source if options.out is None else out
-    print(f'Written to {out}; option files find it by "dataroot: {dataroot}".')
-    return 0
-
-
-def _parser(layout: Layout) -> argparse.ArgumentParser:
-    trees = [f'  {split}: {" and ".join(pair)}' for split, pairs in layout.folders.items() for pair in pairs]
-    optional = ' and '.join(sorted(layout.without_gt))
-    parser = argparse.ArgumentParser(
-        description=f'Make LMDB databases of {layout.title} for training and test.',
-        epilog='\n'.join(
-            [
-                f'The archive is to be had from {layout.source}.',
-                'This command cannot fetch it: download and unpack it by hand. It expects in the unpacked folder',
-                *trees,
-                *([f'where the second folder may be missing for {optional}.'] if optional else []),
-                'and writes databases, which option files with "dataroot: SOURCE" then take in place of the folders.',
-                'Images are stored as 8-bit RGB PNG files. Every image without a partner, of another size than its',
-                'partner, unreadable, or with a name that cannot be a key is listed, and then nothing is written.',
-            ]
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('source', type=Path, help='folder of the unpacked archive')
-    parser.add_argument('--out', type=Path, help=f'folder to write (SOURCE/{layout.prepared})')
-    parser.add_argument('--splits', nargs='+', choices=[*layout.folders], help='splits the databases will hold (all)')
-    parser.add_argument('--overwrite', action='store_true', help='replace all the databases written before')
-    return parser

@@ -23,7 +23,7 @@ from entropy_sde_plugin.utils.schema import parse
 __all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'Enhancer']
 
 DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8)
-"""No worse than 100 steps on the demonstration's photographs: `scripts/bench_sampling.py`."""
+"""No worse than 100 steps on the demonstration's photographs: `scripts/benchmarks/bench_sampling.py`."""
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 

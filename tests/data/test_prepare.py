@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from basicsr.data.paired_image_dataset import PairedImageDataset
 
-from entropy_sde_plugin.data import prepare as module
-from entropy_sde_plugin.data.prepare import main
+from entropy_sde_plugin import cli
+from tests.support.commands import ROOT
 from tests.support.pictures import write_png
-
-SCRIPTS = Path(__file__).parents[2] / 'scripts'
 
 
 @pytest.fixture
@@ -29,15 +26,20 @@ def archive(tmp_path, bright):
     return root
 
 
-def run(script, *arguments, limit=None):
+def main(name, arguments):
+    """Run the verb in this process."""
+    return cli.main(['prepare', name.replace('_', '-'), *arguments])
+
+
+def run(dataset, *arguments, limit=None):
     def limit_files():
         if limit is not None:
             import resource
 
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    command = [sys.executable, '-B', str(SCRIPTS / script), *map(str, arguments)]
-    environment = os.environ | {'PYTHONPATH': str(SCRIPTS.parent)}
+    command = [sys.executable, '-B', '-m', 'entropy_sde_plugin.cli', 'prepare', dataset, *map(str, arguments)]
+    environment = os.environ | {'PYTHONPATH': str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, preexec_fn=limit_files)
 
 
@@ -46,7 +48,7 @@ def below(folder):
 
 
 def test_the_command_writes_databases_that_basicsr_reads(archive, bright):
-    done = run('prepare_lolv1.py', archive)
+    done = run('lolv1', archive)
     assert done.returncode == 0, done.stderr
     assert 'LOL-v1 train: 100%' in done.stderr
     out = archive / 'lolv1_lmdb'
@@ -64,12 +66,12 @@ def test_the_command_writes_databases_that_basicsr_reads(archive, bright):
     assert dataset[0]['gt'].shape == (3, 200, 240)
 
 
-@pytest.mark.parametrize('script', ['lolv1', 'lolv2_real', 'lolv2_syn', 'ntire24'])
-def test_help_tells_where_the_archive_is_had(script):
-    done = run(f'prepare_{script}.py', '--help')
+@pytest.mark.parametrize('dataset', ['lolv1', 'lolv2-real', 'lolv2-syn', 'ntire24'])
+def test_help_says_where_the_archive_is_available(dataset):
+    done = run(dataset, '--help')
     assert done.returncode == 0
     assert 'https://' in done.stdout
-    assert 'cannot fetch it' in done.stdout
+    assert 'cannot download it' in done.stdout
 
 
 def test_keys_of_lolv2_real_are_what_the_names_share(tmp_path, bright, capsys):
@@ -227,10 +229,10 @@ def test_ctrl_c(archive, capsys, monkeypatch):
         yield pairs[0]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, 'tqdm', interrupted)
+    monkeypatch.setattr('tqdm.tqdm', interrupted)
     before = below(archive)
     assert main('lolv1', [str(archive)]) == 130
-    assert 'nothing was written' in capsys.readouterr().err
+    assert 'Nothing was written' in capsys.readouterr().err
     assert below(archive) == before
 
 
@@ -238,7 +240,7 @@ def test_ctrl_c(archive, capsys, monkeypatch):
 def test_a_full_disk(archive):
     """A limit on the size of files stands in for the disk: writing fails in the same place."""
     before = below(archive)
-    done = run('prepare_lolv1.py', archive, limit=100_000)
+    done = run('lolv1', archive, limit=100_000)
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
     assert done.stderr.count('error: ') == 1  # the training split; the other is small

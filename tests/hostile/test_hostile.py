@@ -1,6 +1,6 @@
 """Malformed input, met by the commands: one line that names the culprit, nothing lost, no code run.
 
-A part of the cases, in forks of this process, and some as real commands; ``scripts/fuzz.py`` runs all, with any seeds.
+A part of the cases, in forks of this process, and some as real commands; ``scripts/tools/fuzz.py`` runs all of them.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import torch
 
 from entropy_sde_plugin.metrics import fid, perceptual
 
-SCRIPT = Path(__file__).parents[2] / 'scripts' / 'fetch_metric_weights.py'
+SCRIPT = Path(__file__).parents[2] / 'scripts' / 'tools' / 'fetch_metric_weights.py'
 
 
 @pytest.fixture(scope='session')

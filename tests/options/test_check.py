@@ -390,7 +390,7 @@ def test_the_option_files_are_right(monkeypatch, file):
 @pytest.fixture(scope='module')
 def written(tmp_path_factory):
     """A folder that the script has written."""
-    script = OPTIONS.parent / 'scripts' / 'document_options.py'
+    script = OPTIONS.parent / 'scripts' / 'tools' / 'document_options.py'
     spec = importlib.util.spec_from_file_location('document_options', script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -9,8 +9,9 @@ SCRIPTS = Path(__file__).parents[2] / 'scripts'
 
 def script(name):
     """Import a program, and what it imports from its folder."""
-    sys.path.insert(0, str(SCRIPTS))
+    (path,) = SCRIPTS.glob(f'*/{name}.py')
+    sys.path.insert(0, str(path.parent))
     try:
         return importlib.import_module(name)
     finally:
-        sys.path.remove(str(SCRIPTS))
+        sys.path.remove(str(path.parent))

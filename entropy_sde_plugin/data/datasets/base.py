@@ -11,12 +11,12 @@ import torch
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data import augmentation
+from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.options import DatasetOptions, PairOptions
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
-from entropy_sde_plugin.data.images import RGBImage
-from entropy_sde_plugin.utils.problems import Problems
 from entropy_sde_plugin.data.sources import ImageSource, Pair, check_sizes
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['ImageCache', 'PairDataset', 'check_crops', 'sample', 'where_of']
 

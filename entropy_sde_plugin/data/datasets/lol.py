@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-
+from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
 from entropy_sde_plugin.data.options import PairOptions
 from entropy_sde_plugin.data.public_datasets import DATASETS
-from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
 from entropy_sde_plugin.data.sources import match_pairs, open_source
 from entropy_sde_plugin.utils.schema import parse
 
@@ -22,7 +21,7 @@ class LOLOptions(PairOptions, kw_only=True, frozen=True):
     version: Literal['v1', 'v2-real', 'v2-synthetic']
     """Training images of v1 stand in the test set of v2-real: never evaluate one version's weights on the other."""
     dataroot: str
-    """Folder of the unpacked archive, or of the databases that ``scripts/prepare_lol*.py`` made of it; where there are
+    """Folder of the unpacked archive, or of the databases that ``entropy-sde prepare`` made of it; where there are
     both, the databases are read."""
 
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import torch
 
-from entropy_sde_plugin.data.options import PairOptions
-from entropy_sde_plugin.data.images import RGBImage
-from entropy_sde_plugin.data.public_datasets import DATASETS
 from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
+from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.data.options import PairOptions
+from entropy_sde_plugin.data.public_datasets import DATASETS
 from entropy_sde_plugin.data.sources import ImageSource, Pair, match_pairs, open_source
 from entropy_sde_plugin.utils.schema import AtLeastOne, parse
 
@@ -23,7 +23,7 @@ class NTIRELowLightOptions(PairOptions, kw_only=True, frozen=True):
 
     dataroot: str
     """Folder with ``train/{input,target}``, ``val/input`` and ``test/input``, or of the databases that
-    ``scripts/prepare_ntire24.py`` made of it."""
+    ``entropy-sde prepare`` made of it."""
     downscale: AtLeastOne = 1
     """Whole factor by which images are reduced when loaded, by averaging areas. The paper uses 2 for the 4K images and
     enlarges the results again, bicubically. Ground truth of validation and test keeps its size."""

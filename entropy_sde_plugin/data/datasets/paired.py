@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-
-from entropy_sde_plugin.data.options import PairOptions
 from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
+from entropy_sde_plugin.data.options import PairOptions
 from entropy_sde_plugin.data.sources import Pair, match_pairs, open_source
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.schema import parse

@@ -11,11 +11,11 @@ import msgspec
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data import augmentation
+from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, sample, where_of
 from entropy_sde_plugin.data.options import Probability, TrainingCrops
 from entropy_sde_plugin.data.sample_seeds import generator
-from entropy_sde_plugin.data.synthesis import Cameras, Range
-from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, sample, where_of
 from entropy_sde_plugin.data.sources import open_source
+from entropy_sde_plugin.data.synthesis import Cameras, Range
 from entropy_sde_plugin.utils.schema import parse
 
 __all__ = ['SyntheticLowLightDataset', 'SyntheticLowLightOptions']

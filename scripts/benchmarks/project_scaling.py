@@ -1,6 +1,6 @@
 """What data-parallel training of the paper's network would take on 8 and 64 GPUs: computed, not measured.
 
-    python scripts/project_scaling.py
+    python scripts/benchmarks/project_scaling.py
 
 Operations and parameters are counted on the network of train_lolv1_entropy.yml; bandwidths and rates are the makers'
 published ones; docs/scale.md says what is assumed. Nothing is run on a GPU.

@@ -1,7 +1,7 @@
 """The training step under the options of `train:` that are for speed, and whether they train to the same quality.
 
-    python scripts/bench_precision.py
-    python scripts/bench_precision.py --train 300 -o precision
+    python scripts/benchmarks/bench_precision.py
+    python scripts/benchmarks/bench_precision.py --train 300 -o precision
 
 The first times a step of the demonstration's training on a batch in memory, all cases in turns in one run; the fastest
 of each counts, since a shared machine only adds. With `--train`, the demonstration is then trained for so many

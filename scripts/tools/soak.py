@@ -1,6 +1,6 @@
 """Watch the demonstration's training over many steps: memory, file descriptors, threads and the time of a step.
 
-    python scripts/soak.py -o soak --steps 2000
+    python scripts/tools/soak.py -o soak --steps 2000
 
 The training is BasicSR's own command with two loader workers, twenty validations of two pictures and as many
 checkpoints. Its processes are looked at every second. A row of the table is a tenth of the run, in medians. A quantity

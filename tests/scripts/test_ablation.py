@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,18 +10,14 @@ from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options import check as option_check
 from tests.support.pictures import write_png
+from tests.support.scripts import script
 
-SCRIPTS = Path(__file__).parents[1] / 'scripts'
 HEADER = 'iteration,dataset,seed,image,psnr,ssim,lpips,dists,niqe,psnr_gtmean,seconds'
 
 
 @pytest.fixture(scope='module')
 def ablation():
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        return importlib.import_module('ablation')
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    return script('ablation')
 
 
 def test_every_run_is_a_training_that_basicsr_would_take(ablation):

@@ -1,11 +1,11 @@
 """Speed of the network's forward pass, and what the samplers give at how many steps, on a trained model.
 
-    python scripts/bench_sampling.py --model entropy_sde_demo/experiments/demo/models/net_g_latest.pth
+    python scripts/benchmarks/bench_sampling.py --model entropy_sde_demo/experiments/demo/models/net_g_latest.pth
 
 Forward pass: a 600x400 picture, the plain network in eager float32 against the strips that enhancement uses, in turns,
 the fastest of each; and how far the restored x0 is from the plain network's. Samplers: means over the demonstration's
 held-out photographs, PSNR and SSIM as BasicSR's, LPIPS as the lpips package's AlexNet (where there is no
-internet, `scripts/fetch_metric_weights.py` brings its weights).
+internet, `scripts/tools/fetch_metric_weights.py` brings its weights).
 """
 
 from __future__ import annotations

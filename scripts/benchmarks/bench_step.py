@@ -1,6 +1,6 @@
 """Share of the spatial entropy loss in a training step, by levels, for the demonstration's and the paper's training.
 
-    python scripts/bench_step.py
+    python scripts/benchmarks/bench_step.py
 
 A step is drawing, the network's forward and backward pass, the optimiser and the average; the loss is its own forward
 and backward pass. Both are timed in one run, in turns, and the fastest of each counts: a shared machine only adds.

@@ -1,6 +1,6 @@
 """Write the training and validation databases of the packaged model: photographs that Debian's packages carry.
 
-    python scripts/prepare_photographs.py datasets/photographs
+    python scripts/tools/prepare_photographs.py datasets/photographs
 
 needs apt and dpkg, but no root and no installation: the packages are downloaded, opened and thrown away. The
 photographs are named in photographs.csv beside this file, with the package that carries each; those of this package

@@ -1,4 +1,4 @@
-"""scripts/soak.py sees what a training loses, of known size, in a process below it, and nothing where it loses none."""
+"""The soak script sees what a training loses, of known size, in a child process, and nothing where it loses none."""
 
 import math
 import sys

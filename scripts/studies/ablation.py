@@ -1,7 +1,7 @@
 """Train the demonstration's network under many losses and seeds, and tabulate what came of it.
 
-    python scripts/ablation.py continued scratch -o ablation --seeds 0 1 2
-    python scripts/ablation.py forms -o ablation --seeds 0
+    python scripts/studies/ablation.py continued scratch -o ablation --seeds 0 1 2
+    python scripts/studies/ablation.py forms -o ablation --seeds 0
 
 Every run is BasicSR's training of an option file of its own, left in ``ablation/options``. A command that was
 interrupted is given again: what is finished stays, what was under way resumes. The tables go to ``ablation/STUDY.md``,

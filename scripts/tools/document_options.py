@@ -1,6 +1,6 @@
 """Write the table of all options and the JSON schema for editors, both from the structs that check the options.
 
-    python scripts/document_options.py [FOLDER]
+    python scripts/tools/document_options.py [FOLDER]
 
 FOLDER, ``options`` by default, gets ``README.md`` and ``schema.json``. Types, ranges and defaults are those of the
 structs' fields, and of the arguments of the network, the loss and the metrics; meanings are their docstrings.
@@ -42,8 +42,8 @@ Struct = type[msgspec.Struct]
 HEAD = """\
 # Options
 
-Written by `python scripts/document_options.py` from what checks the options; do not edit. `schema.json` says the same
-to editors that know the YAML language server: an option file's first line,
+Written by `python scripts/tools/document_options.py` from what checks the options; do not edit. `schema.json` says the
+same to editors that know the YAML language server: an option file's first line,
 `# yaml-language-server: $schema=schema.json`, points to it. An unknown or misspelt option, one out of its range and a
 contradiction end a command before anything is loaded, with the file's line. Options of other networks, losses, data
 sets, metrics and optimisers are their arguments.

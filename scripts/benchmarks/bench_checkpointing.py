@@ -1,6 +1,6 @@
 """Memory and time of a training step with and without activation checkpointing (`network_g.checkpoint_activations`).
 
-    python scripts/bench_checkpointing.py --training paper --batch 4
+    python scripts/benchmarks/bench_checkpointing.py --training paper --batch 4
 
 The step is IRSDEModel's, with loss, clipping and AdamW, without the average of the weights. Each case has a process of
 its own, one behind the other, whose resident memory is told: what the forward pass leaves for the backward pass, and

@@ -1,7 +1,7 @@
 """Rivals and classical baselines on the demo's held-out photographs, one table, all measured alike.
 
     pip install 'entropy-sde-plugin[rivals]'
-    python scripts/bench_rivals.py -o rivals
+    python scripts/benchmarks/bench_rivals.py -o rivals
 
 Each method's pictures go to a folder of their own below ``-o``, and each folder through what ``entropy-sde evaluate
 --result FOLDER --truth rivals/datasets/val_gt.lmdb`` does.

@@ -1,6 +1,6 @@
 """Data-parallel training by several processes of this machine: the same weights as by one, and what is sent for it.
 
-    python scripts/bench_scaling.py --processes 1 2 4 8
+    python scripts/benchmarks/bench_scaling.py --processes 1 2 4 8
 
 A small network trains on the demonstration's photographs through BasicSR's own launcher, over gloo, the same batch
 dealt out to 1, 2, 4 and 8 processes of a thread each. The table holds, for each number of processes,

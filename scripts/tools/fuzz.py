@@ -3,7 +3,7 @@
 Every case must end in one line that names the culprit, without a traceback, with its input unchanged, nothing
 half-written left and no code run. What did otherwise is printed, then a table by family; the exit code tells.
 
-    python scripts/fuzz.py --seeds 4
+    python scripts/tools/fuzz.py --seeds 4
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # threads do not survive a fork
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from entropy_sde_plugin import register
 
