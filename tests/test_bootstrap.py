@@ -131,36 +131,6 @@ if __name__ == '__main__':
 """
 
 
-def test_a_module_of_any_package_may_be_the_first_to_import_basicsr(tmp_path):
-    """Each in a fork of a process that knows PyTorch but not BasicSR; a failing registration raises in strict mode."""
-    script = """
-import importlib, os, sys
-import cv2, scipy, skimage, torch, torchvision
-assert 'basicsr' not in sys.modules and len(sys.argv) > 1
-for name in sys.argv[1:]:
-    pid = os.fork()
-    if pid == 0:
-        importlib.import_module(name)
-        if 'basicsr' in sys.modules:
-            from basicsr.utils.registry import MODEL_REGISTRY
-            assert 'IRSDEModel' in MODEL_REGISTRY, name
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, name
-"""
-    names = ['checkpoints.resume', 'data.datasets.lol', 'evaluation.scoring', 'models.irsde', 'models.validated']
-    names += [
-        'inference.enhancer',
-        'losses.spatial_entropy.module',
-        'metrics.perceptual',
-        'registrations',
-        'report.page',
-    ]
-    names += ['compat.launch', 'options.check', 'options.overrides', 'training.preflight', 'training.run']
-    names = [f'entropy_sde_plugin.{name}' for name in names]
-    code, out, err = python('-c', script, *names, cwd=tmp_path, ENTROPY_SDE_PLUGIN='strict')
-    assert code == 0, out + err
-
-
 def test_pictures_and_weights_need_no_basicsr(tmp_path):
     """Importing it takes longer than PyTorch; where it is missing, they work all the same."""
     write_png(tmp_path / 'dark.png', np.full((16, 16, 3), 20, np.uint8))

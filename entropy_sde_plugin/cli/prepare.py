@@ -40,8 +40,8 @@ def _add_dataset(datasets: Any, layout: Layout) -> None:
                 *trees,
                 *([f'where the second folder may be missing for {optional}.'] if optional else []),
                 'The databases hold 8-bit RGB PNG files. Option files with "dataroot: FOLDER" read them instead of',
-                'the folders. Every image without a partner, of another size than its partner, unreadable, or with a name',
-                'that cannot be a key is listed, and then nothing is written.',
+                'the folders. Every image without a partner, of another size than its partner, unreadable, or with a',
+                'name that cannot be a key is listed, and then nothing is written.',
             ]
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
