@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 __all__ = [
     'DivergedError',
     'InputError',
     'MetricUnavailableError',
+    'about',
+    'dotted',
     'nearest',
+    'print_error',
+    'quoted',
     'report_input_errors',
-    'shown',
     'suggestion',
-    'tell',
 ]
 
 
@@ -25,20 +28,53 @@ _LONGEST_VALUE = 100
 class InputError(ValueError):
     """Bad input from the user: an option, a file, a key.
 
-    The message is one line that says what was wrong, where it stands (file, key or option) and what to do about it.
     Commands print it without a traceback.
+
+    Args:
+        message: One line that says what is wrong, where (file, key or option) and what to do about it; several lines
+            for several faults.
+        option: The option at fault. A class names its own argument, such as ``'gt_size'``; :func:`about` completes it
+            to the path in the option file, such as ``'datasets.train.gt_size'``. Empty where no option is known.
+
+    Example:
+        >>> from entropy_sde_plugin.errors import InputError, about
+        >>> try:
+        ...     with about('network_g'):
+        ...         raise InputError('width must be even, got 7.', option='width')
+        ... except InputError as error:
+        ...     error.option
+        'network_g.width'
     """
+
+    def __init__(self, message: str = '', option: str = '') -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class DivergedError(InputError):
-    """A training whose steps have no finite loss or gradient any more: its last weights are not worth keeping."""
+    """A training whose steps no longer have a finite loss or gradient: its last weights are not worth keeping."""
 
 
 class MetricUnavailableError(InputError):
-    """A metric that cannot be had: weights that are nowhere, a picture too small.
+    """A metric that cannot be computed: its weights are missing, a picture is too small.
 
-    A validation goes on without it, and its table says n/a and this message.
+    Validation continues without it; the table shows n/a, and the log this message.
     """
+
+
+@contextmanager
+def about(section: str) -> Iterator[None]:
+    """Put a section, or an option, before the option of every ``InputError`` that the block raises."""
+    try:
+        yield
+    except InputError as error:
+        error.option = dotted(section, error.option)
+        raise
+
+
+def dotted(section: str, option: object) -> str:
+    """Return the path of an option in a section; either may be empty."""
+    return f'{section}.{option}' if section and option != '' else section or str(option)
 
 
 def suggestion(name: str, valid: Iterable[str]) -> str:
@@ -57,27 +93,27 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Which of some names is near enough to one to be a slip of the pen; None if none is."""
+    """Return the name that ``name`` is probably a misspelling of; None if there is none."""
     return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), None)
 
 
-def shown(value: object) -> str:
-    """Return a value of the user's as it stands in a message: cut where it is long."""
+def quoted(value: object) -> str:
+    """Return a user's value for a message, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST_VALUE else f'{text[:_LONGEST_VALUE]}…'
 
 
-def tell(message: object) -> None:
-    """Write an error to standard error, each of its lines behind ``error: ``."""
+def print_error(message: object) -> None:
+    """Write an error to standard error, each of its lines after ``error: ``."""
     for line in str(message).splitlines():
         print(f'error: {line}', file=sys.stderr, flush=True)
 
 
 def report_input_errors() -> None:
-    """From here on an uncaught ``InputError`` ends this process with ``error: …`` and exit code 1, without traceback.
+    """Let an uncaught ``InputError`` end this process with ``error: …`` and exit code 1, without a traceback.
 
-    Idempotent. Other exceptions are reported as before. Once several processes have joined, torch puts ``[rank0]:`` in
-    front.
+    Idempotent. Other exceptions are reported as before. Once several processes have joined, torch puts ``[rank0]:``
+    before the line.
     """
     if isinstance(sys.excepthook, _Reporter):
         return
@@ -96,5 +132,5 @@ class _Reporter:
 
 
 def _report(error: InputError) -> None:
-    # A DataLoader's worker hands its error over as a text that ends in "…InputError: <message>".
-    tell(str(error).split(f'{InputError.__module__}.{InputError.__qualname__}: ')[-1].strip())
+    # A DataLoader's worker passes its error on as text that ends in "…InputError: <message>".
+    print_error(str(error).split(f'{InputError.__module__}.{InputError.__qualname__}: ')[-1].strip())

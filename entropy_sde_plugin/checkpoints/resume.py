@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,9 @@ def _take_up_seed(opt: dict[str, Any], state: dict[str, Any], path: Path) -> Non
             '(path.pretrain_network_g).'
         )
     opt['manual_seed'] = saved
-    for dataset in opt['datasets'].values():
-        if dataset.get('seed') == present:  # by default
-            dataset['seed'] = saved
+    for name, section in opt['datasets'].items():
+        if section.get('seed') == present:  # by default; a plain section, since a set that is built has the other seed
+            opt['datasets'][name] = OrderedDict(section, seed=saved)
     from basicsr.utils.misc import set_random_seed
 
     set_random_seed(saved + opt['rank'])

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from entropy_sde_plugin.errors import InputError, shown
+from entropy_sde_plugin.errors import InputError, quoted
 from entropy_sde_plugin.options.diffusion import DiffusionOptions, system_of
 
 __all__ = [
@@ -130,7 +130,7 @@ def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_readable(settings: Any) -> None:
     if not isinstance(settings, Mapping):
-        raise InputError(f"'{SETTINGS_KEY}' must be a section of options, not {shown(settings)}.")
+        raise InputError(f"'{SETTINGS_KEY}' must be a section of options, not {quoted(settings)}.")
     system_of(settings).from_settings(settings)
 
 

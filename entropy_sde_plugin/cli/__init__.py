@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from entropy_sde_plugin import __version__
-from entropy_sde_plugin.errors import InputError, tell
+from entropy_sde_plugin.errors import InputError, print_error
 
 __all__ = ['main']
 
@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except InputError as error:
-        tell(error)
+        print_error(error)
         return 1
     except OSError as error:
-        tell(f"'{error.filename}': {error.strerror}." if error.filename else error)
+        print_error(f"'{error.filename}': {error.strerror}." if error.filename else error)
         return 1
     except KeyboardInterrupt:
         return 130

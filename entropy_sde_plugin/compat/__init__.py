@@ -85,6 +85,7 @@ def apply() -> None:
     models.patch_validation()
     data.patch_lmdb_backend()
     data.patch_enlarged_sampler()
+    data.patch_build_dataset()
     data.patch_build_dataloader()
     data.patch_prefetch_generator()
     data.patch_cpu_prefetcher()

@@ -10,6 +10,7 @@ import basicsr.data
 import torch
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher, PrefetchGenerator
+from basicsr.utils import get_root_logger
 from basicsr.utils.file_client import LmdbBackend
 from torch.utils.data import Dataset
 
@@ -22,6 +23,7 @@ from entropy_sde_plugin.utils.distributed import warn
 
 __all__ = [
     'patch_build_dataloader',
+    'patch_build_dataset',
     'patch_cpu_prefetcher',
     'patch_enlarged_sampler',
     'patch_lmdb_backend',
@@ -81,6 +83,25 @@ def enlarged_sampler_iter(self: EnlargedSampler) -> Iterator[DrawIndex]:
     start = drawn if epoch == self.epoch else 0
     for draw in draws[start + self.rank : self.total_size : self.num_replicas]:
         yield DrawIndex(draw % size, epoch=self.epoch, draw=draw)
+
+
+def patch_build_dataset() -> None:
+    """Take the data set that the checks of a run have built already.
+
+    P+M data/__init__.py:24. Symptom: a training starts later by the time in which the headers of all pictures are read.
+    """
+    original = basicsr.data.build_dataset
+    if is_ours(original):
+        return
+
+    def build_dataset(dataset_opt: dict[str, Any]) -> Any:
+        built = getattr(dataset_opt, 'built', None)
+        if built is None:
+            return original(dataset_opt)
+        get_root_logger().info(f'Dataset [{type(built).__name__}] - {dataset_opt["name"]} is built.')
+        return built
+
+    replace(original, build_dataset)
 
 
 class Seeded(Dataset[Any]):

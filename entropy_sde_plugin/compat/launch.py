@@ -1,4 +1,4 @@
-"""Mends of the launch: command line, devices, folders, seeds."""
+"""Fixes of the launch: command line, devices, folders, seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import re
 import sys
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +21,9 @@ import yaml
 from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.compat.pipeline import patch_pipeline
 from entropy_sde_plugin.errors import report_input_errors
-from entropy_sde_plugin.options.locations import one_line_option_errors, read_numbers, say_where
-from entropy_sde_plugin.options.overrides import applied_overrides
+from entropy_sde_plugin.options.locations import one_line_errors
+from entropy_sde_plugin.options.overrides import overriding_loader
+from entropy_sde_plugin.options.run_options import RunOptions
 from entropy_sde_plugin.options.yaml_loader import OptionLoader
 from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.distributed import warn
@@ -56,31 +56,30 @@ def patch_ordered_yaml() -> None:
 def patch_parse_options() -> None:
     """Wrap ``parse_options``: every run of the stock pipelines passes it before anything is loaded.
 
-    What goes wrong in it or right behind it is mended by the functions below, each for one defect; the options of this
-    package are checked here, and bad input ends the run in one line.
+    Defects in it, and in what follows it, are fixed by the functions below, one each; the options of this package are
+    checked here, and bad input ends the run in one line.
     """
     original = basicsr.utils.options.parse_options
     if is_ours(original):
         return
 
-    def parse_options(root_path: str, is_train: bool = True) -> tuple[Options, Any]:
+    def parse_options(root_path: str, is_train: bool = True) -> tuple[RunOptions, Any]:
         from entropy_sde_plugin.options import check as option_check
         from entropy_sde_plugin.training import preflight
 
         report_input_errors()
-        say_once_that_the_log_fails()
+        report_failing_log_once()
         patch_pipeline(sys._getframe(1).f_globals)
-        with underscore_local_rank(), one_line_option_errors(), applied_overrides() as overrides:
+        with underscore_local_rank(), one_line_errors(), overriding_loader() as overrides:
             opt, args = original(str(Path.cwd()), is_train)
-            seeded = seed_is_given(args.opt)
         args.force_yml = overrides or None
-        opt = RunOptions(opt, root_path=str(Path.cwd()))
-        opt.seed_is_given = seeded
-        read_numbers(opt)
-        with say_where(args.opt, overrides):
-            option_check.check(opt)
-            preflight.check(opt)
+        opt['root_path'] = str(Path.cwd())
         share_seed(opt)
+        seed_datasets(opt)
+        with opt.locations.in_errors():
+            opt.checked = option_check.check(opt)
+            preflight.check(opt, opt.checked)
+        basicsr.utils.misc.set_random_seed(opt['manual_seed'] + opt['rank'])
         fill_in_defaults(opt)
         keep_workers(opt)
         fall_back_to_cpu(opt)
@@ -88,23 +87,6 @@ def patch_parse_options() -> None:
         return opt, args
 
     replace(original, parse_options)
-
-
-class RunOptions(OrderedDict):
-    """Options that keep their ``root_path``: outputs go under the working directory.
-
-    P options.py:158, :172 and train.py:94. Symptom: ``python -m basicsr.train`` writes experiments/, results/ and
-    tb_logger/ into site-packages, since the pipeline sets ``root_path`` to where BasicSR lies.
-
-    Attributes:
-        seed_is_given: Whether ``manual_seed`` was, or BasicSR drew it.
-    """
-
-    seed_is_given = True
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key != 'root_path' or key not in self:
-            super().__setitem__(key, value)
 
 
 @contextmanager
@@ -121,35 +103,31 @@ def underscore_local_rank() -> Iterator[None]:
         sys.argv = given
 
 
-def seed_is_given(file: str) -> bool:
-    """Say whether the option file or an override names a ``manual_seed``: what BasicSR drew does not show it."""
-    loader = basicsr.utils.options.ordered_yaml()[0]
-    with Path(file).open(encoding='utf-8') as stream:
-        return yaml.load(stream, Loader=loader).get('manual_seed') is not None
-
-
 def share_seed(opt: Options) -> None:
-    """Seed from the final ``manual_seed``, the same one in every process.
+    """Give every process the same ``manual_seed``.
 
-    P+M options.py:109: seeds before ``--force_yml`` is read, and without a ``manual_seed`` every process draws its own.
-    Symptom: ``--force_yml manual_seed=1`` changes nothing; draws that processes should share differ.
+    P+M options.py:109: without a ``manual_seed`` every process draws its own, and BasicSR seeds before ``--force_yml``
+    is read. Symptom: draws that processes should share differ; ``--force_yml manual_seed=1`` changes nothing.
     """
     if opt['dist']:
         device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
         seed = torch.tensor(opt['manual_seed'], device=device)
         torch.distributed.broadcast(seed, src=0)
         opt['manual_seed'] = int(seed)
-    basicsr.utils.misc.set_random_seed(opt['manual_seed'] + opt['rank'])
+
+
+def seed_datasets(opt: Options) -> None:
+    """Seed the data sets from ``manual_seed`` where they have no seed of their own."""
+    for dataset in opt['datasets'].values():
+        dataset.setdefault('seed', opt['manual_seed'])
 
 
 def fill_in_defaults(opt: Options) -> None:
-    """Give the options that the pipelines read without asking, and the datasets their seed.
+    """Add the options that the pipelines read without asking whether they are there.
 
     P+M logger.py:77 reads ``logger.use_tb_logger``, sr_model.py ``val.suffix`` and ``val.save_img``. Symptom:
     ``KeyError: 'use_tb_logger'``.
     """
-    for dataset in opt['datasets'].values():
-        dataset.setdefault('seed', opt['manual_seed'])
     if opt.get('logger') is not None:
         opt['logger'].setdefault('use_tb_logger', False)
     if opt.get('val') is not None:
@@ -206,20 +184,20 @@ def silence_runpy_warning() -> None:
     warnings.filterwarnings('ignore', message=message, category=RuntimeWarning)
 
 
-def say_once_that_the_log_fails() -> None:
-    """Tell in one line, once for a log file, that it cannot be written; the run goes on.
+def report_failing_log_once() -> None:
+    """Report in one line, once for a log file, that it cannot be written; the run continues.
 
     P+M logger.py:164, whose ``FileHandler`` reports as Python's does. Symptom: on a full disk each line of the log
     brings ``--- Logging error ---`` and a traceback.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
 
     def handle_error(self: logging.FileHandler, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             logging.Handler.handleError(self, record)
-        elif self.baseFilename not in told:
-            told.add(self.baseFilename)
+        elif self.baseFilename not in reported:
+            reported.add(self.baseFilename)
             warn(f"the log '{self.baseFilename}' cannot be written ({error.strerror}): lines will be missing in it.")
 
     logging.FileHandler.handleError = handle_error

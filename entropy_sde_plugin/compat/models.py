@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from entropy_sde_plugin.checkpoints.resume import network_files
 from entropy_sde_plugin.checkpoints.weights import load_into
 from entropy_sde_plugin.compat.patching import is_ours, mentions
 from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.options.optimisation import optimisers
 from entropy_sde_plugin.training import run
 from entropy_sde_plugin.utils import random_state, signals
 from entropy_sde_plugin.utils.distributed import on_first_process
@@ -45,11 +45,7 @@ def patch_get_optimizer() -> None:
 
 def get_optimizer(self: BaseModel, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
     """Build ``torch.optim.<optim_type>``."""
-    known: dict[str, Any] = {
-        name: kind
-        for name, kind in vars(torch.optim).items()
-        if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
-    }
+    known: dict[str, Any] = optimisers()
     if optim_type not in known:
         raise InputError(f"Optimiser '{optim_type}' does not exist. {suggestion(optim_type, known)}")
     return known[optim_type](params, lr=lr, **kwargs)

@@ -19,7 +19,7 @@ import lmdb
 import numpy as np
 
 from entropy_sde_plugin.data import images
-from entropy_sde_plugin.errors import InputError, shown
+from entropy_sde_plugin.errors import InputError, quoted
 from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 from entropy_sde_plugin.utils.problems import Problems
 
@@ -221,6 +221,9 @@ class LmdbReader:
         InputError: No such database, a damaged one, or one whose ``meta_info.txt`` does not belong to it.
     """
 
+    option = ''
+    """The option that named the database, for errors."""
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._sizes = self._read_meta()
@@ -237,7 +240,7 @@ class LmdbReader:
         for number, line in enumerate(lines, 1):
             match = _META_LINE.fullmatch(line.strip())
             if match is None:
-                raise InputError(f"{meta}, line {number}: expected 'key.png (h,w,c) level', but it is {shown(line)}.")
+                raise InputError(f"{meta}, line {number}: expected 'key.png (h,w,c) level', but it is {quoted(line)}.")
             if match['key'] in sizes:
                 raise InputError(f"{meta}, line {number}: key '{match['key']}' occurs more than once.")
             sizes[match['key']] = int(match['height']), int(match['width'])

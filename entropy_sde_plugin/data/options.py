@@ -1,15 +1,17 @@
-"""Options of the datasets, as they stand in the ``datasets`` sections of an option file."""
+"""Options of the data sets: the sections below ``datasets`` of an option file."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
-from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive, parse
 
-__all__ = ['DatasetOptions', 'IOBackend', 'PairOptions', 'Probability', 'TrainingCrops']
+__all__ = ['DatasetOptions', 'IOBackend', 'PairOptions', 'Probability', 'TrainingCrops', 'options_of']
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -80,12 +82,12 @@ class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
 
     def __post_init__(self) -> None:
         if self.phase == 'train' and self.gt_size is None:
-            raise ValueError("'gt_size', the side of the training crops in pixels, is missing.")
+            raise InputError("'gt_size', the side of the training crops in pixels, is missing.", option='gt_size')
 
     @property
     def crop_size(self) -> int:
         """``gt_size`` of a training."""
-        assert self.gt_size is not None  # __post_init__ saw to it
+        assert self.gt_size is not None  # by __post_init__
         return self.gt_size
 
     @property
@@ -113,3 +115,20 @@ class PairOptions(TrainingCrops, kw_only=True, frozen=True):
         if self.phase != 'train':
             return 1
         return self.resized_side if self.resize_prob > 0 else self.crop_size
+
+
+Section = TypeVar('Section', bound=DatasetOptions)
+
+
+def options_of(kind: type[Section], opt: Mapping[str, Any]) -> Section:
+    """Return a section as a data set's options: those that the run's check has left, or else parsed here.
+
+    Args:
+        kind: The struct that declares the options.
+        opt: The section.
+
+    Raises:
+        InputError: An unknown, missing or wrong option.
+    """
+    checked = getattr(opt, 'checked', None)
+    return checked if isinstance(checked, kind) else parse(kind, opt, f'datasets.{opt.get("phase", "?")}')

@@ -64,7 +64,7 @@ def prepare(
     problems = Problems()
     found: list[_Split] = []
     for name in splits or layout.folders:
-        with problems.gather():
+        with problems.collect():
             found.append(_open_split(layout, source, name, problems))
     if problems:  # nothing will be written; but damaged images are told now and not by the next try
         for split in found:
@@ -73,7 +73,7 @@ def prepare(
         problems.raise_any()
     with atomic_folder(out, overwrite=overwrite) as part:
         for split in found:
-            with problems.gather():
+            with problems.collect():
                 _write_split(layout, split, part, progress)
         problems.raise_any()
     return {split.name: len(split.pairs) for split in found}
@@ -85,14 +85,14 @@ def _open_split(layout: Layout, source: str | Path, name: str, problems: Problem
     lq = ImageFolder(dark, problems)
     if bright is None:
         pairs, gt = [Pair(image, None) for image in lq.names], None
-        with problems.gather():
+        with problems.collect():
             check_keys(lq.names, str(dark))
     else:
         gt = ImageFolder(bright, problems)
         pairs = match_pairs(lq, gt, layout.lq_name, problems=problems)
-        with problems.gather():
+        with problems.collect():
             check_keys([layout.key(image) for image in gt.names], str(bright))
-        with problems.gather():
+        with problems.collect():
             check_sizes(lq, gt, pairs)
     return _Split(name, lq, gt, pairs)
 
@@ -114,7 +114,7 @@ def _images(
     for pair in progress(split.pairs, split.name):
         pictures = []
         for source, name in zip(split.sources, pair, strict=False):  # a pair without truth has one source
-            with problems.gather():
+            with problems.collect():
                 pictures.append(source.image(str(name)))
         if len(pictures) == len(split.sources):
             yield pair.lq if pair.gt is None else layout.key(pair.gt), pictures

@@ -80,9 +80,10 @@ class Layout:
                 if lq.is_dir() and split in self.without_gt:
                     return lq, None
         except (OSError, RuntimeError) as error:  # a name too long, no permission; no such user's ~
-            raise InputError(f"'{root}' cannot be looked into ({error}).") from None
+            raise InputError(f"'{root}' cannot be looked into ({error}).", option='dataroot') from None
         looked_for = ' or '.join(f'{dark} with {bright}' for dark, bright in candidates)
-        raise InputError(f"'{root}' holds no {split} split of {self.title}: looked for {looked_for}.")
+        missing = f"'{root}' holds no {split} split of {self.title}: looked for {looked_for}."
+        raise InputError(missing, option='dataroot')
 
 
 DATASETS: Mapping[str, Layout] = {

@@ -9,14 +9,20 @@ from typing import Literal, NamedTuple, Protocol
 
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb import LmdbReader
-from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils.problems import Problems, noted
+from entropy_sde_plugin.errors import InputError, about
+from entropy_sde_plugin.utils.problems import Problems, collecting
 
 __all__ = ['ImageFolder', 'ImageSource', 'Pair', 'check_sizes', 'match_pairs', 'open_source']
 
 
 class ImageSource(Protocol):
-    """A set of images with names."""
+    """A set of images with names.
+
+    Attributes:
+        option: The option that named the set, for errors; empty where none did.
+    """
+
+    option: str
 
     @property
     def path(self) -> Path:
@@ -54,13 +60,16 @@ class ImageFolder:
         InputError: No such folder, no images in it, or, without ``problems``, names that differ in their suffix alone.
     """
 
+    option = ''
+    """The option that named the folder, for errors."""
+
     def __init__(self, path: str | Path, problems: Problems | None = None) -> None:
         self.path = Path(path)
         files = defaultdict(list)
         for file in self._entries():
             if file.suffix.lower() in images.IMAGE_SUFFIXES and not file.name.startswith('.'):
                 files[file.stem].append(file)
-        with noted(problems) as faults:
+        with collecting(problems) as faults:
             for same in files.values():
                 if len(same) > 1:
                     shared = ' and '.join(file.name for file in same)
@@ -91,10 +100,22 @@ class ImageFolder:
         return images.read(self._files[name])
 
 
-def open_source(path: str | Path, backend: Literal['lmdb', 'disk'] | None = None) -> ImageSource:
-    """Open a folder of images or a database; without ``backend`` the suffix ``.lmdb`` decides."""
+def open_source(path: str | Path, backend: Literal['lmdb', 'disk'] | None = None, *, option: str = '') -> ImageSource:
+    """Open a folder of images or a database.
+
+    Args:
+        path: The folder or database.
+        backend: Which of the two it is; by default the suffix ``.lmdb`` decides.
+        option: The option that names ``path``; errors about the set carry it.
+
+    Raises:
+        InputError: There is no such folder or database, or it cannot be read.
+    """
     is_database = backend == 'lmdb' or (backend is None and str(path).rstrip('/').endswith('.lmdb'))
-    return LmdbReader(path) if is_database else ImageFolder(path)
+    with about(option):
+        source = LmdbReader(path) if is_database else ImageFolder(path)
+    source.option = option
+    return source
 
 
 class Pair(NamedTuple):
@@ -128,19 +149,19 @@ def match_pairs(
     """
     bright, dark = set(gt.names), set(lq.names)
     pairs = []
-    with noted(problems) as faults:
+    with collecting(problems) as faults:
         for name in gt.names if names is None else names:
             if name not in bright:
-                faults.add(f"{gt.path}: there is no image '{name}'.")
+                faults.add(f"{gt.path}: there is no image '{name}'.", gt.option)
             elif lq_name(name) not in dark:
-                faults.add(f"{gt.where(name)}: its partner '{lq_name(name)}' is not in {lq.path}.")
+                faults.add(f"{gt.where(name)}: its partner '{lq_name(name)}' is not in {lq.path}.", gt.option)
             else:
                 pairs.append(Pair(lq_name(name), name))
         if names is None:
             wanted = {lq_name(name) for name in gt.names}
             for name in lq.names:
                 if name not in wanted:
-                    faults.add(f'{lq.where(name)}: no partner in {gt.path}.')
+                    faults.add(f'{lq.where(name)}: no partner in {gt.path}.', lq.option)
     return pairs
 
 
@@ -155,9 +176,10 @@ def check_sizes(lq: ImageSource, gt: ImageSource, pairs: Sequence[Pair]) -> None
         assert bright is not None  # these pairs come from two sets
         sizes = []
         for source, name in ((lq, dark), (gt, bright)):
-            with problems.gather():
+            with problems.collect(source.option):
                 sizes.append(source.size(name))
         if len(sizes) == 2 and sizes[0] != sizes[1]:
             (height, width), (gt_height, gt_width) = sizes
-            problems.add(f'{lq.where(dark)} is {width}x{height}, but {gt.where(bright)} is {gt_width}x{gt_height}.')
+            fault = f'{lq.where(dark)} is {width}x{height}, but {gt.where(bright)} is {gt_width}x{gt_height}.'
+            problems.add(fault, gt.option)
     problems.raise_any()

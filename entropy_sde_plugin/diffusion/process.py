@@ -94,7 +94,8 @@ class Process(ABC):
             InputError: Fewer than one step, or more than there are noisy states.
         """
         if not 1 <= steps <= len(self.times):
-            raise InputError(f'sampler.steps must lie in 1…{len(self.times)} (the noisy states), got {steps}.')
+            message = f'sampler.steps must lie in 1…{len(self.times)} (the noisy states), got {steps}.'
+            raise InputError(message, option='sampler.steps')
 
     def _check(self, t: Time) -> Tensor:
         first, last = self.times[0], self.times[-1]

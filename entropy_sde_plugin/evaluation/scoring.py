@@ -9,8 +9,8 @@ from basicsr.metrics import calculate_metric
 
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.errors import MetricUnavailableError
-from entropy_sde_plugin.options import option_file
 from entropy_sde_plugin.options.arguments import registered
+from entropy_sde_plugin.options.validation import needs_truth
 
 __all__ = ['Score', 'Scorer', 'SetMetric']
 
@@ -40,7 +40,7 @@ class Scorer:
 
     def __init__(self, val: Mapping[str, Any]) -> None:
         self._metrics: dict[str, Mapping[str, Any]] = dict(val.get('metrics') or {})
-        self.needs_truth = option_file.needs_truth(val)
+        self.needs_truth = needs_truth(self._metrics)
         functions = {
             key: registered('metric', metric['type'], f'val.metrics.{key}') for key, metric in self._metrics.items()
         }

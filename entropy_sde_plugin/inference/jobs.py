@@ -75,7 +75,7 @@ def plan(
     problems = Problems()
     jobs = []
     for given in inputs:
-        with problems.gather():
+        with problems.collect():
             for source, name in _pictures(given, output):
                 ending = source.suffix if extension == 'auto' else f'.{extension}'
                 ending = '.png' if ending.lower() == '.bmp' else ending

@@ -23,8 +23,9 @@ from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.errors import DivergedError, InputError
 from entropy_sde_plugin.losses import SpatialEntropyLoss
 from entropy_sde_plugin.models.validated import ValidatedModel
-from entropy_sde_plugin.options.check import train_options
+from entropy_sde_plugin.options.check import options_of
 from entropy_sde_plugin.options.diffusion import DiffusionOptions
+from entropy_sde_plugin.options.training import TrainOptions as CommonTrainOptions
 from entropy_sde_plugin.training.step import Losses, TrainingStep, prepare_network
 from entropy_sde_plugin.utils.distributed import gather
 
@@ -65,12 +66,14 @@ class DiffusionModel(ValidatedModel):
 
     Options: ClassVar[type[DiffusionOptions]]
     """Options of the system, at the top level of an option file."""
+    TrainOptions: ClassVar[type[CommonTrainOptions]] = CommonTrainOptions
+    """Options of its section ``train``."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.options = self.Options.from_options(opt)
+        checked = options_of(type(self), opt)
+        self.options: DiffusionOptions = checked.model
+        self.train_options: CommonTrainOptions = checked.train
         self.process = self.options.process()
-        if opt['is_train']:
-            self.train_options = train_options(opt)
         super().__init__(opt)
 
     def losses(self, part: slice, draw: Draw) -> Losses:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from entropy_sde_plugin.errors import InputError, shown
+from entropy_sde_plugin.errors import InputError, quoted
 
 __all__ = ['ConditionalNAFNet', 'network_options']
 
@@ -128,18 +128,21 @@ class ConditionalNAFNet(nn.Module):
     ) -> None:
         super().__init__()
         if width < 4 or width % 2:
-            raise InputError(f'width must be even and at least 4, got {width}.')
+            raise InputError(f'width must be even and at least 4, got {width}.', option='width')
         if len(enc_blk_nums) != len(dec_blk_nums):
             raise InputError(
                 f'enc_blk_nums has {len(enc_blk_nums)} levels and dec_blk_nums {len(dec_blk_nums)}: '
-                'give both the same number.'
+                'give both the same number.',
+                option='enc_blk_nums',
             )
         if len(enc_blk_nums) > MOST_LEVELS:
-            raise InputError(f'enc_blk_nums has {len(enc_blk_nums)} levels, more than {MOST_LEVELS}: each halves x.')
+            message = f'enc_blk_nums has {len(enc_blk_nums)} levels, more than {MOST_LEVELS}: each halves x.'
+            raise InputError(message, option='enc_blk_nums')
         blocks = {'enc_blk_nums': enc_blk_nums, 'middle_blk_num': (middle_blk_num,), 'dec_blk_nums': dec_blk_nums}
         for name, counts in blocks.items():
             if not all(0 <= count <= MOST_BLOCKS for count in counts):
-                raise InputError(f'{name}: a level has 0 to {MOST_BLOCKS} blocks, got {shown(list(counts))}.')
+                message = f'{name}: a level has 0 to {MOST_BLOCKS} blocks, got {quoted(list(counts))}.'
+                raise InputError(message, option=name)
         self.checkpoint_activations = checkpoint_activations
         self.size_multiple = 2 ** len(enc_blk_nums)
         time_dim = 4 * width

@@ -8,10 +8,19 @@ from typing import Any, Literal
 
 import torch
 
-from entropy_sde_plugin.errors import InputError, shown, suggestion
-from entropy_sde_plugin.utils.schema import OptionError, named_option
+from entropy_sde_plugin.errors import InputError, dotted, quoted, suggestion
 
-__all__ = ['Kind', 'build_without_memory', 'check_names', 'is_ours', 'named_class', 'registered', 'registry_of']
+__all__ = [
+    'Kind',
+    'arguments_of',
+    'build_without_memory',
+    'check_names',
+    'culprit',
+    'is_ours',
+    'named_class',
+    'registered',
+    'registry_of',
+]
 
 Kind = Literal['arch', 'dataset', 'loss', 'metric', 'model']
 """Kinds of classes, or of functions, that BasicSR registers."""
@@ -25,32 +34,32 @@ def registry_of(kind: Kind) -> Any:
 
 
 def registered(kind: Kind, name: object, where: str) -> Any:
-    """What BasicSR's registry of a kind knows under a name, or under the short name of one of BasicSR's own.
+    """Return what BasicSR's registry of a kind has under a name, or under the short name of one of BasicSR's own.
 
     Raises:
-        OptionError: Nobody has registered that name.
+        InputError: That name is not registered.
     """
     registry = registry_of(kind)
     for full_name in (str(name), f'{name}_basicsr'):
         if full_name in registry:
             return registry.get(full_name)
     names = [key.removesuffix('_basicsr') for key in registry.keys()]  # noqa: SIM118  a registry iterates over pairs
-    raise OptionError(f"'{where}.type': there is no {shown(name)}. {suggestion(str(name), names)}", f'{where}.type')
+    raise InputError(f"'{where}.type': there is no {quoted(name)}. {suggestion(str(name), names)}", f'{where}.type')
 
 
 def named_class(kind: Kind, section: Any, where: str) -> Any:
-    """What the ``type`` of a section names in BasicSR's registry of a kind.
+    """Return what the ``type`` of a section names in BasicSR's registry of a kind.
 
     Raises:
-        OptionError: It is no section, or nobody has registered that name.
+        InputError: It is no section, or that name is not registered.
     """
     if not isinstance(section, Mapping):
-        raise OptionError(f"'{where}' must be a section of options, not {section!r}.", where)
+        raise InputError(f"'{where}' must be a section of options, not {section!r}.", where)
     return registered(kind, section.get('type'), where)
 
 
 def is_ours(registered_class: Any) -> bool:
-    """Whether this package has registered a class."""
+    """Return whether a registered class belongs to this package."""
     return registered_class.__module__.startswith('entropy_sde_plugin.')
 
 
@@ -58,27 +67,47 @@ def build_without_memory(kind: Kind, section: Any, where: str) -> Any:
     """Check a section that BasicSR hands to a registered class as keyword arguments.
 
     Args:
-        kind: Kind of class, which says the registry.
+        kind: Kind of class, which names the registry.
         section: The section; ``type`` names the class.
         where: The section, for messages.
 
     Returns:
-        One of our classes, built on the device ``meta``, at no cost of memory; none for others' classes.
+        An object of one of our classes, on the device ``meta``, at no cost of memory; None for others' classes.
 
     Raises:
-        OptionError: No such class, an argument that is unknown or missing, or one that a class of ours objects to.
+        InputError: No such class, an argument that is unknown or missing, or one that a class of ours refuses.
     """
     built = named_class(kind, section, where)
-    arguments = {key: value for key, value in section.items() if key != 'type'}
+    arguments = arguments_of(section)
     check_names(built, arguments, where)
     if not is_ours(built):
         return None
-    try:
+
+    def build(**arguments: Any) -> Any:
         with torch.device('meta'):
             return built(**arguments)
+
+    try:
+        return build(**arguments)
     except (InputError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        option = named_option(str(error), arguments, where)
-        raise OptionError(f"Section '{where}': {error}", option) from None
+        option = error.option if isinstance(error, InputError) else culprit(build, arguments)
+        raise InputError(f"Section '{where}': {error}", dotted(where, option)) from None
+
+
+def arguments_of(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section without its ``type``: the keyword arguments of what ``type`` names."""
+    return {key: value for key, value in section.items() if key != 'type'}
+
+
+def culprit(call: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
+    """Return which argument of a failed call is at fault: the first without which it succeeds; '' if there is none."""
+    for name in arguments:
+        try:
+            call(**{key: value for key, value in arguments.items() if key != name})
+        except Exception:  # whatever the call objects to; it is the other arguments' turn then
+            continue
+        return name
+    return ''
 
 
 def check_names(built: Callable[..., Any], given: Iterable[str], where: str, added: Iterable[str] = ()) -> None:
@@ -86,12 +115,12 @@ def check_names(built: Callable[..., Any], given: Iterable[str], where: str, add
 
     Args:
         built: What will be called.
-        given: Names in the option file, ``type`` left out.
+        given: Names in the option file, without ``type``.
         where: The section, for messages.
-        added: Names that the caller gives besides.
+        added: Names that the caller adds.
 
     Raises:
-        OptionError: An argument that does not exist, or a missing one.
+        InputError: An argument that does not exist, or a missing one.
     """
     given = list(given)
     parameters = {
@@ -102,8 +131,8 @@ def check_names(built: Callable[..., Any], given: Iterable[str], where: str, add
     for name in given:
         if name not in parameters:
             path = f'{where}.{name}'
-            raise OptionError(f"Unknown option '{path}' of {built.__name__}. {suggestion(name, parameters)}", path)
+            raise InputError(f"Unknown option '{path}' of {built.__name__}. {suggestion(name, parameters)}", path)
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in given:
             path = f'{where}.{name}'
-            raise OptionError(f"Option '{path}' of {built.__name__} is missing: add it to the option file.", path)
+            raise InputError(f"Option '{path}' of {built.__name__} is missing: add it to the option file.", path)

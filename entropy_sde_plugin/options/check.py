@@ -1,201 +1,117 @@
-"""The option sections of ours: what may stand in them, checked before anything is loaded."""
+"""Options, checked before anything is loaded: an option dictionary becomes :class:`Options`, each section once."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
-import msgspec
 import torch
 
-from entropy_sde_plugin.errors import nearest, shown, suggestion
+from entropy_sde_plugin.data.options import DatasetOptions
+from entropy_sde_plugin.errors import InputError, nearest, suggestion
 from entropy_sde_plugin.options import arguments, option_file
-from entropy_sde_plugin.options import datasets as dataset_options
-from entropy_sde_plugin.options import training as training_options
-from entropy_sde_plugin.options.diffusion import IRSDEOptions
-from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, OptionError, Positive, check_known, parse
+from entropy_sde_plugin.options import datasets as dataset_sections
+from entropy_sde_plugin.options.networks import build_network, check_network
+from entropy_sde_plugin.options.training import check_losses, check_training
+from entropy_sde_plugin.options.validation import ValOptions, check_validation
+from entropy_sde_plugin.utils.schema import check_known, parse
 
-__all__ = ['OptionFile', 'TrainOptions', 'check', 'train_options']
-
-
-class TrainOptions(msgspec.Struct, frozen=True):
-    """Section ``train`` of an IRSDEModel: BasicSR's keys, and ours."""
-
-    optim_g: dict[str, Any]
-    """Optimiser: ``type``, a name of ``torch.optim``, and its arguments."""
-    scheduler: dict[str, Any]
-    """Learning rate: ``type``, a scheduler of BasicSR, and its arguments."""
-    total_iter: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
-    """Iterations of the training."""
-    pixel_opt: dict[str, Any]
-    """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
-    entropy_opt: dict[str, Any] | None = None
-    """A ``SpatialEntropyLoss`` beside ``pixel_opt``."""
-    objective: Literal['previous_state', 'x0'] = 'previous_state'
-    """Where the loss compares: at ``previous_state`` (x_{t-1}, the paper's maximum likelihood) or at ``x0``."""
-    warmup_iter: int = -1
-    """Iterations over which the learning rate rises from 0; -1 for none."""
-    ema_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0
-    """Decay of the weights' moving average, which is validated and tested in their place; 0 for none."""
-    ema_warmup: bool = False
-    """Let the average forget the first iterations: decay min(ema_decay, (1 + n) / (10 + n))."""
-    grad_clip_norm: Positive | None = None
-    """Clip the L2 norm of the gradient to this."""
-    max_skipped_steps: AtLeastOne = 10
-    """Steps in a row, skipped for a loss or gradient that is not finite, that end the training."""
-    accumulate_steps: AtLeastOne = 1
-    """Parts in which the batch of a process passes the network, one after the other; together they make one step."""
-    precision: Literal['fp32', 'bf16', 'fp16'] = 'fp32'
-    """Of the network in training (autocast); weights, SDE and loss stay in float32."""
-    channels_last: bool = False
-    """Keep the network and its inputs in memory with the channels innermost."""
-    compile: bool = False
-    """Compile the network for training (``torch.compile``)."""
-    tf32: bool | None = None
-    """Allow TF32 in matrix products and convolutions, or forbid it; by default as PyTorch has it."""
-    keep_last_checkpoints: AtLeastOne | None = None
-    """Pairs of weights and training state to keep; all by default."""
+__all__ = ['Options', 'check', 'options_of']
 
 
-class OptionFile(IRSDEOptions, kw_only=True, frozen=True):
-    """The top level of an option file of an ``IRSDEModel``."""
+@dataclass(frozen=True)
+class Options:
+    """The checked options of a run.
 
-    added_by_basicsr: ClassVar = frozenset({'dist', 'rank', 'world_size', 'auto_resume', 'is_train', 'root_path'})
+    Attributes:
+        model: The model's own sections, as its class declares them in ``Options``; None for others' models.
+        train: The section ``train``, as the model's class declares it in ``TrainOptions``; None in a test.
+        val: The section ``val``.
+        datasets: The sections of our data sets, by their keys.
+        network: The network of the section ``network_g``, without memory; None for others' networks.
+    """
 
-    name: str
-    """Name of the run and of its folder below ``experiments`` or ``results``."""
-    model_type: Literal['IRSDEModel']
-    """The model."""
-    scale: Literal[1] = 1
-    """Enlargement: none."""
-    num_gpu: NotNegative | Literal['auto']
-    """GPUs to use: ``auto`` for all of the machine, 0 for the CPU."""
-    manual_seed: NotNegative | None = None
-    """Seed of everything random in a training; drawn by default."""
-    datasets: dict[str, dict[str, Any]]
-    """Data sets: ``train`` and ``val`` of a training, ``test`` of a test; more of a kind as ``val_2``, ``test_2``."""
-    network_g: dict[str, Any]
-    """The network: ``type``, a registered architecture, and its arguments."""
-    path: option_file.PathOptions
-    """What the run starts from."""
-    train: TrainOptions | None = None
-    """The training; needed in one, unused in a test."""
-    val: option_file.ValOptions | None = None
-    """Validation and test."""
-    logger: option_file.LoggerOptions | None = None
-    """The log and the checkpoints; needed in training."""
-    dist_params: option_file.DistOptions | None = None
-    """How processes started by SLURM find each other."""
-    find_unused_parameters: bool = False
-    """Several processes: let parameters go without gradient."""
+    model: Any = None
+    train: Any = None
+    val: ValOptions | None = None
+    datasets: Mapping[str, DatasetOptions] = field(default_factory=dict)
+    network: torch.nn.Module | None = None
 
 
-def train_options(opt: Mapping[str, Any]) -> TrainOptions:
-    """Read the section ``train`` of a BasicSR option dictionary.
+def check(opt: Mapping[str, Any]) -> Options:
+    """Check every option that this plugin is responsible for. Options of other models are left alone.
+
+    Args:
+        opt: BasicSR's option dictionary.
 
     Raises:
-        OptionError: An unknown, missing or wrong option.
+        InputError: In one line, what is wrong; its ``option`` says where.
     """
-    return parse(TrainOptions, opt['train'], 'train')
-
-
-def check(opt: Mapping[str, Any]) -> None:
-    """Check everything in an option dictionary that this plugin answers for. Options of other models are left alone.
-
-    Raises:
-        OptionError: In one line, what is wrong and where.
-    """
-    train, datasets = opt.get('train') or {}, opt.get('datasets') or {}
-    _check_model_type(opt)
-    if opt.get('network_g') is not None:
-        network = arguments.build_without_memory('arch', opt['network_g'], 'network_g')
-        if network is not None:
-            _check_memory(network)
-    for loss in ('pixel_opt', 'entropy_opt'):
-        if train.get(loss) is not None:
-            arguments.build_without_memory('loss', train[loss], f'train.{loss}')
-    if opt['model_type'] == 'IRSDEModel':
-        dataset_options.check_keys(datasets, training=bool(opt.get('is_train')))
-    for phase, section in datasets.items():
-        dataset_options.check_options(section, f'datasets.{phase}')
-    if opt['model_type'] != 'IRSDEModel':
-        return
-    check_known(OptionFile, _as_written(opt), '')  # a misspelt section is a missing one, too
-    training = bool(opt.get('is_train'))
+    training, sections = bool(opt.get('is_train')), opt.get('datasets') or {}
+    model = _model_class(opt)
+    network = build_network(opt['network_g']) if opt.get('network_g') is not None else None
+    check_losses(opt.get('train') or {})
+    if arguments.is_ours(model):
+        dataset_sections.check_keys(sections, training)
+    parsed = {key: dataset_sections.dataset_options(section, f'datasets.{key}') for key, section in sections.items()}
+    datasets = {key: options for key, options in parsed.items() if options is not None}
+    if not arguments.is_ours(model):
+        return Options(datasets=datasets, network=network)
+    written, struct = option_file.as_written(opt), option_file.top_level(model)
+    check_known(written, '', struct)  # before missing sections: one may be misspelt
     option_file.check_presence(opt)
-    dataset_options.check_sets(opt['datasets'], training)
-    IRSDEOptions.from_options(opt)
-    options = parse(OptionFile, _as_written(opt), '')
-    _check_network(opt['network_g'])
-    if options.val is not None:
-        option_file.check_validation(options.val, training)
-        dataset_options.check_truth(opt)
-    if options.logger is not None and training:
-        option_file.check_logger(options.logger, options.name)
-    if options.train is not None:
-        _check_training(options.train)
-        dataset_options.check_parts(options.train.accumulate_steps, int(opt['datasets']['train']['batch_size_per_gpu']))
+    dataset_sections.check_sets(sections, training)
+    file = parse(struct, written, '')
+    options = Options(_own_sections(model, file), file.train, file.val, datasets, network)
+    check_network(file.network_g)
+    _check_relations(file, options, training)
+    return options
 
 
-def _as_written(opt: Mapping[str, Any]) -> dict[str, Any]:
-    """The options without what BasicSR adds, and without the section ``train`` in a test."""
-    unused = OptionFile.added_by_basicsr | (set() if opt.get('is_train') else {'train'})
-    return {key: value for key, value in opt.items() if key not in unused}
+def options_of(model: Any, opt: Mapping[str, Any]) -> Options:
+    """Return the options of a model of ours: those that the run's check has left, or else parsed from the dictionary.
+
+    Args:
+        model: The model's class.
+        opt: BasicSR's option dictionary.
+
+    Raises:
+        InputError: An unknown, missing or wrong option.
+    """
+    checked = getattr(opt, 'checked', None)
+    if checked is not None:
+        return checked
+    own = model.Options.from_options(opt)
+    return Options(own, parse(model.TrainOptions, opt['train'], 'train') if opt['is_train'] else None)
 
 
-def _check_network(section: Mapping[str, Any]) -> None:
-    """See that the network restores RGB pictures, and is called as a diffusion calls it."""
-    if section.get('img_channel', 3) != 3:
-        path = 'network_g.img_channel'
-        raise OptionError(f"Option '{path}' must be 3: pictures are RGB; it is {shown(section['img_channel'])}.", path)
-    network = arguments.registered('arch', section['type'], 'network_g')
-    forward = getattr(network, 'forward', None)
-    if forward is None:  # a function that builds one
-        return
-    try:
-        inspect.signature(forward).bind('self', 'x', 'cond', 'time')
-    except TypeError as error:
-        raise OptionError(
-            f"'network_g.type': {section['type']} is no network of a diffusion, which is called with the noisy image, "
-            f'the dark one and the time: {error}.',
-            'network_g.type',
-        ) from None
-
-
-def _check_training(train: TrainOptions) -> None:
-    training_options.check_optimiser(train.optim_g)
-    training_options.check_schedule(train.scheduler, train.total_iter)
-    if train.entropy_opt is not None and train.entropy_opt['type'] != 'SpatialEntropyLoss':
-        raise OptionError(
-            "'train.entropy_opt.type' must be SpatialEntropyLoss; another pixel loss goes to pixel_opt.",
-            'train.entropy_opt.type',
-        )
-    for name, loss in (('pixel_opt', train.pixel_opt), ('entropy_opt', train.entropy_opt)):
-        if loss is not None:
-            training_options.check_loss(loss, f'train.{name}')
-
-
-def _check_model_type(opt: Mapping[str, Any]) -> None:
+def _model_class(opt: Mapping[str, Any]) -> Any:
     name = opt.get('model_type')
     if name is None:
         slip = nearest('model_type', opt)
-        near = f" Is '{slip}' a slip?" if slip else ''
-        raise OptionError(f"Option 'model_type' is missing: add it to the option file.{near}", slip or '')
+        hint = f" Is '{slip}' a slip?" if slip else ''
+        raise InputError(f"Option 'model_type' is missing: add it to the option file.{hint}", slip or '')
     models = arguments.registry_of('model')
-    if str(name) not in models and f'{name}_basicsr' not in models:
-        near = suggestion(str(name), models.keys())
-        raise OptionError(f"'model_type': there is no '{name}'. {near}", 'model_type')
+    model = next((models.get(key) for key in (str(name), f'{name}_basicsr') if key in models), None)
+    if model is None:
+        hint = suggestion(str(name), models.keys())
+        raise InputError(f"'model_type': there is no '{name}'. {hint}", 'model_type')
+    return model
 
 
-def _check_memory(network: torch.nn.Module) -> None:
-    """Reserve what the weights will fill, and give it back: nobody has touched it."""
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    try:
-        torch.empty(parameters)
-    except RuntimeError:
-        raise OptionError(
-            f"Section 'network_g': {parameters:,} parameters, {parameters >> 28:,} GiB, do not fit into the memory of "
-            'this machine: lower the width or the numbers of blocks.',
-            'network_g',
-        ) from None
+def _own_sections(model: Any, file: option_file.OptionFile) -> Any:
+    return model.Options(**{name: getattr(file, name) for name in model.Options.__struct_fields__})
+
+
+def _check_relations(file: option_file.OptionFile, options: Options, training: bool) -> None:
+    """Check what options of one section require of others, and of what is installed."""
+    if file.val is not None:
+        check_validation(file.val, training)
+        dataset_sections.check_truth(options.datasets, file.val.metrics or {})
+    if file.logger is not None and training:
+        option_file.check_logger(file.logger, file.name)
+    if file.train is not None:
+        check_training(file.train)
+        batch = int(file.datasets['train']['batch_size_per_gpu'])
+        dataset_sections.check_parts(file.train.accumulate_steps, batch)

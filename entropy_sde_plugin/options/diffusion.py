@@ -13,8 +13,8 @@ from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
 from entropy_sde_plugin.diffusion.schedules import SCHEDULES
-from entropy_sde_plugin.errors import InputError, shown, suggestion
-from entropy_sde_plugin.utils.schema import AtLeastOne, OptionError, Positive, parse
+from entropy_sde_plugin.errors import InputError, quoted, suggestion
+from entropy_sde_plugin.utils.schema import AtLeastOne, Positive, parse
 
 __all__ = ['SYSTEMS', 'DiffusionOptions', 'IRSDEOptions', 'SDEOptions', 'SamplerOptions', 'system_of']
 
@@ -54,7 +54,7 @@ class SamplerOptions(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.eta is not None and self.type != 'ddim':
-            raise ValueError(f"eta belongs to the sampler 'ddim', not to '{self.type}': leave it out.")
+            raise InputError(f"eta belongs to the sampler 'ddim', not to '{self.type}': leave it out.", option='eta')
 
     def build(self) -> Sampler:
         """The sampler's function, its own arguments given."""
@@ -78,6 +78,9 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
     prediction: Prediction = 'noise'
     """What the network's output means: the noise, or the residual of the clean image; the same in training and test."""
 
+    def __post_init__(self) -> None:
+        self.times()
+
     def process(self) -> GaussianProcess:
         """Build the diffusion process."""
         raise NotImplementedError
@@ -91,7 +94,7 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
         """Read what :meth:`settings` gave, or a part of it.
 
         Raises:
-            OptionError: An unknown setting, or one out of its range.
+            InputError: An unknown setting, or one out of its range.
         """
         return parse(cls, {key: value for key, value in settings.items() if key != 'system'}, '')
 
@@ -100,15 +103,10 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
         """Read the system's options from a BasicSR option dictionary.
 
         Raises:
-            OptionError: An unknown option, one out of its range, or more sampling steps than there are noisy states.
+            InputError: An unknown option, one out of its range, or more sampling steps than there are noisy states.
         """
         names = {field.name for field in msgspec.structs.fields(cls)}
-        options = parse(cls, {key: opt[key] for key in names if key in opt}, '')
-        try:
-            options.times()
-        except InputError as error:
-            raise OptionError(str(error), 'sampler.steps') from None
-        return options
+        return parse(cls, {key: opt[key] for key in names if key in opt}, '')
 
     def times(self) -> TimeGrid:
         """The sampler's time grid.
@@ -149,5 +147,5 @@ def system_of(settings: Mapping[str, Any] | None, default: str = IRSDEOptions.sy
     """
     name = (settings or {}).get('system', default)
     if name not in SYSTEMS:
-        raise InputError(f'trained by the system {shown(name)}, which is not known. {suggestion(str(name), SYSTEMS)}')
+        raise InputError(f'trained by the system {quoted(name)}, which is not known. {suggestion(str(name), SYSTEMS)}')
     return SYSTEMS[name]

@@ -1,34 +1,30 @@
-"""The option sections that BasicSR reads itself, as an IRSDEModel uses them: a misspelt key there is ignored in silence
-or fails hours later."""
+"""The top level of an option file, and the sections that BasicSR reads itself: a misspelt key there would be ignored
+silently, or fail hours later."""
 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 from collections.abc import Mapping
-from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from entropy_sde_plugin.errors import shown, suggestion
-from entropy_sde_plugin.options.arguments import check_names, is_ours, registered
-from entropy_sde_plugin.utils.schema import OptionError, Positive, convert
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.options.names import check_folder_name
+from entropy_sde_plugin.options.training import TrainOptions
+from entropy_sde_plugin.options.validation import ValOptions
+from entropy_sde_plugin.utils.schema import NotNegative, Positive
 
 __all__ = [
     'DistOptions',
     'LoggerOptions',
+    'OptionFile',
     'PathOptions',
-    'ValOptions',
-    'check_folder_name',
+    'as_written',
     'check_logger',
     'check_presence',
-    'check_validation',
-    'needs_truth',
+    'top_level',
 ]
-
-_LONGEST_NAME = 200
-"""Bytes: file systems take 255, and BasicSR writes dates behind it."""
 
 
 class PathOptions(msgspec.Struct, frozen=True):
@@ -45,38 +41,15 @@ class PathOptions(msgspec.Struct, frozen=True):
     param_key_g: str | None = 'params'
     """Which weights of the file: ``params``, or ``params_ema`` for their moving average."""
     resume_state: str | None = None
-    """File ``*.state`` of the training to go on with."""
+    """File ``*.state`` of the training to resume."""
     ignore_resume_networks: list[str] | str | None = None
-    """Networks, e.g. ``network_g``, that are not loaded when a training goes on."""
+    """Networks, e.g. ``network_g``, that are not loaded when a training is resumed."""
     experiments_root: str = ''
     results_root: str = ''
     models: str = ''
     training_states: str = ''
     log: str = ''
     visualization: str = ''
-
-
-class ValOptions(msgspec.Struct, frozen=True):
-    """Section ``val``: validation and test."""
-
-    val_freq: Positive | None = None
-    """Iterations from one validation to the next; needed in training, unused in a test."""
-    save_img: bool = False
-    """Keep the restored pictures."""
-    suffix: str | int | None = None
-    """What the names of a test's pictures end in; the run's name by default."""
-    pbar: bool = False
-    """Show a progress bar."""
-    seeds: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)] | None = None
-    """Distinct seeds of the sampling, under each of which the set is restored: metrics are then means with their
-    standard deviation. ``sampler.seed`` alone by default."""
-    metrics: dict[str, dict[str, Any]] | None = None
-    """Metrics by a name of one's own; in each ``type``, a registered metric, its arguments, and ``better``: ``higher``
-    or ``lower``."""
-
-    def __post_init__(self) -> None:
-        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"'seeds' names one twice: {', '.join(map(str, self.seeds))}.")
 
 
 class LoggerOptions(msgspec.Struct, frozen=True):
@@ -101,95 +74,92 @@ class DistOptions(msgspec.Struct, frozen=True):
     """TCP port of the first process."""
 
 
+class OptionFile(msgspec.Struct, kw_only=True, frozen=True):
+    """The top level of an option file, but for the sections that its model declares (see :func:`top_level`)."""
+
+    added_by_basicsr: ClassVar = frozenset({'dist', 'rank', 'world_size', 'auto_resume', 'is_train', 'root_path'})
+
+    name: str
+    """Name of the run and of its folder below ``experiments`` or ``results``."""
+    model_type: str
+    """The model."""
+    scale: Literal[1] = 1
+    """Enlargement: none."""
+    num_gpu: NotNegative | Literal['auto']
+    """GPUs to use: ``auto`` for all of the machine, 0 for the CPU."""
+    manual_seed: NotNegative | None = None
+    """Seed of everything random in a training; drawn by default."""
+    datasets: dict[str, dict[str, Any]]
+    """Data sets: ``train`` and ``val`` of a training, ``test`` of a test; more of a kind as ``val_2``, ``test_2``."""
+    network_g: dict[str, Any]
+    """The network: ``type``, a registered architecture, and its arguments."""
+    path: PathOptions
+    """What the run starts from."""
+    train: TrainOptions | None = None
+    """The training; needed in one, unused in a test."""
+    val: ValOptions | None = None
+    """Validation and test."""
+    logger: LoggerOptions | None = None
+    """The log and the checkpoints; needed in training."""
+    dist_params: DistOptions | None = None
+    """How processes started by SLURM find each other."""
+    find_unused_parameters: bool = False
+    """Several processes: let parameters go without gradient."""
+
+
+def top_level(model: Any) -> Any:
+    """Return the top level of a model's option file as a struct: an ``OptionFile`` with the sections of
+    ``model.Options``."""
+    own = [(field.name, field.type, *_default(field)) for field in msgspec.structs.fields(model.Options)]
+    named = [('model_type', Literal[model.__name__]), ('train', model.TrainOptions | None, None)]
+    return msgspec.defstruct('OptionFile', [*own, *named], bases=(OptionFile,), kw_only=True, frozen=True)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return (msgspec.field(default_factory=field.default_factory),)
+    return () if field.required else (field.default,)
+
+
+def as_written(opt: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options without those that BasicSR adds, and without the section ``train`` in a test."""
+    unused = OptionFile.added_by_basicsr | (set() if opt.get('is_train') else {'train'})
+    return {key: value for key, value in opt.items() if key not in unused}
+
+
 def check_presence(opt: Mapping[str, Any]) -> None:
     """Check that the sections and options are there that a run cannot do without.
 
     Raises:
-        OptionError: One is missing, or ``name`` cannot be that of a folder.
+        InputError: One is missing, or ``name`` cannot be that of a folder.
     """
     training = opt.get('is_train')
     for section in ('name', 'datasets', 'network_g', 'path', *(('train', 'logger') if training else ('val',))):
         if opt.get(section) is None:
-            raise OptionError(f"Section '{section}' is missing: add it to the option file.", section)
+            raise InputError(f"Section '{section}' is missing: add it to the option file.", section)
     check_folder_name(opt['name'], 'name')
     if not training and not opt['path'].get('pretrain_network_g'):
         path = 'path.pretrain_network_g'
-        raise OptionError(f"Option '{path}' names no weights: a test would measure a random network.", path)
-
-
-def check_folder_name(name: object, option: str) -> None:
-    """Check a name that BasicSR puts into a path: it makes folders, renames them and writes wherever that leads.
-
-    Raises:
-        OptionError: It is no text that names one folder or file.
-    """
-    is_one_part = isinstance(name, str) and PurePath(name).name == name and name not in ('', '..') and '\0' not in name
-    if not is_one_part or len(str(name).encode()) > _LONGEST_NAME:
-        raise OptionError(
-            f"'{option}' must be able to name a folder, in at most {_LONGEST_NAME} bytes, but is {shown(name)}.", option
-        )
+        raise InputError(f"Option '{path}' names no weights: a test would measure a random network.", path)
 
 
 def check_logger(logger: LoggerOptions, name: str) -> None:
     """Check that Weights & Biases, which copies TensorBoard's events, has what it needs.
 
     Raises:
-        OptionError: TensorBoard is off, or one of the two is not installed.
+        InputError: TensorBoard is off, or one of the two is not installed.
     """
     if (logger.wandb or {}).get('project') is None or 'debug' in name:
         return
     if not logger.use_tb_logger:
-        raise OptionError(
+        raise InputError(
             "'logger.wandb' copies what TensorBoard gets: set use_tb_logger: true, or leave out the project.",
             'logger.wandb',
         )
     for package in ('wandb', 'tensorboard'):
         if importlib.util.find_spec(package) is None:
-            raise OptionError(
+            raise InputError(
                 f"'logger.wandb' needs the package {package}, which is not installed: pip install {package}, or leave "
                 'out the project.',
                 'logger.wandb',
             )
-
-
-def check_validation(val: ValOptions, training: bool) -> None:
-    """Check ``val`` against the kind of run and ``val.metrics`` against the registered metrics.
-
-    Raises:
-        OptionError: A training without ``val_freq``; a ``suffix`` that leads elsewhere; no such metric, an argument of
-            one that is unknown, missing or wrong, or a ``better`` that is neither ``higher`` nor ``lower``.
-    """
-    if training and val.val_freq is None:
-        raise OptionError("Option 'val.val_freq' is missing: add it to the option file.", 'val.val_freq')
-    if val.suffix not in (None, ''):
-        check_folder_name(str(val.suffix), 'val.suffix')
-    for key, metric in (val.metrics or {}).items():
-        where = f'val.metrics.{key}'
-        function = registered('metric', metric.get('type'), where)
-        check_names(function, metric.keys() - {'type', 'better'}, where, added=('img', 'img2'))
-        _check_choice(metric, 'better', ('higher', 'lower'), where)
-        _check_choice(metric, 'input_order', ('HWC', 'CHW'), where)
-        hints = get_type_hints(inspect.unwrap(function)) if is_ours(function) else {}
-        for argument in metric.keys() & hints.keys():
-            convert(metric[argument], hints[argument], f'{where}.{argument}')
-        border = metric.get('crop_border', 0)
-        if type(border) is not int or border < 0:
-            path = f'{where}.crop_border'
-            raise OptionError(f"Option '{path}': expected int >= 0, but it is {shown(border)}.", path)
-
-
-def _check_choice(section: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str) -> None:
-    if key in section and section[key] not in choices:
-        path = f'{where}.{key}'
-        near = suggestion(str(section[key]), choices)
-        raise OptionError(f"Option '{path}': {shown(section[key])} is not one of its values. {near}", path)
-
-
-def needs_truth(val: Mapping[str, Any]) -> list[str]:
-    """The metrics in a section ``val`` that compare with ground truth, by their keys in it."""
-    metrics = (val.get('metrics') or {}).items()
-    return [
-        key
-        for key, metric in metrics
-        if 'img2' in inspect.signature(registered('metric', metric.get('type'), key)).parameters
-    ]

@@ -1,4 +1,4 @@
-"""Mends of ``--force_yml``: overrides are applied with the file, and checked as the file is."""
+"""``--force_yml``: overrides are applied as the file is read, and checked as the file is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import ast
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ import yaml
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.options.yaml_loader import OptionLoader, wrong_for_basicsr
 
-__all__ = ['applied_overrides']
+__all__ = ['overriding_loader']
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Override:
 
     @classmethod
     def read(cls, text: str) -> Override:
-        """Take an argument apart.
+        """Parse an argument.
 
         Raises:
             InputError: It is no assignment, or its value is no YAML.
@@ -53,7 +53,7 @@ class Override:
         """Set the option, which may be new; its sections must be there.
 
         Raises:
-            InputError: There is no such section, or BasicSR's parser would stumble over the value.
+            InputError: There is no such section, or the value would break BasicSR's parser.
         """
         section: Any = options
         for depth, key in enumerate(self.path[:-1], 1):
@@ -68,7 +68,7 @@ class Override:
 
 
 def _value(text: str) -> Any:
-    """What BasicSR's parser makes of a value; of a list without evaluating anything in it."""
+    """Read a value as BasicSR's parser does, but a list without evaluating anything in it."""
     if not text.startswith('['):
         from basicsr.utils.options import _postprocess_yml_value
 
@@ -80,8 +80,8 @@ def _value(text: str) -> Any:
 
 
 @contextmanager
-def applied_overrides() -> Iterator[list[str]]:
-    """Take ``--force_yml`` from the command line, and let option files be read with what stands behind it.
+def overriding_loader() -> Iterator[Sequence[str]]:
+    """Take ``--force_yml`` from the command line, and let BasicSR read its option file with those overrides.
 
     P+M options.py:113. Symptoms: BasicSR evaluates lists as Python, whatever they hold; a value of another type or a
     key that is not there ends in a traceback; it seeds before it reads them.
@@ -97,18 +97,10 @@ def applied_overrides() -> Iterator[list[str]]:
     parser = argparse.ArgumentParser(add_help=False, usage=argparse.SUPPRESS)
     parser.add_argument('--force_yml', nargs='+', default=[])
     known, others = parser.parse_known_args(sys.argv[1:])
-    overrides = [Override.read(text) for text in known.force_yml]
-
-    class Loader(OptionLoader):
-        def get_single_data(self) -> Any:
-            options = super().get_single_data()
-            for override in overrides:
-                override.apply(options)
-            return options
-
+    loader = type('Loader', (OptionLoader,), {'overrides': [Override.read(text) for text in known.force_yml]})
     given, original = sys.argv, basicsr.utils.options.ordered_yaml
     sys.argv = [given[0], *others]
-    basicsr.utils.options.ordered_yaml = lambda: (Loader, original()[1])
+    basicsr.utils.options.ordered_yaml = lambda: (loader, original()[1])
     try:
         yield known.force_yml
     finally:

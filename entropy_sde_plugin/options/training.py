@@ -1,165 +1,126 @@
-"""What a section ``train`` hands to PyTorch's optimisers, to BasicSR's schedulers and to the losses."""
+"""The section ``train``."""
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
 
-from entropy_sde_plugin.errors import shown, suggestion
-from entropy_sde_plugin.options.arguments import check_names, registered
-from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, OptionError, named_option, parse
+from entropy_sde_plugin.errors import InputError, dotted, quoted
+from entropy_sde_plugin.options.arguments import arguments_of, build_without_memory, culprit, registered
+from entropy_sde_plugin.options.optimisation import check_optimiser, check_schedule
+from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
-__all__ = ['SCHEDULES', 'check_loss', 'check_optimiser', 'check_schedule']
+__all__ = ['TrainOptions', 'check_losses', 'check_training']
+
+_LOSSES = ('pixel_opt', 'entropy_opt')
 
 _TRIED_SIDE = 64
-"""Pixels: smaller than the usual crops, large enough for what a loss of features or scales needs."""
+"""Pixels: smaller than the usual crops, large enough for losses of features or scales."""
 
 
-class MultiStepSchedule(msgspec.Struct, frozen=True):
-    """``train.scheduler`` of type ``MultiStepLR`` or ``MultiStepRestartLR``: the rate falls in steps."""
+class TrainOptions(msgspec.Struct, frozen=True):
+    """Section ``train`` of an IRSDEModel: BasicSR's keys, and ours."""
 
-    type: Literal['MultiStepLR', 'MultiStepRestartLR']
-    """The schedule."""
-    milestones: tuple[NotNegative, ...]
-    """Iterations at which the rate is multiplied by ``gamma``."""
-    gamma: float = 0.1
-    """Factor of the rate at a milestone."""
-    restarts: tuple[NotNegative, ...] = (0,)
-    """Iterations at which the rate starts again."""
-    restart_weights: tuple[float, ...] = (1,)
-    """Factor of the rate after each restart, as many as ``restarts``."""
-
-    def __post_init__(self) -> None:
-        _check_lengths('restarts', self.restarts, self.restart_weights)
-
-
-class CosineSchedule(msgspec.Struct, frozen=True):
-    """``train.scheduler`` of type ``CosineAnnealingRestartLR``: the rate falls along half a cosine in each period."""
-
-    type: Literal['CosineAnnealingRestartLR']
-    """The schedule."""
-    periods: tuple[AtLeastOne, ...]
-    """Iterations of each period; in all at least ``train.total_iter``."""
-    restart_weights: tuple[float, ...] = (1,)
-    """Factor of the rate in each period, as many as ``periods``."""
-    eta_min: float = 0
-    """The rate at the end of a period."""
-
-    def __post_init__(self) -> None:
-        _check_lengths('periods', self.periods, self.restart_weights)
-
-
-def _check_lengths(name: str, restarts: tuple[int, ...], weights: tuple[float, ...]) -> None:
-    if len(restarts) != len(weights):
-        raise ValueError(f"'{name}' has {len(restarts)} entries and 'restart_weights' {len(weights)}: give as many.")
-
-
-SCHEDULES: Mapping[str, type[MultiStepSchedule] | type[CosineSchedule]] = {
-    'MultiStepLR': MultiStepSchedule,
-    'MultiStepRestartLR': MultiStepSchedule,
-    'CosineAnnealingRestartLR': CosineSchedule,
-}
-"""The options of BasicSR's schedulers by their names."""
+    optim_g: dict[str, Any]
+    """Optimiser: ``type``, a name of ``torch.optim``, and its arguments."""
+    scheduler: dict[str, Any]
+    """Learning rate: ``type``, a scheduler of BasicSR, and its arguments."""
+    total_iter: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+    """Iterations of the training."""
+    pixel_opt: dict[str, Any]
+    """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
+    entropy_opt: dict[str, Any] | None = None
+    """A ``SpatialEntropyLoss`` beside ``pixel_opt``."""
+    objective: Literal['previous_state', 'x0'] = 'previous_state'
+    """Where the loss compares: at ``previous_state`` (x_{t-1}, the paper's maximum likelihood) or at ``x0``."""
+    warmup_iter: int = -1
+    """Iterations over which the learning rate rises from 0; -1 for none."""
+    ema_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0
+    """Decay of the weights' moving average, which is validated and tested in their place; 0 for none."""
+    ema_warmup: bool = False
+    """Let the average forget the first iterations: decay min(ema_decay, (1 + n) / (10 + n))."""
+    grad_clip_norm: Positive | None = None
+    """Clip the L2 norm of the gradient to this."""
+    max_skipped_steps: AtLeastOne = 10
+    """Steps in a row, skipped for a loss or gradient that is not finite, that end the training."""
+    accumulate_steps: AtLeastOne = 1
+    """Parts in which the batch of a process passes the network, one after the other; together they make one step."""
+    precision: Literal['fp32', 'bf16', 'fp16'] = 'fp32'
+    """Of the network in training (autocast); weights, SDE and loss stay in float32."""
+    channels_last: bool = False
+    """Keep the network and its inputs in memory with the channels innermost."""
+    compile: bool = False
+    """Compile the network for training (``torch.compile``)."""
+    tf32: bool | None = None
+    """Allow TF32 in matrix products and convolutions, or forbid it; by default as PyTorch has it."""
+    keep_last_checkpoints: AtLeastOne | None = None
+    """Pairs of weights and training state to keep; all by default."""
 
 
-def check_optimiser(section: Mapping[str, Any]) -> None:
-    """Check ``train.optim_g`` against PyTorch's optimisers.
+def check_losses(section: Mapping[str, Any]) -> None:
+    """Check the names and arguments of the losses of a section ``train``, whatever the model.
 
     Raises:
-        OptionError: No such optimiser, or not one of its options, or a value that it refuses, or it cannot take a step.
+        InputError: No such loss, or an argument that is unknown, missing or wrong.
     """
-    name, where = str(section.get('type')), 'train.optim_g.type'
-    classes: dict[str, Any] = {key: value for key, value in vars(torch.optim).items() if inspect.isclass(value)}
-    optimisers = {key: value for key, value in classes.items() if key[0].isupper()}
-    if name not in optimisers:
-        raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, optimisers)}", where)
-    if 'lr' not in section:
-        raise OptionError("Option 'train.optim_g.lr' is missing: add it to the option file.", 'train.optim_g')
-    arguments = {key: value for key, value in section.items() if key != 'type'}
-    check_names(optimisers[name], arguments, 'train.optim_g', added=('params',))
-    _check_numbers(arguments)
-    try:
-        _take_one_step(optimisers[name], arguments)
-    except Exception as error:  # whatever the class itself objects to; e.g. IndexError for one beta
-        reason = ' '.join(str(error).split()).rstrip('.')
-        option = named_option(reason, arguments, 'train.optim_g')
-        raise OptionError(f"Section 'train.optim_g': {reason}.", option) from None
+    for name in _LOSSES:
+        if section.get(name) is not None:
+            build_without_memory('loss', section[name], f'train.{name}')
 
 
-def _take_one_step(optimiser: Any, arguments: Mapping[str, Any]) -> None:
-    """Some optimisers, and some values, fail in the first step alone."""
-    weight = torch.nn.Parameter(torch.zeros(1, device='cuda' if torch.cuda.is_available() else 'cpu'))
-    weight.grad = torch.ones_like(weight)
-    optimiser([weight], **arguments).step()
-
-
-def _check_numbers(arguments: Mapping[str, Any]) -> None:
-    """See that numbers are finite, and the learning rate one that is not negative: PyTorch takes infinity for it."""
-    rate = arguments['lr']
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < math.inf:
-        path = 'train.optim_g.lr'
-        raise OptionError(f"Option '{path}': expected a finite number >= 0, but it is {shown(rate)}.", path)
-    for key, value in arguments.items():
-        numbers = value if isinstance(value, (list, tuple)) else (value,)
-        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            path = f'train.optim_g.{key}'
-            raise OptionError(f"Option '{path}' must be finite, but is {shown(value)}.", path)
-
-
-def check_loss(section: Mapping[str, Any], where: str) -> None:
-    """Check what every loss of a training has: a weight, and one value for the batch.
+def check_training(train: TrainOptions) -> None:
+    """Check the optimiser, the schedule, and what a training asks of its losses.
 
     Raises:
-        OptionError: ``loss_weight`` is no number, or ``reduction`` is none; or a loss of BasicSR's cannot be built,
-            or does not make one value of two batches of pictures.
+        InputError: One of them is wrong; a loss has no finite ``loss_weight``, or ``reduction`` none; a loss of
+            BasicSR's cannot be built, or does not make one value of two batches of pictures.
     """
+    check_optimiser(train.optim_g)
+    check_schedule(train.scheduler, train.total_iter)
+    if train.entropy_opt is not None and train.entropy_opt['type'] != 'SpatialEntropyLoss':
+        raise InputError(
+            "'train.entropy_opt.type' must be SpatialEntropyLoss; another pixel loss goes to pixel_opt.",
+            'train.entropy_opt.type',
+        )
+    for name in _LOSSES:
+        if (loss := getattr(train, name)) is not None:
+            _check_loss(loss, f'train.{name}')
+
+
+def _check_loss(section: Mapping[str, Any], where: str) -> None:
+    """Check what every loss of a training has: a weight, and one value for the batch."""
     weight = section.get('loss_weight', 1)
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
         path = f'{where}.loss_weight'
-        raise OptionError(f"Option '{path}': expected a finite number, but it is {shown(weight)}.", path)
+        raise InputError(f"Option '{path}': expected a finite number, but it is {quoted(weight)}.", path)
     if section.get('reduction') == 'none':
         path = f'{where}.reduction'
-        raise OptionError(f"'{path}' is none, but a training step needs one value: mean or sum.", path)
+        raise InputError(f"'{path}' is none, but a training step needs one value: mean or sum.", path)
     loss = registered('loss', section['type'], where)
-    if loss.__module__.startswith('basicsr.'):  # what a user's own loss does when it is called is the user's affair
+    if loss.__module__.startswith('basicsr.'):  # a user's own loss may do anything when it is called
         _call_once(loss, section, where)
 
 
 def _call_once(loss: Any, section: Mapping[str, Any], where: str) -> None:
-    arguments = {key: value for key, value in section.items() if key != 'type'}
-    try:
-        with torch.random.fork_rng(devices=[]):  # the training draws as if nobody had tried
+    arguments = arguments_of(section)
+
+    def call(**arguments: Any) -> Any:
+        with torch.random.fork_rng(devices=[]):  # leaves the training's random numbers as they are
             truth = torch.rand(1, 3, _TRIED_SIDE, _TRIED_SIDE)
-            value = loss(**arguments)(torch.rand_like(truth).requires_grad_(), truth)
+            return loss(**arguments)(torch.rand_like(truth).requires_grad_(), truth)
+
+    try:
+        value = call(**arguments)
     except Exception as error:  # whatever the class itself objects to
         reason = ' '.join(str(error).split()).rstrip('.')
-        raise OptionError(
+        raise InputError(
             f"Section '{where}': {section['type']} refuses its options or pictures: {reason}.",
-            named_option(reason, arguments, where),
+            dotted(where, culprit(call, arguments)),
         ) from None
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         path = f'{where}.type'
-        raise OptionError(f"'{path}': {section['type']} does not give one value for a batch of pictures.", path)
-
-
-def check_schedule(section: Mapping[str, Any], total_iter: int) -> None:
-    """Check ``train.scheduler`` against BasicSR's schedulers and the training's length.
-
-    Raises:
-        OptionError: No such scheduler, not one of its options, or periods that end before the training.
-    """
-    name, where = str(section.get('type')), 'train.scheduler.type'
-    if name not in SCHEDULES:
-        raise OptionError(f"'{where}': there is no '{name}'. {suggestion(name, SCHEDULES)}", where)
-    schedule = parse(SCHEDULES[name], section, 'train.scheduler')
-    if isinstance(schedule, CosineSchedule) and sum(schedule.periods) < total_iter:
-        raise OptionError(
-            f"'train.scheduler.periods' last {sum(schedule.periods)} iterations and the training {total_iter} "
-            '(total_iter): lengthen the periods.',
-            'train.scheduler.periods',
-        )
+        raise InputError(f"'{path}': {section['type']} does not give one value for a batch of pictures.", path)

@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import yaml
 
-from entropy_sde_plugin.errors import InputError, nearest, shown
+from entropy_sde_plugin.errors import InputError, quoted
+from entropy_sde_plugin.options.locations import Locations
+from entropy_sde_plugin.options.numbers import read_numbers
+from entropy_sde_plugin.options.run_options import RunOptions
 
 __all__ = ['OptionLoader', 'wrong_for_basicsr']
 
 _MOST_VALUES = 100_000
-"""Keys and values of a file, its aliases written out: a page of text can stand for more than any memory holds."""
+"""Keys and values of a file, aliases written out: a page of text can expand to more than any memory holds."""
 
 _HIGHEST_SEED = 2**32 - 1 - 2**16
 """NumPy's, with room for the ranks that BasicSR adds."""
 
 
+class Override(Protocol):
+    """A change of one option on the command line."""
+
+    text: str
+
+    def apply(self, options: Mapping[str, Any]) -> None:
+        """Set the option."""
+
+
 class OptionLoader(yaml.SafeLoader):
-    """A safe loader that keeps the order of keys, as BasicSR's does, and objects in one line.
+    """A safe loader that keeps the order of keys, as BasicSR's does, and reports errors in one line.
+
+    Gives :class:`~entropy_sde_plugin.options.run_options.RunOptions`: all that an option file and the command line say.
 
     Args:
         stream: An open text file, or text.
 
+    Attributes:
+        overrides: Changes of the options on the command line; a subclass names them.
+
     Raises:
         InputError: It is no UTF-8 text, or holds characters that YAML does not know.
     """
+
+    overrides: Sequence[Override] = ()
 
     def __init__(self, stream: Any) -> None:
         file = getattr(stream, 'name', 'the option file')
@@ -51,11 +70,15 @@ class OptionLoader(yaml.SafeLoader):
             _count(node, {})
         except RecursionError:
             raise InputError(f'{self.name}: lists or sections are nested too deep.') from None
-        sections = self.construct_document(node)  # which sees that keys are text
-        options = TopLevel(sections, self.name, {key.value: key.start_mark.line + 1 for key, _ in node.value})
+        options = RunOptions(self.construct_document(node))  # which checks that keys are text
         for path, wanted in wrong_for_basicsr(options):
             mark = _find(node, path).start_mark
             raise yaml.constructor.ConstructorError(problem=f"'{'.'.join(path)}' must be {wanted}", problem_mark=mark)
+        for override in self.overrides:
+            override.apply(options)
+        read_numbers(options)
+        options.seed_is_given = options.get('manual_seed') is not None
+        options.locations = Locations(self.name, node, [override.text for override in self.overrides])
         return options
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -65,11 +88,11 @@ class OptionLoader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(problem=str(error), problem_mark=node.start_mark) from None
 
     def construct_section(self, node: yaml.MappingNode) -> OrderedDict[str, Any]:
-        """A section; of a key that stands twice YAML's own loaders take the last in silence."""
+        """Build a section; YAML's own loaders silently take the last of two values for one key."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if key.tag != 'tag:yaml.org,2002:str':
-                problem = f'a key must be text, but it is {shown(getattr(key, "value", None))}'
+                problem = f'a key must be text, but it is {quoted(getattr(key, "value", None))}'
                 raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
             if key.value in lines:
                 problem = f"'{key.value}' stands in line {lines[key.value]} already"
@@ -78,39 +101,18 @@ class OptionLoader(yaml.SafeLoader):
         return OrderedDict(self.construct_pairs(node))
 
 
-class TopLevel(OrderedDict[str, Any]):
-    """All sections of a file. BasicSR's parser asks for some without seeing whether they are there.
-
-    Args:
-        options: The sections.
-        file: Name of the file.
-        lines: Where each of them begins.
-    """
-
-    def __init__(self, options: Mapping[str, Any] = {}, file: str = '', lines: Mapping[str, int] = {}) -> None:
-        super().__init__(options)  # a copy is made without arguments
-        self.file = file
-        self.lines = lines
-
-    def __missing__(self, key: str) -> Any:
-        near = nearest(key, self.lines)
-        place = f'{self.file}, line {self.lines[near]}' if near else self.file
-        slip = f" Is '{near}' a slip?" if near else ''
-        raise InputError(f"{place}: Option '{key}' is missing: add it to the option file.{slip}")
-
-
 OptionLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, OptionLoader.construct_section)
 
 
 def _count(node: yaml.Node, counts: dict[int, int | None]) -> int:
-    """Count what a node stands for, itself and what is below it, aliases written out.
+    """Count a node and the nodes below it, aliases written out.
 
     Args:
         node: A node.
         counts: Counts of the nodes that are done, by identity; none for those that contain this one.
 
     Raises:
-        ConstructorError: The node contains itself, or stands for too much.
+        ConstructorError: The node contains itself, or too many others.
     """
     if id(node) not in counts:
         counts[id(node)] = None
@@ -127,7 +129,7 @@ def _count(node: yaml.Node, counts: dict[int, int | None]) -> int:
 
 
 def wrong_for_basicsr(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield where BasicSR's parser, which checks nothing, would stumble: the path of an option and what it must be."""
+    """Yield the options that would break BasicSR's parser, which checks nothing: the path and what it must be."""
 
     def is_section(value: Any) -> bool:
         return isinstance(value, OrderedDict)
@@ -155,6 +157,6 @@ def wrong_for_basicsr(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str, .
 
 
 def _find(section: yaml.Node, path: tuple[str, ...]) -> yaml.Node:
-    """The key of an option."""
+    """Return the key of an option."""
     key, value = next(pair for pair in section.value if pair[0].value == path[0])
     return _find(value, path[1:]) if path[1:] else key

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from entropy_sde_plugin.options import check as option_sections
+from entropy_sde_plugin.options.training import TrainOptions
 
 __all__ = ['TrainingStep', 'prepare_network']
 
@@ -19,7 +19,7 @@ Losses = dict[str, Tensor]
 _AUTOCAST_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
-def prepare_network(network: nn.Module, options: option_sections.TrainOptions) -> nn.Module:
+def prepare_network(network: nn.Module, options: TrainOptions) -> nn.Module:
     """Lay out and compile a bare network for training, in place: its names and its state dict stay what they are."""
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -41,9 +41,7 @@ class TrainingStep:
         skipped_in_row: How many of the last steps were skipped, without one between them that was not.
     """
 
-    def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, options: option_sections.TrainOptions
-    ) -> None:
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, options: TrainOptions) -> None:
         self._network = network
         self._optimizer = optimizer
         self._options = options

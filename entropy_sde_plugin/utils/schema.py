@@ -1,25 +1,23 @@
-"""Option sections as msgspec structs: names, types and ranges checked once, each fault told in one line."""
+"""Option sections as msgspec structs: names, types and ranges checked once, each fault reported in one line."""
 
 from __future__ import annotations
 
 import math
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from entropy_sde_plugin.errors import InputError, shown, suggestion
+from entropy_sde_plugin.errors import InputError, dotted, quoted, suggestion
 
 __all__ = [
     'AtLeastOne',
     'NotNegative',
-    'OptionError',
     'Positive',
     'check_known',
     'convert',
-    'named_option',
     'parse',
 ]
 
@@ -30,26 +28,13 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Section = TypeVar('Section', bound=msgspec.Struct)
 
 
-class OptionError(InputError):
-    """A wrong option.
-
-    Args:
-        message: One line, as for every ``InputError``.
-        option: The option's path in the option file, e.g. ``'datasets.train.gt_size'``, or its section's: whoever knows
-            the file finds the line by it. ``''`` is the file itself.
-    """
-
-    def __init__(self, message: str, option: str = '') -> None:
-        super().__init__(message)
-        self.option = option
-
-
 def parse(struct: type[Section], mapping: object, where: str) -> Section:
     """Turn a section of an option file into a struct.
 
     The fields' annotations say what is allowed: types, ``Literal`` choices, ranges by ``Annotated[float,
     msgspec.Meta(gt=0)]``, sections within sections by structs. Numbers may be written as text, since YAML reads
-    ``2e-4`` as text. Relations between fields belong into the struct's ``__post_init__``, as a ``ValueError``.
+    ``2e-4`` as text. Relations between fields belong into the struct's ``__post_init__``, which raises an
+    ``InputError`` that names the field as its ``option``.
 
     Args:
         struct: The struct's class.
@@ -60,56 +45,45 @@ def parse(struct: type[Section], mapping: object, where: str) -> Section:
         An instance of ``struct``.
 
     Raises:
-        OptionError: An unknown, missing or badly typed option, or one out of its range.
+        InputError: An unknown, missing or badly typed option, or one out of its range.
     """
     if not isinstance(mapping, Mapping):
-        raise OptionError(f"'{where}' must be a section of options, not {shown(mapping)}.", where)
-    check_known(struct, mapping, where)
+        raise InputError(f"'{where}' must be a section of options, not {quoted(mapping)}.", where)
+    check_known(mapping, where, struct)
     values = {}
     for key, field in _fields(struct).items():
         if key in mapping:
-            values[field.name] = convert(mapping[key], field.type, _join(where, key))
+            values[field.name] = convert(mapping[key], field.type, dotted(where, key))
         elif field.required:
-            path = _join(where, key)
-            raise OptionError(f"Option '{path}' is missing: add it to the option file.", path)
+            path = dotted(where, key)
+            raise InputError(f"Option '{path}' is missing: add it to the option file.", path)
     try:
         return struct(**values)
-    except ValueError as error:
-        raise OptionError(f"Options '{where}': {error}", named_option(str(error), values, where)) from None
+    except InputError as error:
+        place = f"Options '{where}': " if where else ''
+        raise InputError(f'{place}{error}', dotted(where, error.option)) from None
 
 
-def check_known(struct: type[msgspec.Struct], mapping: Mapping[str, Any], where: str) -> None:
-    """Check the names in a section alone.
+def check_known(mapping: Mapping[str, Any], where: str, struct: type[msgspec.Struct]) -> None:
+    """Check the names in a section, and nothing else.
+
+    Args:
+        mapping: The section.
+        where: Its name, for messages.
+        struct: Declares the options.
 
     Raises:
-        OptionError: A name that the struct does not have.
+        InputError: A name that the struct does not have.
     """
     fields = _fields(struct)
     for key in mapping:
         if key not in fields:
-            path = _join(where, key)
-            raise OptionError(f"Unknown option '{path}'. {suggestion(str(key), fields)}", path)
+            path = dotted(where, key)
+            raise InputError(f"Unknown option '{path}'. {suggestion(str(key), fields)}", path)
 
 
 def _fields(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     return {field.encode_name: field for field in msgspec.structs.fields(struct)}
-
-
-def named_option(message: str, section: Iterable[str], where: str) -> str:
-    """The path of the option of a section that a message names first, or the section's where it names none.
-
-    Args:
-        message: What a class has to say of its arguments.
-        section: The options' names.
-        where: The section.
-    """
-    places = {key: re.search(rf'\b{re.escape(key)}\b', message) for key in section}
-    found = {key: place.start() for key, place in places.items() if place is not None}
-    return _join(where, min(found, key=found.__getitem__)) if found else where
-
-
-def _join(where: str, key: object) -> str:
-    return f'{where}.{key}' if where else str(key)
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
@@ -121,7 +95,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     """Turn the value of one option into a type, as ``parse`` does with each.
 
     Raises:
-        OptionError: It is of another type, out of the range, or not finite.
+        InputError: It is of another type, out of the range, or not finite.
     """
     section = next((k for k in _alternatives(kind) if isinstance(k, type) and issubclass(k, msgspec.Struct)), None)
     if section is not None and isinstance(value, Mapping):
@@ -129,9 +103,9 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     try:
         result = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise OptionError(f"Option '{where}': {_explain(value, kind, str(error))}", where) from None
+        raise InputError(f"Option '{where}': {_explain(value, kind, str(error))}", where) from None
     if any(isinstance(number, float) and not math.isfinite(number) for number in _leaves(result)):
-        raise OptionError(f"Option '{where}' must be finite, but is {shown(value)}.", where)
+        raise InputError(f"Option '{where}' must be finite, but is {quoted(value)}.", where)
     return result
 
 
@@ -148,11 +122,11 @@ def _explain(value: Any, kind: Any, message: str) -> str:
     choices = [choice for k in _alternatives(kind) if get_origin(k) is Literal for choice in get_args(k)]
     others = [k for k in _alternatives(kind) if get_origin(k) is not Literal and k is not type(None)]
     if choices and others:
-        return f'expected {" or ".join([*map(_in_words, others), *map(repr, choices)])}, but it is {shown(value)}.'
+        return f'expected {" or ".join([*map(_in_words, others), *map(repr, choices)])}, but it is {quoted(value)}.'
     if choices:
-        return f'{shown(value)} is not one of its values. {suggestion(str(value), map(str, choices))}'
+        return f'{quoted(value)} is not one of its values. {suggestion(str(value), map(str, choices))}'
     wanted = re.sub(r', got `\w+`', '', message).replace('`', '').replace('null', 'none').replace('$', 'value')
-    return f'{wanted[0].lower()}{wanted[1:]}, but it is {shown(value)}.'
+    return f'{wanted[0].lower()}{wanted[1:]}, but it is {quoted(value)}.'
 
 
 def _in_words(kind: Any) -> str:

@@ -30,11 +30,12 @@ from entropy_sde_plugin.data import options as dataset_options  # noqa: E402
 from entropy_sde_plugin.errors import InputError, report_input_errors  # noqa: E402
 from entropy_sde_plugin.losses.spatial_entropy.functional import spatial_entropy  # noqa: E402
 from entropy_sde_plugin.losses.spatial_entropy.module import SpatialEntropyLoss  # noqa: E402
+from entropy_sde_plugin.models.irsde import IRSDEModel  # noqa: E402
 from entropy_sde_plugin.networks import ConditionalNAFNet  # noqa: E402
-from entropy_sde_plugin.options import check as option_check  # noqa: E402
-from entropy_sde_plugin.options import option_file  # noqa: E402
-from entropy_sde_plugin.options import training as training_options  # noqa: E402
+from entropy_sde_plugin.options import optimisation, option_file  # noqa: E402
 from entropy_sde_plugin.options.diffusion import SamplerOptions, SDEOptions  # noqa: E402
+from entropy_sde_plugin.options.training import TrainOptions  # noqa: E402
+from entropy_sde_plugin.options.validation import ValOptions  # noqa: E402
 from entropy_sde_plugin.utils.atomic_file import atomic_file  # noqa: E402
 
 Struct = type[msgspec.Struct]
@@ -139,8 +140,12 @@ def our_datasets() -> dict[str, Section]:
     return {name: Section.of_struct(kind.Options) for name, kind in kinds.items()}
 
 
-TOP = Section.of_struct(option_check.OptionFile)
-SCHEDULES = [Section.of_struct(struct) for struct in dict.fromkeys(training_options.SCHEDULES.values())]
+TOP = Section(
+    option_file.top_level(IRSDEModel),
+    field_meanings(option_file.OptionFile) | field_meanings(IRSDEModel.Options),
+    f'The top level of an option file of an `{IRSDEModel.__name__}`.',
+)
+SCHEDULES = [Section.of_struct(struct) for struct in dict.fromkeys(optimisation.SCHEDULES.values())]
 NETWORK = Section.of_arguments(ConditionalNAFNet, 'network_g')
 LOSS = Section.of_arguments(
     SpatialEntropyLoss, 'train.pixel_opt` and `train.entropy_opt', spatial_entropy, SpatialEntropyLoss
@@ -213,8 +218,8 @@ def readme() -> str:
     """The table of all options."""
     of = Section.of_struct
     first = [TOP, of(SDEOptions), of(SamplerOptions)]
-    last = [NETWORK, of(option_file.PathOptions), of(option_check.TrainOptions), *SCHEDULES, LOSS]
-    last += [of(option_file.ValOptions), *our_metrics()]
+    last = [NETWORK, of(option_file.PathOptions), of(TrainOptions), *SCHEDULES, LOSS]
+    last += [of(ValOptions), *our_metrics()]
     last += [of(option_file.LoggerOptions), of(option_file.DistOptions)]
     return ''.join([HEAD, *map(table, first), *dataset_tables(), *map(table, last)])
 
@@ -225,14 +230,14 @@ def readme() -> str:
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of an option file."""
     datasets, metrics = our_datasets(), {section.struct.__name__: section for section in our_metrics()}
-    schedules = {name: Section.of_struct(struct) for name, struct in training_options.SCHEDULES.items()}
+    schedules = {name: Section.of_struct(struct) for name, struct in optimisation.SCHEDULES.items()}
     network, loss = {'ConditionalNAFNet': NETWORK}, {'SpatialEntropyLoss': LOSS}
     roots = [TOP, *datasets.values(), *schedules.values(), *metrics.values(), NETWORK, LOSS]
     structs = list(dict.fromkeys(section.struct for section in roots))
     _, definitions = msgspec.json.schema_components(structs, ref_template='#/$defs/{name}')
     known = {section.struct.__name__: section for section in roots}
-    for struct in (SDEOptions, SamplerOptions, option_check.TrainOptions, dataset_options.IOBackend,
-                   option_file.PathOptions, option_file.ValOptions, option_file.LoggerOptions,
+    for struct in (SDEOptions, SamplerOptions, TrainOptions, dataset_options.IOBackend,
+                   option_file.PathOptions, ValOptions, option_file.LoggerOptions,
                    option_file.DistOptions):  # fmt: skip
         known[struct.__name__] = Section.of_struct(struct)
     for name, definition in definitions.items():

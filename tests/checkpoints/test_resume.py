@@ -6,9 +6,9 @@ from basicsr import train
 
 from entropy_sde_plugin.checkpoints import files
 from entropy_sde_plugin.checkpoints.resume import load_resume_state
-from entropy_sde_plugin.compat.launch import RunOptions
 from entropy_sde_plugin.compat.pipeline import patch_load_resume_state
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.options.run_options import RunOptions
 from tests.support.pristine import pristine
 
 

@@ -77,7 +77,7 @@ pytestmark = pytest.mark.usefixtures('one_run', 'no_files')
 @pytest.fixture
 def no_files(monkeypatch):
     """The files that options name are those of tests/training/test_preflight.py."""
-    monkeypatch.setattr(preflight, 'check', lambda opt: None)
+    monkeypatch.setattr(preflight, 'check', lambda opt, options: None)
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ NETWORK = '{type: ConditionalNAFNet, width: 8, enc_blk_nums: [1], middle_blk_num
         (
             PIXEL_OPT,
             '    type: CharbonnierLoss\n    eps: abc\n',
-            'pixel_opt',
+            'eps: abc',
             "Section 'train.pixel_opt': CharbonnierLoss refuses its options or pictures: ",
         ),
         (

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from entropy_sde_plugin.networks import ConditionalNAFNet
-from entropy_sde_plugin.options import check as option_check
+from entropy_sde_plugin.options.training import TrainOptions
+from entropy_sde_plugin.utils.schema import parse
 from tests.support.scripts import script
 
 
@@ -64,4 +65,4 @@ def test_the_cases_of_the_precision_are_options():
     steps = script('_training_steps')
     for case in script('bench_precision').CASES.values():
         opt = steps.training_options('demo')
-        assert option_check.train_options(opt | {'train': opt['train'] | case}) is not None
+        assert parse(TrainOptions, opt['train'] | case, 'train') is not None

@@ -14,6 +14,7 @@ from basicsr.train import train_pipeline as run_training
 
 from entropy_sde_plugin.checkpoints.model import load_model, save_model
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.options.check import check
 from entropy_sde_plugin.training import preflight
 from tests.hostile import materials
 from tests.support.commands import python
@@ -161,15 +162,15 @@ def test_weights_that_fit_pass_and_a_resumed_training_needs_none(monkeypatch, we
     for name, section in opt['datasets'].items():
         section['phase'] = name
     opt['path']['pretrain_network_g'] = weights
-    preflight.check(opt)
+    preflight.check(opt, check(opt))
     Path(weights).unlink()
     with pytest.raises(InputError, match='do not exist'):
-        preflight.check(opt)
+        preflight.check(opt, check(opt))
     opt['path']['resume_state'] = 'experiments/run/training_states/1.state'
-    preflight.check(opt)
+    preflight.check(opt, check(opt))
     opt['path']['ignore_resume_networks'] = 'network_g'
     with pytest.raises(InputError, match='do not exist'):
-        preflight.check(opt)
+        preflight.check(opt, check(opt))
 
 
 def test_another_entry_of_the_weights_is_told(monkeypatch, capfd):
@@ -180,14 +181,14 @@ def test_another_entry_of_the_weights_is_told(monkeypatch, capfd):
         section['phase'] = name
     opt['path'] |= {'pretrain_network_g': 'one.pth', 'param_key_g': 'params_ema'}
     torch.save({'params_ema': state, 'params': state}, 'one.pth')
-    preflight.check(opt)
+    preflight.check(opt, check(opt))
     assert capfd.readouterr().err == ''
     torch.save({'params': state}, 'one.pth')
-    preflight.check(opt)
+    preflight.check(opt, check(opt))
     assert "hold no 'params_ema' (path.param_key_g): taking their 'params'" in capfd.readouterr().err
     torch.save({'params_d': state}, 'one.pth')
     with pytest.raises(InputError, match='hold no state dict; their entries: params_d'):
-        preflight.check(opt)
+        preflight.check(opt, check(opt))
 
 
 def test_numbers_of_small_weights_are_looked_at(monkeypatch):

@@ -24,7 +24,7 @@ class Outer(msgspec.Struct):
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < self.rate:
-            raise ValueError("'steps' must not be below 'rate'.")
+            raise InputError("'steps' must not be below 'rate'.", option='steps')
 
 
 def test_defaults_and_nested_sections():

@@ -18,12 +18,7 @@ from entropy_sde_plugin.data.sources import ImageSource, Pair, check_sizes
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.problems import Problems
 
-__all__ = ['ImageCache', 'PairDataset', 'check_crops', 'sample', 'where_of']
-
-
-def where_of(opt: dict[str, Any]) -> str:
-    """Return the name of a dataset's option section, for messages."""
-    return f'datasets.{opt.get("phase", "?")}'
+__all__ = ['ImageCache', 'PairDataset', 'check_crops', 'sample']
 
 
 def tensor(picture: RGBImage) -> torch.Tensor:
@@ -60,19 +55,21 @@ def check_crops(source: ImageSource, names: Sequence[str], smallest_side: int, s
     crops = f'crops of {smallest_side} pixels (gt_size, or gt_size/resize_factor) do not fit'
     sizes: dict[str, tuple[int, int]] = {}
     for name in names:
-        with problems.gather():
+        with problems.collect(source.option):
             sizes[name] = source.size(name)
     too_small = [name for name, size in sizes.items() if min(size) // shrink < smallest_side]
     if len(too_small) == len(names) > 1:
         largest = max(min(size) // shrink for size in sizes.values())
         raise InputError(
             f'{source.path}: {crops} into any of its {len(names)} images, whose short sides have at most {largest} '
-            'pixels; lower gt_size.'
+            'pixels; lower gt_size.',
+            option='gt_size',
         )
     for name in too_small:
         height, width = sizes[name]
         reduced = f', {width // shrink}x{height // shrink} when loaded' if shrink > 1 else ''
-        problems.add(f'{source.where(name)} is {width}x{height}{reduced}: {crops}; lower gt_size or remove the image.')
+        fault = f'{source.where(name)} is {width}x{height}{reduced}: {crops}; lower gt_size or remove the image.'
+        problems.add(fault, option='gt_size')
     problems.raise_any()
 
 
@@ -123,7 +120,7 @@ class PairDataset(Dataset[dict[str, Any]]):
         pairs: Sequence[Pair],
     ) -> None:
         if gt is None and options.phase == 'train':
-            raise InputError(f'{lq.path}: training needs bright images too, and there are none.')
+            raise InputError(f'{lq.path}: training needs bright images too, and there are none.', option=lq.option)
         self.opt = opt
         self.options = options
         self.lq = lq

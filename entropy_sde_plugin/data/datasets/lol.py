@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
-from entropy_sde_plugin.data.options import PairOptions
+from entropy_sde_plugin.data.datasets.base import PairDataset
+from entropy_sde_plugin.data.options import PairOptions, options_of
 from entropy_sde_plugin.data.public_datasets import DATASETS
 from entropy_sde_plugin.data.sources import match_pairs, open_source
-from entropy_sde_plugin.utils.schema import parse
 
 __all__ = ['LOLDataset', 'LOLOptions']
 
@@ -21,7 +20,7 @@ class LOLOptions(PairOptions, kw_only=True, frozen=True):
     version: Literal['v1', 'v2-real', 'v2-synthetic']
     """Training images of v1 stand in the test set of v2-real: never evaluate one version's weights on the other."""
     dataroot: str
-    """Folder of the unpacked archive, or of the databases that ``entropy-sde prepare`` made of it; where there are
+    """Folder of the unpacked archive, or of the databases that ``scripts/prepare_lol*.py`` made of it; where there are
     both, the databases are read."""
 
 
@@ -38,9 +37,9 @@ class LOLDataset(PairDataset):
     Options = LOLOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        options = parse(LOLOptions, opt, where_of(opt))
+        options = options_of(LOLOptions, opt)
         layout = _LAYOUTS[options.version]
         dark, bright = layout.find(options.dataroot, 'train' if options.phase == 'train' else 'test', options.backend)
         assert bright is not None  # every split of LOL has ground truth
-        lq, gt = open_source(dark), open_source(bright)
+        lq, gt = open_source(dark, option='dataroot'), open_source(bright, option='dataroot')
         super().__init__(opt, options, lq, gt, match_pairs(lq, gt, layout.lq_name))

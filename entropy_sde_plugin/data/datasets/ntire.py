@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import torch
 
-from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
+from entropy_sde_plugin.data.datasets.base import PairDataset
 from entropy_sde_plugin.data.images import RGBImage
-from entropy_sde_plugin.data.options import PairOptions
+from entropy_sde_plugin.data.options import PairOptions, options_of
 from entropy_sde_plugin.data.public_datasets import DATASETS
 from entropy_sde_plugin.data.sources import ImageSource, Pair, match_pairs, open_source
-from entropy_sde_plugin.utils.schema import AtLeastOne, parse
+from entropy_sde_plugin.utils.schema import AtLeastOne
 
 __all__ = ['NTIRELowLightDataset', 'NTIRELowLightOptions']
 
@@ -23,7 +23,7 @@ class NTIRELowLightOptions(PairOptions, kw_only=True, frozen=True):
 
     dataroot: str
     """Folder with ``train/{input,target}``, ``val/input`` and ``test/input``, or of the databases that
-    ``entropy-sde prepare`` made of it."""
+    ``scripts/prepare_ntire24.py`` made of it."""
     downscale: AtLeastOne = 1
     """Whole factor by which images are reduced when loaded, by averaging areas. The paper uses 2 for the 4K images and
     enlarges the results again, bicubically. Ground truth of validation and test keeps its size."""
@@ -49,14 +49,14 @@ class NTIRELowLightDataset(PairDataset):
     Options = NTIRELowLightOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.options: NTIRELowLightOptions = parse(NTIRELowLightOptions, opt, where_of(opt))
+        self.options: NTIRELowLightOptions = options_of(NTIRELowLightOptions, opt)
         layout = DATASETS['ntire24']
         dark, bright = layout.find(self.options.dataroot, self.options.phase, self.options.backend)
-        lq = open_source(dark)
+        lq = open_source(dark, option='dataroot')
         if bright is None:
             super().__init__(opt, self.options, lq, None, [Pair(name, None) for name in lq.names])
         else:
-            gt = open_source(bright)
+            gt = open_source(bright, option='dataroot')
             super().__init__(opt, self.options, lq, gt, match_pairs(lq, gt, layout.lq_name))
 
     @property

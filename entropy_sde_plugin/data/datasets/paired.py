@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.data.datasets.base import PairDataset, where_of
-from entropy_sde_plugin.data.options import PairOptions
+from entropy_sde_plugin.data.datasets.base import PairDataset
+from entropy_sde_plugin.data.options import PairOptions, options_of
 from entropy_sde_plugin.data.sources import Pair, match_pairs, open_source
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils.schema import parse
 
 __all__ = ['PairedLowLightDataset', 'PairedLowLightOptions']
 
@@ -30,9 +29,11 @@ class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if '{}' not in self.filename_tmpl:
-            raise ValueError(f"'filename_tmpl' must contain {{}}, but is {self.filename_tmpl!r}.")
+            reason = f"'filename_tmpl' must contain {{}}, but is {self.filename_tmpl!r}."
+            raise InputError(reason, option='filename_tmpl')
         if self.dataroot_gt is None and (self.phase == 'train' or self.meta_info_file is not None):
-            raise ValueError("'dataroot_gt', the folder or database of the bright images, is missing.")
+            reason = "'dataroot_gt', the folder or database of the bright images, is missing."
+            raise InputError(reason, option='dataroot_gt')
 
     @property
     def has_truth(self) -> bool:
@@ -52,12 +53,12 @@ class PairedLowLightDataset(PairDataset):
     Options = PairedLowLightOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        options = parse(PairedLowLightOptions, opt, where_of(opt))
-        lq = open_source(options.dataroot_lq, options.backend)
+        options = options_of(PairedLowLightOptions, opt)
+        lq = open_source(options.dataroot_lq, options.backend, option='dataroot_lq')
         if options.dataroot_gt is None:
             super().__init__(opt, options, lq, None, [Pair(name, None) for name in lq.names])
             return
-        gt = open_source(options.dataroot_gt, options.backend)
+        gt = open_source(options.dataroot_gt, options.backend, option='dataroot_gt')
         names = _listed_names(options.meta_info_file) if options.meta_info_file is not None else None
         super().__init__(opt, options, lq, gt, match_pairs(lq, gt, options.filename_tmpl.format, names))
 
@@ -68,8 +69,8 @@ def _listed_names(path: str) -> Sequence[str]:
         lines = Path(path).read_text(encoding='utf-8').splitlines()
     except (OSError, ValueError) as error:  # a zero byte in the path
         reason = error.strerror if isinstance(error, OSError) else 'no UTF-8 text'
-        raise InputError(f"meta_info_file '{path}' cannot be read ({reason}).") from None
+        raise InputError(f"meta_info_file '{path}' cannot be read ({reason}).", option='meta_info_file') from None
     names = [Path(line.split()[0]).stem for line in lines if line.strip()]
     if not names:
-        raise InputError(f"meta_info_file '{path}' names no images.")
+        raise InputError(f"meta_info_file '{path}' names no images.", option='meta_info_file')
     return names

@@ -11,12 +11,12 @@ import msgspec
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data import augmentation
-from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, sample, where_of
-from entropy_sde_plugin.data.options import Probability, TrainingCrops
+from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, sample
+from entropy_sde_plugin.data.options import Probability, TrainingCrops, options_of
 from entropy_sde_plugin.data.sample_seeds import generator
 from entropy_sde_plugin.data.sources import open_source
 from entropy_sde_plugin.data.synthesis import Cameras, Range
-from entropy_sde_plugin.utils.schema import parse
+from entropy_sde_plugin.errors import InputError
 
 __all__ = ['SyntheticLowLightDataset', 'SyntheticLowLightOptions']
 
@@ -66,7 +66,7 @@ def _check_range(
     if not (above < low and least <= low <= high <= most):
         bounds = [f'{above:g} < '] * (above > -math.inf) + [f'{least:g} <= '] * (least > -math.inf)
         rule = f'{"".join(bounds)}low <= high{f" <= {most:g}" if most < math.inf else ""}'
-        raise ValueError(f"'{name}' must be [low, high] with {rule}, but is {[low, high]}.")
+        raise InputError(f"'{name}' must be [low, high] with {rule}, but is {[low, high]}.", option=name)
 
 
 class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
@@ -86,8 +86,8 @@ class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.opt = opt  # BasicSR's models read the dataset's name from it
-        self.options = parse(SyntheticLowLightOptions, opt, where_of(opt))
-        self.gt = open_source(self.options.dataroot_gt, self.options.backend)
+        self.options = options_of(SyntheticLowLightOptions, opt)
+        self.gt = open_source(self.options.dataroot_gt, self.options.backend, option='dataroot_gt')
         self._cameras = self.options.cameras
         self._cache = ImageCache(self.options.cache)
         check_crops(self.gt, self.gt.names, self.options.smallest_side)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from entropy_sde_plugin.errors import InputError, shown, suggestion
+from entropy_sde_plugin.errors import InputError, quoted, suggestion
 from entropy_sde_plugin.losses.spatial_entropy.definition import DISTANCES, EntropySpec
 from entropy_sde_plugin.losses.spatial_entropy.mass import mean_mass
 from entropy_sde_plugin.losses.spatial_entropy.neighbours import NEIGHBOUR_NORMALISATIONS, neighbour_mean
@@ -103,7 +103,7 @@ def spatial_entropy(
     )
     _check_images(pred, target)
     if neighbour_weights is not None and not (isinstance(neighbour_weights, Tensor) and neighbour_weights.numel() == 9):
-        raise InputError(f'neighbour_weights: {shown(neighbour_weights)} is no tensor of nine values, and not None.')
+        raise InputError(f'neighbour_weights: {quoted(neighbour_weights)} is no tensor of nine values, and not None.')
     prefactor = 1.0 if normalise_density else 1 / (0.5 * bandwidth)
     spec = EntropySpec(
         distance, levels, tuple(windows), bandwidth, prefactor, normalise_density, root_epsilon=hellinger_epsilon
@@ -154,35 +154,39 @@ def check_options(
     _check_choice('engine', engine, ENGINES)
     _check_choice('reduction', reduction, REDUCTIONS)
     if not _is_int(levels) or not 2 <= levels <= MOST_LEVELS:
-        raise InputError(f'levels: {levels!r} is not a whole number of at least 2 and at most {MOST_LEVELS}.')
+        raise _wrong('levels', f'{levels!r} is not a whole number of at least 2 and at most {MOST_LEVELS}.')
     if not isinstance(windows, Sequence) or not windows or not all(_is_int(w) and w > 0 and w % 2 for w in windows):
-        raise InputError(f'windows: {windows!r} is not a list of positive odd numbers, such as [1, 3, 5].')
+        raise _wrong('windows', f'{windows!r} is not a list of positive odd numbers, such as [1, 3, 5].')
     if max(windows) > MOST_WINDOW:
-        raise InputError(f'windows: {windows!r} holds a window of more than {MOST_WINDOW} pixels a side.')
+        raise _wrong('windows', f'{windows!r} holds a window of more than {MOST_WINDOW} pixels a side.')
     if len(set(windows)) < len(windows):
-        raise InputError(f'windows: {windows!r} names a window twice.')
+        raise _wrong('windows', f'{windows!r} names a window twice.')
     _check_range('bandwidth', bandwidth, *BANDWIDTHS)
     _check_range('hellinger_epsilon', hellinger_epsilon, *HELLINGER_EPSILONS)
     ends = intensity_range if isinstance(intensity_range, Sequence) else ()
     if len(ends) != 2 or not all(is_number(end) for end in ends) or not ends[0] < ends[1]:
-        raise InputError(f'intensity_range: {intensity_range!r} is not a pair of increasing numbers, such as [0, 1].')
+        raise _wrong('intensity_range', f'{intensity_range!r} is not a pair of increasing numbers, such as [0, 1].')
     for option, value in (('clamp', clamp), ('normalise_density', normalise_density), ('generalised', generalised)):
         if not isinstance(value, bool):
-            raise InputError(f'{option}: {value!r} is not true or false.')
+            raise _wrong(option, f'{value!r} is not true or false.')
     if generalised and distance != 'relative_entropy':
-        raise InputError(f"generalised: only for 'relative_entropy', not for '{distance}'.")
+        raise _wrong('generalised', f"only for 'relative_entropy', not for '{distance}'.")
     if generalised and normalise_density:
-        raise InputError('generalised: does nothing beside normalise_density, whose masses are equal; choose one.')
+        raise _wrong('generalised', 'does nothing beside normalise_density, whose masses are equal; choose one.')
+
+
+def _wrong(option: str, reason: str) -> InputError:
+    return InputError(f'{option}: {reason}', option=option)
 
 
 def _check_choice(option: str, value: str, valid: Sequence[str]) -> None:
     if value not in valid:
-        raise InputError(f"{option}: unknown '{value}'. {suggestion(str(value), valid)}")
+        raise _wrong(option, f"unknown '{value}'. {suggestion(str(value), valid)}")
 
 
 def _check_range(option: str, value: float, least: float, largest: float) -> None:
     if not is_number(value) or not least <= value <= largest:
-        raise InputError(f'{option}: {value!r} is not a number of at least {least:g} and at most {largest:g}.')
+        raise _wrong(option, f'{value!r} is not a number of at least {least:g} and at most {largest:g}.')
 
 
 def _is_int(value: object) -> bool:

@@ -58,7 +58,7 @@ class SpatialEntropyLoss(nn.Module):
         super().__init__()
         check_neighbour_weights(neighbour_weights)
         if not is_number(loss_weight):
-            raise InputError(f'loss_weight: {loss_weight!r} is not a number.')
+            raise InputError(f'loss_weight: {loss_weight!r} is not a number.', option='loss_weight')
         self.loss_weight = loss_weight
         self.reduction = reduction
         self.neighbour_weights = neighbour_weights
@@ -146,7 +146,8 @@ def _steps(levels: int | Sequence[Sequence[int]]) -> list[tuple[int, int]]:
     """Read the option ``levels`` as pairs (first iteration, levels), the iterations increasing from 0."""
     if isinstance(levels, int):
         return [(0, levels)]
-    wrong = InputError(f'levels: {levels!r} is neither a number nor steps such as [[0, 8], [2000, 16], [6000, 32]].')
+    message = f'levels: {levels!r} is neither a number nor steps such as [[0, 8], [2000, 16], [6000, 32]].'
+    wrong = InputError(message, option='levels')
     if not isinstance(levels, Sequence) or not all(isinstance(step, Sequence) and len(step) == 2 for step in levels):
         raise wrong
     steps = [(start, count) for start, count in levels]

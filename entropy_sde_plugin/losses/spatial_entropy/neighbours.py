@@ -16,7 +16,8 @@ NEIGHBOUR_NORMALISATIONS = ('per_channel', 'all_channels')
 def check_neighbour_weights(kind: str) -> None:
     """Raise an InputError unless `draw_neighbour_weights` knows ``kind``."""
     if kind not in NEIGHBOUR_WEIGHTS:
-        raise InputError(f"neighbour_weights: unknown '{kind}'. {suggestion(str(kind), NEIGHBOUR_WEIGHTS)}")
+        message = f"neighbour_weights: unknown '{kind}'. {suggestion(str(kind), NEIGHBOUR_WEIGHTS)}"
+        raise InputError(message, option='neighbour_weights')
 
 
 def draw_neighbour_weights(kind: str, generator: torch.Generator | None = None) -> Tensor:

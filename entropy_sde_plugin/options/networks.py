@@ -1,0 +1,63 @@
+"""The section ``network_g``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from entropy_sde_plugin.errors import InputError, quoted
+from entropy_sde_plugin.options.arguments import build_without_memory, registered
+
+__all__ = ['build_network', 'check_network']
+
+
+def build_network(section: Any) -> torch.nn.Module | None:
+    """Build the network of a section ``network_g`` without memory; None for others' networks.
+
+    Raises:
+        InputError: No such network, an argument that is unknown, missing or wrong, or more parameters than fit into
+            the memory of this machine.
+    """
+    network = build_without_memory('arch', section, 'network_g')
+    if network is not None:
+        _check_memory(network)
+    return network
+
+
+def _check_memory(network: torch.nn.Module) -> None:
+    """Reserve what the weights will fill, without touching it, and give it back."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    try:
+        torch.empty(parameters)
+    except RuntimeError:
+        raise InputError(
+            f"Section 'network_g': {parameters:,} parameters, {parameters >> 28:,} GiB, do not fit into the memory of "
+            'this machine: lower the width or the numbers of blocks.',
+            'network_g',
+        ) from None
+
+
+def check_network(section: Mapping[str, Any]) -> None:
+    """Check that the network restores RGB pictures, and can be called as a diffusion calls it.
+
+    Raises:
+        InputError: It has other channels, or another ``forward``.
+    """
+    if section.get('img_channel', 3) != 3:
+        path = 'network_g.img_channel'
+        raise InputError(f"Option '{path}' must be 3: pictures are RGB; it is {quoted(section['img_channel'])}.", path)
+    network = registered('arch', section['type'], 'network_g')
+    forward = getattr(network, 'forward', None)
+    if forward is None:  # a function that builds one
+        return
+    try:
+        inspect.signature(forward).bind('self', 'x', 'cond', 'time')
+    except TypeError as error:
+        raise InputError(
+            f"'network_g.type': {section['type']} is no network of a diffusion, which is called with the noisy image, "
+            f'the dark one and the time: {error}.',
+            'network_g.type',
+        ) from None

@@ -1,0 +1,81 @@
+"""The section ``val``: validation and test."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+
+from entropy_sde_plugin.errors import InputError, quoted, suggestion
+from entropy_sde_plugin.options.arguments import check_names, is_ours, registered
+from entropy_sde_plugin.options.names import check_folder_name
+from entropy_sde_plugin.utils.schema import Positive, convert
+
+__all__ = ['ValOptions', 'check_validation', 'needs_truth']
+
+
+class ValOptions(msgspec.Struct, frozen=True):
+    """Section ``val``: validation and test."""
+
+    val_freq: Positive | None = None
+    """Iterations from one validation to the next; needed in training, unused in a test."""
+    save_img: bool = False
+    """Keep the restored pictures."""
+    suffix: str | int | None = None
+    """What the names of a test's pictures end in; the run's name by default."""
+    pbar: bool = False
+    """Show a progress bar."""
+    seeds: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)] | None = None
+    """Distinct seeds of the sampling, under each of which the set is restored: metrics are then means with their
+    standard deviation. ``sampler.seed`` alone by default."""
+    metrics: dict[str, dict[str, Any]] | None = None
+    """Metrics by a name of one's own; in each ``type``, a registered metric, its arguments, and ``better``: ``higher``
+    or ``lower``."""
+
+    def __post_init__(self) -> None:
+        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"'seeds' names one twice: {', '.join(map(str, self.seeds))}.", option='seeds')
+
+
+def check_validation(val: ValOptions, training: bool) -> None:
+    """Check ``val`` against the kind of run and ``val.metrics`` against the registered metrics.
+
+    Raises:
+        InputError: A training without ``val_freq``; a ``suffix`` that leads elsewhere; no such metric, an argument of
+            one that is unknown, missing or wrong, or a ``better`` that is neither ``higher`` nor ``lower``.
+    """
+    if training and val.val_freq is None:
+        raise InputError("Option 'val.val_freq' is missing: add it to the option file.", 'val.val_freq')
+    if val.suffix not in (None, ''):
+        check_folder_name(str(val.suffix), 'val.suffix')
+    for key, metric in (val.metrics or {}).items():
+        where = f'val.metrics.{key}'
+        function = registered('metric', metric.get('type'), where)
+        check_names(function, metric.keys() - {'type', 'better'}, where, added=('img', 'img2'))
+        _check_choice(metric, 'better', ('higher', 'lower'), where)
+        _check_choice(metric, 'input_order', ('HWC', 'CHW'), where)
+        hints = get_type_hints(inspect.unwrap(function)) if is_ours(function) else {}
+        for argument in metric.keys() & hints.keys():
+            convert(metric[argument], hints[argument], f'{where}.{argument}')
+        border = metric.get('crop_border', 0)
+        if type(border) is not int or border < 0:
+            path = f'{where}.crop_border'
+            raise InputError(f"Option '{path}': expected int >= 0, but it is {quoted(border)}.", path)
+
+
+def _check_choice(section: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str) -> None:
+    if key in section and section[key] not in choices:
+        path = f'{where}.{key}'
+        near = suggestion(str(section[key]), choices)
+        raise InputError(f"Option '{path}': {quoted(section[key])} is not one of its values. {near}", path)
+
+
+def needs_truth(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the keys of those ``val.metrics`` that compare with ground truth."""
+    return [
+        key
+        for key, metric in metrics.items()
+        if 'img2' in inspect.signature(registered('metric', metric.get('type'), key)).parameters
+    ]
