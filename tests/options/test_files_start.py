@@ -1,0 +1,99 @@
+"""Every option file starts under BasicSR's own command and takes a step, or scores its set.
+
+The data sets are tiny trees in the archives' layouts, and the networks are cut down by ``--force_yml``; everything
+else is as written in the file. Each file runs in a fork of one process that has imported BasicSR.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from entropy_sde_plugin.data.lmdb import lmdb_writer
+from entropy_sde_plugin.demo.photographs import photograph
+from entropy_sde_plugin.networks import ConditionalNAFNet
+from tests.support.commands import ROOT, python
+from tests.support.pictures import write_png
+
+FILES = sorted((ROOT / 'options').glob('*.yml'))
+SMALL = {'width': 4, 'enc_blk_nums': [1], 'middle_blk_num': 1, 'dec_blk_nums': [1]}
+NETWORK = [f'network_g:{key}={json.dumps(value)}' for key, value in SMALL.items()]
+TRAIN = [
+    'train:total_iter=1',
+    'datasets:train:batch_size_per_gpu=2',
+    'datasets:train:num_worker_per_gpu=0',
+    'datasets:train:persistent_workers=false',
+    'val:val_freq=1',
+    'logger:save_checkpoint_freq=1',
+    'logger:use_tb_logger=false',
+]
+
+RUN = """
+import json, os, runpy, sys
+import basicsr.test, basicsr.train, cv2, torch
+for command, arguments in json.load(open(sys.argv[1])):
+    pid = os.fork()
+    if pid == 0:
+        log = os.open(arguments[1].rpartition('/')[2] + '.log', os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 1), os.dup2(log, 2)
+        sys.argv = [command, *arguments]
+        try:
+            runpy.run_module(command, run_name='__main__', alter_sys=True)
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
+            os._exit(1)
+        os._exit(0)
+    print(arguments[1].rpartition('/')[2], os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+def write_pairs(folder, dark, bright, names, prefixes=('', ''), side=200):
+    for name, photo in zip(names, ('coffee', 'china', 'life'), strict=False):
+        image = photograph(photo)[:side, :side]
+        write_png(folder / dark / f'{prefixes[0]}{name}.png', image // 8)
+        write_png(folder / bright / f'{prefixes[1]}{name}.png', image)
+
+
+@pytest.fixture(scope='module')
+def exit_codes(tmp_path_factory):
+    """Exit code and log of a run of each file, by the file's name."""
+    folder = tmp_path_factory.mktemp('files')
+    data = folder / 'datasets'
+    for split in ('our485', 'eval15'):
+        write_pairs(data / 'LOLv1' / split, 'low', 'high', '123')
+    for split in ('Train', 'Test'):
+        write_pairs(data / f'LOLv2/Real_captured/{split}', 'Low', 'Normal', '123', ('low', 'normal'))
+        write_pairs(data / f'LOLv2/Synthetic/{split}', 'Low', 'Normal', '123')
+    for split in ('train', 'val', 'test'):
+        write_pairs(data / 'NTIRE24' / split, 'input', 'target', '123', side=400)  # read at half their size
+        write_pairs(data / 'own' / split, 'low', 'high', '123')
+    for place in (data, data / 'photographs'):
+        place.mkdir(exist_ok=True)
+        for name, divisor in (('train_gt', 1), ('val_gt', 1), ('val_lq', 8)):
+            with lmdb_writer(place / f'{name}.lmdb') as database:
+                for photo in ('coffee', 'china'):
+                    database.put(photo, photograph(photo)[:200, :200] // divisor)
+    weights = {'params': ConditionalNAFNet(**SMALL).state_dict()}
+    torch.save(weights | {'params_ema': weights['params']}, folder / 'weights.pth')
+
+    runs = []
+    for file in FILES:
+        is_test = file.stem.startswith('test_')
+        given = [*NETWORK, 'sampler:steps=1', 'num_gpu=0', *(TRAIN if not is_test else ())]
+        if is_test or file.stem == 'finetune_own_pairs':
+            given.append('path:pretrain_network_g=weights.pth')
+        runs.append(('basicsr.test' if is_test else 'basicsr.train', ['-opt', str(file), '--force_yml', *given]))
+    (folder / 'runs.json').write_text(json.dumps(runs))
+    code, out, err = python('-c', RUN, folder / 'runs.json', cwd=folder)
+    assert code == 0, err
+    codes = dict(line.split() for line in out.splitlines() if line.endswith(('0', '1')))
+    return {name: (int(value), (folder / f'{name}.log').read_text()) for name, value in codes.items()}
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+def test_it_starts(exit_codes, file):
+    code, log = exit_codes[file.name]
+    assert code == 0, log[-3000:]
+    assert 'psnr' in log or file.stem in ('test_ntire24', 'train_ntire24_entropy')  # its validation set has no truth
