@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from skimage.color import rgb2xyz, xyz2rgb
 
-from entropy_sde_plugin.data.synthesis import Cameras, darken
+from entropy_sde_plugin.data.synthesis import Cameras, darken, uneven_exposure
 
 FULL_WELL, READ_NOISE, GAMMA = 1500.0, 3.0, 2.2
 
@@ -129,3 +130,57 @@ def test_a_camera_of_one_kind_darkens_as_darken_does():
     bright = np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     one = Cameras(exposure=(0.1, 0.1)).photograph(bright, np.random.default_rng(0))
     np.testing.assert_array_equal(one, darken(bright, exposure=0.1, rng=np.random.default_rng(0)))
+
+
+NOISELESS = {'full_well': 1e12, 'read_noise': 0.0}
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+
+
+@pytest.mark.parametrize('exposure', [0.9, 0.2, 0.01])
+def test_the_exact_srgb_curve_is_that_of_scikit_image(exposure):
+    dark = darken(RAMP, exposure=exposure, rng=np.random.default_rng(0), tone_gamma=None, **NOISELESS)
+    expected = 255 * xyz2rgb(rgb2xyz(RAMP / 255.0) * exposure)
+    assert np.abs(dark - expected).max() < 0.51  # rounding, and the digits of the oracle's matrices
+
+
+def test_black_level_is_subtracted_from_the_light():
+    kwargs = {'exposure': 0.1, 'tone_gamma': GAMMA} | NOISELESS
+    light = (RAMP / 255.0) ** GAMMA * 0.1
+    dark = darken(RAMP, rng=np.random.default_rng(0), black_level=0.5, **kwargs)
+    expected = 255 * np.maximum(light - 0.5 * light.mean(), 0) ** (1 / GAMMA)
+    assert np.abs(dark - expected).max() < 0.51
+    assert (dark == 0).mean() > 0.3
+
+
+def test_smoothing_correlates_the_noise_as_a_gaussian_does():
+    flat = np.full((300, 300, 3), 128, np.uint8)
+    dark = darken(flat, exposure=0.9, rng=np.random.default_rng(4), full_well=100, smoothing=1.0).astype(float)
+    noise = dark - dark.mean((0, 1))
+    correlation = (noise * np.roll(noise, 1, 1)).mean() / noise.var()
+    # White noise through a Gaussian: exp(-distance² / (4 sigma²)).
+    assert correlation == pytest.approx(math.exp(-1 / 4), abs=0.02)
+    assert abs((noise * np.roll(noise, 1, 2)).mean() / noise.var()) < 0.02  # not across the channels
+
+
+def test_uneven_light_lies_between_the_dark_and_full_light():
+    rng = np.random.default_rng(0)
+    maps = [uneven_exposure(RAMP, 0.02, rng) for _ in range(200)]
+    assert all(exposure.shape == (16, 16, 1) for exposure in maps)
+    assert min(exposure.min() for exposure in maps) >= 0.02
+    assert max(exposure.max() for exposure in maps) <= 1
+    assert np.mean([exposure.max() > 3 * exposure.min() for exposure in maps]) > 0.9
+
+
+def test_an_exposure_map_darkens_each_pixel_by_its_own():
+    exposure = np.linspace(0.05, 1, 256).reshape(16, 16, 1)
+    dark = darken(RAMP, exposure=exposure, rng=np.random.default_rng(0), **NOISELESS)
+    np.testing.assert_array_equal(dark, np.rint(RAMP * exposure ** (1 / GAMMA)).astype(np.uint8))
+
+
+def test_well_lit_pictures_stay_unchanged_as_often_as_set():
+    cameras = Cameras(
+        (0.05, 0.1), full_well=(1e9, 1e9), read_noise=(0, 0), colour_cast=0.3, black_level=(0.2, 0.4), well_lit_prob=0.3
+    )
+    rng = np.random.default_rng(0)
+    unchanged = [np.array_equal(cameras.photograph(RAMP, rng), RAMP) for _ in range(300)]
+    assert np.mean(unchanged) == pytest.approx(0.3, abs=0.08)  # standard error 0.026

@@ -29,7 +29,7 @@ class SyntheticLowLightOptions(TrainingCrops, kw_only=True, frozen=True):
     dataroot_gt: str
     """Folder or database of the bright photographs."""
     exposure: Range = (0.03, 0.2)
-    """Fraction of the light, [low, high], drawn log-uniformly; see ``low_light_synthesis.darken``."""
+    """Fraction of the light, [low, high], drawn log-uniformly; see ``synthesis.darken``."""
     full_well: Range = (1500.0, 1500.0)
     """Electrons of a saturated pixel, [low, high], drawn log-uniformly; fewer mean more shot noise."""
     read_noise: Range = (3.0, 3.0)
@@ -42,6 +42,18 @@ class SyntheticLowLightOptions(TrainingCrops, kw_only=True, frozen=True):
     """Probability that the dark picture has been through JPEG."""
     jpeg_quality: tuple[JPEGQuality, JPEGQuality] = (60, 95)
     """Its quality, [low, high]."""
+    srgb_prob: Probability = 0.0
+    """Probability of the exact sRGB curve in place of ``tone_gamma``; its linear toe crushes deep shadows."""
+    black_level: Range = (0.0, 0.0)
+    """What the camera subtracts, [low, high], in means of the dark picture's light."""
+    uneven_prob: Probability = 0.0
+    """Probability of light that differs over the picture: lamps, shade, highlights that were never dark."""
+    smoothing_prob: Probability = 0.0
+    """Probability of the camera's noise reduction, which leaves correlated noise."""
+    smoothing: Range = (0.4, 1.0)
+    """Its Gaussian's standard deviation in pixels, [low, high]."""
+    well_lit_prob: Probability = 0.0
+    """Probability of a picture that lost no light: the network must leave it as it is, less its noise."""
     random_scale_prob: Probability = 0.8
     """Probability of a crop of random side, from ``gt_size`` to the image's short side, reduced to ``gt_size``."""
 
@@ -52,6 +64,8 @@ class SyntheticLowLightOptions(TrainingCrops, kw_only=True, frozen=True):
         _check_range('tone_gamma', self.tone_gamma, above=0)
         _check_range('read_noise', self.read_noise, least=0)
         _check_range('jpeg_quality', self.jpeg_quality)
+        _check_range('black_level', self.black_level, least=0)
+        _check_range('smoothing', self.smoothing, above=0)
 
     @property
     def cameras(self) -> Cameras:

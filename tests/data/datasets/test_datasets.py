@@ -152,6 +152,8 @@ def test_exposure_spans_its_range(pairs):
         ('full_well', [0, 100], r'0 < low <= high, but is \[0\.0, 100\.0\]'),
         ('read_noise', [-1, 3], r'0 <= low <= high,'),
         ('tone_gamma', [2.4, 2.0], r'0 < low <= high,'),
+        ('black_level', [-0.1, 0.2], r'0 <= low <= high,'),
+        ('smoothing', [0, 1], r'0 < low <= high,'),
         ('jpeg_quality', [90, 80], r'low <= high,'),
     ],
 )
