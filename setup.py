@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 STARTUP_FILE = 'entropy_sde_plugin.pth'
 
 
-# --- native extensions -----------------------------------------------------------------------------------------------
 def native_extensions() -> list[Extension]:
     """Return the spatial entropy's native engine, optional: a machine without a compiler installs all the same.
 
@@ -42,9 +43,6 @@ def native_extensions() -> list[Extension]:
             optional=True,
         )
     ]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 class BuildWithStartupFile(build_py):
@@ -77,4 +75,22 @@ class BuildWithStartupFile(build_py):
         return files
 
 
-setup(cmdclass={'build_py': BuildWithStartupFile}, ext_modules=native_extensions())
+class BuildPlainLibrary(build_ext):
+    """Name the native engine without Python's version: ctypes loads it, and it serves every interpreter."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        name = Path(super().get_ext_filename(fullname))
+        return str(name.with_name(name.name.partition('.')[0] + name.suffix))
+
+
+class WheelForEveryPython(bdist_wheel):
+    """Tag the wheel ``py3-none-<platform>``: it holds a library of the platform and nothing of an interpreter's."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return 'py3', 'none', super().get_tag()[2]
+
+
+setup(
+    cmdclass={'build_py': BuildWithStartupFile, 'build_ext': BuildPlainLibrary, 'bdist_wheel': WheelForEveryPython},
+    ext_modules=native_extensions(),
+)

@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -193,6 +194,7 @@ def wheels(tmp_path_factory):
 
 
 def test_what_a_wheel_holds(wheels):
+    assert re.fullmatch(r'entropy_sde_plugin-[\d.]+-py3-none-\w+\.whl', wheels[0].name)  # for every Python
     names, editable = (zipfile.ZipFile(wheel).namelist() for wheel in wheels)
     assert 'entropy_sde_plugin.pth' in names
     assert 'entropy_sde_plugin.pth' in editable

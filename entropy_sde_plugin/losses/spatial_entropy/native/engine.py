@@ -109,9 +109,8 @@ def distance_and_gradient(
 
 
 def library_path() -> Path:
-    """Return where the library is, or would be for this interpreter."""
-    candidates = [native.FOLDER / f'_spatial_entropy{suffix}' for suffix in EXTENSION_SUFFIXES]
-    return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
+    """Return where the library is, or would be; one file serves every Python version."""
+    return native.FOLDER / f'_spatial_entropy{Path(EXTENSION_SUFFIXES[0]).suffix}'
 
 
 def _library() -> ctypes.CDLL:
