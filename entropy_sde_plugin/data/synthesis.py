@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ['Cameras', 'Range', 'darken', 'uneven_exposure']
+__all__ = ['Cameras', 'Range', 'darken', 'linear_to_srgb', 'srgb_to_linear', 'uneven_exposure']
 
 Range = tuple[float, float]
 Map = NDArray[np.floating]
@@ -62,7 +62,7 @@ def darken(
     if not (np.min(exposure) > 0 and np.max(exposure) <= 1):
         raise ValueError(f'exposure must lie in (0, 1], but is {exposure}.')
     levels = np.arange(256) / 255
-    light = levels**SRGB_GAMMA if tone_gamma is not None else _srgb_to_linear(levels)
+    light = levels**SRGB_GAMMA if tone_gamma is not None else srgb_to_linear(levels)
     mean_electrons = light[image] * (exposure * full_well)
     electrons = rng.poisson(mean_electrons) + read_noise * rng.standard_normal(image.shape, dtype=np.float32)
     if smoothing > 0:
@@ -70,7 +70,7 @@ def darken(
     if black_level > 0:
         electrons = electrons - black_level * mean_electrons.mean()
     linear = np.clip(electrons / full_well * np.asarray(colour_gains), 0, 1)
-    tones = linear ** (1 / tone_gamma) if tone_gamma is not None else _linear_to_srgb(linear)
+    tones = linear ** (1 / tone_gamma) if tone_gamma is not None else linear_to_srgb(linear)
     return np.rint(255 * tones).astype(np.uint8)
 
 
@@ -129,11 +129,13 @@ def _sigmoid(x: Map) -> Map:
     return 0.5 + 0.5 * np.tanh(x / 2)
 
 
-def _srgb_to_linear(values: Map) -> Map:
+def srgb_to_linear(values: Map) -> Map:
+    """Decode sRGB values in [0, 1] to linear light (IEC 61966-2-1)."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
-def _linear_to_srgb(linear: Map) -> Map:
+def linear_to_srgb(linear: Map) -> Map:
+    """Encode linear light in [0, 1] as sRGB, the inverse of :func:`srgb_to_linear`."""
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
