@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from entropy_sde_plugin.checkpoints.weights import SAFETENSORS, SETTINGS_KEY, dense, flat_settings, load_weights
+from entropy_sde_plugin.checkpoints.weights import flat_settings, load_weights
+from entropy_sde_plugin.checkpoints.weights_file import SAFETENSORS, SETTINGS_KEY, dense
 from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.process import GaussianProcess
 from entropy_sde_plugin.errors import InputError

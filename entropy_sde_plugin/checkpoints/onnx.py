@@ -28,7 +28,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
     The file's inputs are those of :meth:`ConditionalNAFNet.forward`, float32: ``x`` and ``cond``, (batch, C, height,
     width), and ``time``, (batch,), the raw time t; its output ``prediction`` is shaped as ``x``. Batch, height and
     width are free, and need not be multiples of anything. ``metadata_props`` holds the SDE's settings as JSON under
-    :data:`~entropy_sde_plugin.checkpoints.weights.SETTINGS_KEY`.
+    :data:`~entropy_sde_plugin.checkpoints.weights_file.SETTINGS_KEY`.
 
     Args:
         model: What to write, on the CPU.

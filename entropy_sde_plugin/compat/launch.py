@@ -78,7 +78,7 @@ def patch_parse_options() -> None:
         seed_datasets(opt)
         with opt.locations.in_errors():
             opt.checked = option_check.check(opt)
-            preflight.check(opt, opt.checked)
+            opt.weights = preflight.check(opt, opt.checked)
         basicsr.utils.misc.set_random_seed(opt['manual_seed'] + opt['rank'])
         fill_in_defaults(opt)
         keep_workers(opt)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model
-from entropy_sde_plugin.checkpoints.weights import check_file
+from entropy_sde_plugin.checkpoints.weights_file import check_file
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback
 from entropy_sde_plugin.errors import InputError, suggestion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from entropy_sde_plugin.checkpoints import files, weights
+from entropy_sde_plugin.checkpoints.weights_file import SETTINGS_KEY, WeightsFile
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.errors import DivergedError, InputError
 from entropy_sde_plugin.losses import SpatialEntropyLoss
@@ -75,6 +77,8 @@ class DiffusionModel(ValidatedModel):
         self.train_options: CommonTrainOptions = checked.train
         self.process = self.options.process()
         super().__init__(opt)
+        if (read := getattr(opt, 'weights', None)) is not None:
+            read.release()
 
     def losses(self, part: slice, draw: Draw) -> Losses:
         """Return the losses of some images of the batch, scalars by name; together the parts make the batch's.
@@ -93,10 +97,26 @@ class DiffusionModel(ValidatedModel):
         return super().model_to_device(prepare_network(net, self.train_options) if self.is_train else net)
 
     def init_training_settings(self) -> None:
-        super().init_training_settings()
-        self.training_step = TrainingStep(self.net_g, self.optimizer_g, self.train_options)
-        entropy_opt = self.train_options.entropy_opt
-        self.cri_entropy = build_loss(entropy_opt).to(self.device) if entropy_opt else None
+        """Do what SRModel does, but copy the network for the moving average instead of building it again."""
+        train = self.train_options
+        self.net_g.train()
+        self.ema_decay = train.ema_decay
+        if self.ema_decay > 0:
+            get_root_logger().info(f'Use Exponential Moving Average with decay: {self.ema_decay}')
+            self.net_g_ema = self._averaged_network()
+        self.cri_pix = build_loss(train.pixel_opt).to(self.device)
+        self.cri_entropy = build_loss(train.entropy_opt).to(self.device) if train.entropy_opt else None
+        self.setup_optimizers()
+        self.setup_schedulers()
+        self.training_step = TrainingStep(self.net_g, self.optimizer_g, train)
+
+    def _averaged_network(self) -> nn.Module:
+        """Return the network that holds the average of the weights, at its start."""
+        network = copy.deepcopy(self.get_bare_model(self.net_g)).to(memory_format=torch.contiguous_format)
+        path = self.opt['path']
+        if path.get('pretrain_network_g') is not None:
+            self.load_network(network, path['pretrain_network_g'], path.get('strict_load_g', True), 'params_ema')
+        return network.eval()
 
     @property
     def sampler_settings(self) -> dict[str, Any]:
@@ -149,7 +169,7 @@ class DiffusionModel(ValidatedModel):
         """Save as BasicSR does, with the settings the weights were trained under beside them."""
         nets, keys = (value if isinstance(value, list) else [value] for value in (net, param_key))
         networks = {key: self.get_bare_model(network) for network, key in zip(nets, keys, strict=True)}
-        settings = {weights.SETTINGS_KEY: self.options.settings()}
+        settings = {SETTINGS_KEY: self.options.settings()}
         files.save_networks(self.opt['path']['models'], net_label, current_iter, networks, **settings)
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
@@ -176,7 +196,9 @@ class DiffusionModel(ValidatedModel):
         Raises:
             InputError: An unreadable file, weights of another network, or settings that differ from the options.
         """
-        state, settings, entry = weights.load_weights(load_path, param_key)
+        read = getattr(self.opt, 'weights', None)  # by the checks before the run
+        file = read if read is not None and read.path == Path(load_path) else WeightsFile(load_path)
+        state, settings, entry = file.weights(param_key)
         logger, bare = get_root_logger(), self.get_bare_model(net)
         if settings is None:
             logger.info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')

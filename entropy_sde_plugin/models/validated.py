@@ -154,10 +154,15 @@ class ValidatedModel(SRModel):
         made_with = {
             'weights_sha256': weights_sha256(self._restoring_network().state_dict()),
             'weights_file': file,
-            'weights_file_sha256': file and file_sha256(file),
+            'weights_file_sha256': file and self._file_sha256(file),
         }
         folder = Path(path['experiments_root' if self.is_train else 'results_root'])
         write_records(folder, validation, iteration, run, made_with)
+
+    def _file_sha256(self, file: str) -> str:
+        read = getattr(self.opt, 'weights', None)  # by the checks before the run
+        known = read.sha256 if read is not None and read.path == Path(file) else None
+        return known or file_sha256(file)
 
 
 def _save(picture: RGBImage, path: str) -> None:

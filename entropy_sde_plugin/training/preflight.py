@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from entropy_sde_plugin.checkpoints import weights
+from entropy_sde_plugin.checkpoints.weights_file import WeightsFile
 from entropy_sde_plugin.errors import InputError, about
 from entropy_sde_plugin.options import arguments
 from entropy_sde_plugin.options.check import Options
@@ -22,11 +23,8 @@ __all__ = ['check']
 _MOST_DRAWS = 100_000_000
 """Of an epoch: BasicSR lists them all, in some 40 bytes each."""
 
-_READ_WHOLE = 64 << 20
-"""Bytes of weights up to which a run reads them twice, and learns at once whether all are finite."""
 
-
-def check(opt: dict[str, Any], options: Options) -> None:
+def check(opt: dict[str, Any], options: Options) -> WeightsFile | None:
     """Check the files that options name, as far as this plugin is responsible for them. No picture is decoded.
 
     Our data sets are built here, and put into their sections, from which BasicSR's loaders take them.
@@ -34,6 +32,9 @@ def check(opt: dict[str, Any], options: Options) -> None:
     Args:
         opt: BasicSR's option dictionary.
         options: The same, checked.
+
+    Returns:
+        The weights to start from, for the model to take; None where there are none, or too large ones to read twice.
 
     Raises:
         InputError: A line for each fault: what is missing, damaged, too small for the crops or the metrics, or made
@@ -43,9 +44,10 @@ def check(opt: dict[str, Any], options: Options) -> None:
         _build_dataset(opt, name, options)
         if name == 'train' and opt.get('is_train'):
             _check_epoch(opt, len(opt['datasets'][name].built))
-    if options.model is not None and opt['path'].get('pretrain_network_g') and not _resumes(opt):
-        with about('path.pretrain_network_g'):
-            _check_weights(opt['path'], options)
+    if options.model is None or not opt['path'].get('pretrain_network_g') or _resumes(opt):
+        return None
+    with about('path.pretrain_network_g'):
+        return _read_weights(opt['path'], options)
 
 
 # --- data sets --------------------------------------------------------------------------------------------------------
@@ -107,18 +109,17 @@ def _resumes(opt: Mapping[str, Any]) -> bool:
     return bool(path.get('resume_state')) or (opt['auto_resume'] and any(Path(path['training_states']).glob('*.state')))
 
 
-def _check_weights(section: Mapping[str, Any], options: Options) -> None:
+def _read_weights(section: Mapping[str, Any], options: Options) -> WeightsFile | None:
     """Check that the weights can be read, and fit the network and the diffusion of the options."""
-    file = weights.check_file(section['pretrain_network_g'])
-    wanted = section.get('param_key_g', 'params')
-    unread = file.stat().st_size > _READ_WHOLE
-    state, settings, taken = weights.load_weights(file, wanted, unread=unread)
+    file, wanted = WeightsFile(section['pretrain_network_g'], lazy=True), section.get('param_key_g', 'params')
+    state, settings, taken = file.weights(wanted)
     if wanted is not None and taken not in (wanted, None):
-        warn(f"Weights '{file}' hold no '{wanted}' (path.param_key_g): taking their '{taken}', as BasicSR does.")
+        warn(f"Weights '{file.path}' hold no '{wanted}' (path.param_key_g): taking their '{taken}', as BasicSR does.")
     try:
         if settings is not None:
             weights.check_settings(settings, options.model)
         if options.network is not None and section.get('strict_load_g', True):
             weights.load_into(copy.deepcopy(options.network), state, 'network_g', assign=True)
     except InputError as error:
-        raise InputError(f"Weights '{file}': {error}") from None
+        raise InputError(f"Weights '{file.path}': {error}") from None
+    return None if file.on_disk else file

@@ -12,6 +12,7 @@ import yaml
 from basicsr.test import test_pipeline as run_test
 from basicsr.train import train_pipeline as run_training
 
+from entropy_sde_plugin.checkpoints import weights_file
 from entropy_sde_plugin.checkpoints.model import load_model, save_model
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.check import check
@@ -144,7 +145,7 @@ def weights(request):
 @pytest.mark.parametrize('run', [run_training, run_test])
 def test_weights_of_other_options_are_told_with_their_line(monkeypatch, weights, run, option, value, words, read_whole):
     if read_whole is not None:
-        monkeypatch.setattr(preflight, '_READ_WHOLE', read_whole)
+        monkeypatch.setattr(weights_file, '_SMALL', read_whole)
     materials.write_folders(Path())
     whole = materials.checkpoint()
     Path('cut.pth').write_bytes(whole[: len(whole) // 2])

@@ -1,0 +1,210 @@
+"""Files of network weights: BasicSR's checkpoints, the released ones, bare state dicts and safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import stat
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from entropy_sde_plugin.errors import InputError, quoted
+from entropy_sde_plugin.options.diffusion import system_of
+
+__all__ = ['SAFETENSORS', 'SETTINGS_KEY', 'Weights', 'WeightsFile', 'check_file', 'dense']
+
+SETTINGS_KEY = 'entropy_sde'
+"""Entry of a checkpoint that holds the settings its weights were trained under; JSON in the metadata of safetensors
+and ONNX files."""
+
+SAFETENSORS = '.safetensors'
+
+_SMALL = 64 << 20
+"""Bytes up to which a file is read at once, and once."""
+
+
+class Weights(NamedTuple):
+    """What a file of weights holds.
+
+    Attributes:
+        state: The state dict, on the CPU.
+        settings: Those it was trained under, or None.
+        entry: Which of BasicSR's entries it was; None where the file has none.
+    """
+
+    state: dict[str, Tensor]
+    settings: dict[str, Any] | None
+    entry: str | None
+
+
+class WeightsFile:
+    """A file of weights, read. No code in it is executed.
+
+    A file of up to 64 MB is opened once, and can be asked for several of its entries.
+
+    Args:
+        path: A safetensors file; or ``{'params': …, 'params_ema': …}`` as BasicSR saves it, or a bare state dict as the
+            released networks come. Its content says which, whatever its name. Keys may carry the prefix ``module.`` of
+            DataParallel.
+        lazy: Leave the tensors of a large safetensors file or zip archive, as torch writes, on the disk: it costs no
+            time, and whether its numbers are finite is not checked.
+
+    Attributes:
+        path: The file.
+        on_disk: Whether the tensors were left there.
+        sha256: Of a small file; None for a large one.
+
+    Raises:
+        InputError: The file is missing, or is no checkpoint.
+    """
+
+    def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
+        self.path = check_file(path)
+        is_small = self.path.stat().st_size <= _SMALL
+        self.on_disk = lazy and not is_small
+        try:
+            if is_small:
+                data = self.path.read_bytes()
+                begin = data[:9]
+            else:
+                data = None
+                with self.path.open('rb') as file:
+                    begin = file.read(9)
+        except OSError as error:
+            raise InputError(f"Weights '{self.path}' cannot be read ({error.strerror}).") from None
+        self.sha256 = None if data is None else hashlib.sha256(data).hexdigest()
+        self._is_safetensors = begin[8:] == b'{'  # after its length, the header: a JSON object
+        self._content: Any = (
+            _safetensors(self.path, data) if self._is_safetensors else _unpickled(self.path, data, self.on_disk)
+        )
+
+    def weights(self, param_key: str | None = 'params') -> Weights:
+        """Return a state dict of the file.
+
+        Args:
+            param_key: Which of BasicSR's entries to take; one that is missing falls back to ``params``, as in BasicSR.
+
+        Raises:
+            InputError: The file holds no weights, or such that are not finite, or wrong settings.
+        """
+        (state, settings), entry = (self._content, None) if self._is_safetensors else self._entry(param_key)
+        if not state or not all(isinstance(value, Tensor) for value in state.values()):
+            entries = ', '.join(str(key)[:40] for key in list(state)[:5]) or 'none'
+            raise InputError(f"Weights '{self.path}' hold no state dict; their entries: {entries}.")
+        try:
+            if settings is not None:
+                _check_readable(settings)
+            checked = state if self.on_disk else {key: _finite(key, value) for key, value in state.items()}
+        except InputError as error:
+            raise InputError(f"Weights '{self.path}': {error}") from None
+        return Weights({str(key).removeprefix('module.'): value for key, value in checked.items()}, settings, entry)
+
+    def release(self) -> None:
+        """Give back the memory of the tensors; no weights can be asked for afterwards."""
+        self._content = None
+
+    def _entry(self, param_key: str | None) -> tuple[tuple[Mapping[str, Any], Any], str | None]:
+        """Return an entry and the settings, and the entry's key; the whole content where there are no entries."""
+        content = self._content
+        if not isinstance(content, Mapping):
+            raise InputError(f"Weights '{self.path}' hold a {type(content).__name__}, not a dictionary of weights.")
+        entry = next((key for key in (param_key, 'params') if key in content), None)
+        state = content if entry is None else content[entry]
+        if not isinstance(state, Mapping):
+            kind = type(state).__name__
+            raise InputError(f"Weights '{self.path}' hold a {kind} as '{param_key}', not a state dict.")
+        return (state, content.get(SETTINGS_KEY)), entry
+
+
+def check_file(path: str | Path) -> Path:
+    """Return the path of weights.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # a zero byte in the path
+        raise InputError(
+            f"Weights '{path}' do not exist: check the path (path.pretrain_network_g in an option file)."
+        ) from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = 'are a folder: name the file in it' if stat.S_ISDIR(status.st_mode) else 'are no file'
+        raise InputError(f"Weights '{path}' {kind}.")
+    return path
+
+
+def _safetensors(path: Path, data: bytes | None) -> tuple[Mapping[str, Any], Any]:
+    """Return the tensors of a safetensors file and the settings in its metadata."""
+    try:
+        if data is None:
+            with safe_open(path, framework='pt') as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
+        else:
+            tensors = safetensors.torch.load(data)
+            metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], 'little')]).get('__metadata__') or {}
+        settings = metadata.get(SETTINGS_KEY)
+    except (SafetensorError, OSError, LookupError) as error:
+        raise InputError(f"Weights '{path}' cannot be read as safetensors: {_first_line(error)}.") from None
+    try:
+        return tensors, None if settings is None else json.loads(settings)
+    except (ValueError, RecursionError) as error:  # a number that is too long is a ValueError
+        raise InputError(f"Weights '{path}': '{SETTINGS_KEY}' in the metadata is no JSON: {error}.") from None
+
+
+def _unpickled(path: Path, data: bytes | None, on_disk: bool) -> Any:
+    """Return tensors and plain containers from a pickle; anything else in it is refused, not run."""
+    in_place = on_disk and zipfile.is_zipfile(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # about unusual pickles: what matters is said below
+            source = path if data is None else io.BytesIO(data)
+            return torch.load(source, map_location='cpu', weights_only=True, mmap=in_place)
+    except Exception as error:  # a damaged file raises anything, from IndexError to struct.error
+        refused = re.search(r'GLOBAL (\S+)', str(error))
+    # torch's own message recommends loading the file unsafely.
+    reason = (
+        f'it holds Python objects ({refused[1]}), which are never run; save its state_dict() alone'
+        if refused
+        else 'it is damaged, cut off or no checkpoint; get the file again'
+    )
+    raise InputError(f"Weights '{path}' cannot be read as a checkpoint: {reason}.")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), repr(error))
+
+
+def _check_readable(settings: Any) -> None:
+    if not isinstance(settings, Mapping):
+        raise InputError(f"'{SETTINGS_KEY}' must be a section of options, not {quoted(settings)}.")
+    system_of(settings).from_settings(settings)
+
+
+def _finite(key: object, value: Tensor) -> Tensor:
+    """Check that a tensor holds finite real numbers; integers are allowed, since networks count in them."""
+    unlike = value.is_meta or value.is_quantized or value.is_complex()
+    try:
+        is_finite = not unlike and bool(dense(value).isfinite().all())
+    except RuntimeError:  # a file of some bytes can ask for any amount of memory
+        is_finite = False
+    if not is_finite:
+        raise InputError(f"'{key}' is not made of finite numbers: take another checkpoint.")
+    return value
+
+
+def dense(value: Tensor) -> Tensor:
+    """The tensor with strided memory, as a network holds it."""
+    return value if value.layout == torch.strided else value.to_dense()
