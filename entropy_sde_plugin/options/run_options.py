@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from entropy_sde_plugin.errors import InputError
 
 if TYPE_CHECKING:
-    from entropy_sde_plugin.checkpoints.weights_file import WeightsFile
     from entropy_sde_plugin.data.options import DatasetOptions
     from entropy_sde_plugin.options.check import Options
     from entropy_sde_plugin.options.locations import Locations
@@ -30,13 +29,14 @@ class RunOptions(OrderedDict[str, Any]):
         locations: Where the options were written; None for options that come from no file.
         checked: The sections as checked structs; None until they are checked. A copy shares them: changing an option
             afterwards does not change them.
-        weights: The weights to start from, where the checks have read them; the model takes and releases them.
+        weights: The file of the weights to start from, where the checks have read it whole (a ``WeightsFile``): the model
+            takes and releases it.
     """
 
     seed_is_given = True
     locations: Locations | None = None
     checked: Options | None = None
-    weights: WeightsFile | None = None
+    weights: Any = None
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key != 'root_path' or key not in self:
