@@ -11,9 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.enhance import MODEL
+from entropy_sde_plugin.cli.arguments import add_model
 from entropy_sde_plugin.utils.extras import needs_extra
-from entropy_sde_plugin.utils.resources import packaged_model
 
 
 def add_verb(verbs: Any) -> None:
@@ -24,7 +23,7 @@ def add_verb(verbs: Any) -> None:
         description='Serves a page: drop a picture, choose the steps, see before and after with a slider, download. '
         'It asks nothing of other machines, and deletes the pictures when it ends (Ctrl-C).',
     )
-    page.add_argument('--model', type=Path, default=packaged_model(), metavar='FILE', help=MODEL)
+    add_model(page)
     page.add_argument(
         '--host', default='127.0.0.1', help='address to serve at; 0.0.0.0 is for the whole network [%(default)s]'
     )
@@ -44,17 +43,19 @@ def _serve(options: argparse.Namespace, folder: Path) -> None:
     with needs_extra('page'):
         from entropy_sde_plugin.demo.page import build_page, start
     from entropy_sde_plugin.checkpoints.model import load_model
-    from entropy_sde_plugin.inference.enhancer import DEFAULT_SAMPLER, Enhancer
+    from entropy_sde_plugin.inference.enhancer import Enhancer
+    from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
+
+    model = load_model(options.model)
 
     @lru_cache(maxsize=1)
-    def enhancer(steps: int) -> Enhancer:
-        return Enhancer.from_file(options.model, steps=steps)
+    def enhancer(steps: int | None = None) -> Enhancer:
+        return Enhancer(model, EnhancerOptions(steps=steps))
 
-    most_steps = len(load_model(options.model).process.times)
     page = build_page(
         lambda image, steps: enhancer(steps).enhance(image),
-        steps=min(DEFAULT_SAMPLER.steps or most_steps, most_steps),
-        most_steps=most_steps,
+        steps=len(enhancer().times) - 1,  # the last time is that of the clean image
+        most_steps=len(model.process.times),
         about=f'Model: `{options.model.name}`. Pictures stay on the machine that serves this page, until it ends.',
         folder=folder,
         examples=_dark_photographs(folder),

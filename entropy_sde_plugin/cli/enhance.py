@@ -6,13 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from entropy_sde_plugin.cli.arguments import add_model
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils.resources import packaged_model
 
 DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF and BMP pictures of 8 or 16 bits. Transparency, colour profile
 and EXIF are kept; an input is never overwritten."""
-
-MODEL = 'the weights: .pth or .safetensors [those that come with the package]'
 
 EXAMPLE = """example:
   entropy-sde enhance -i photos -o bright --compare
@@ -35,7 +33,7 @@ def add_verb(verbs: Any) -> None:
     add = parser.add_argument
     add('-i', '--input', type=Path, nargs='+', required=True, metavar='PICTURE_OR_FOLDER', help='what to brighten')
     add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='where the pictures go')
-    add('--model', type=Path, default=packaged_model(), metavar='FILE', help=MODEL)
+    add_model(parser)
     add('--sampler', metavar='NAME', help="how the diffusion is run backwards [the enhancer's default]")
     add('--steps', type=int, metavar='N', help="network calls for a picture [the enhancer's default]")
     add('--tile', type=_tile, default='auto', metavar='auto|N|0', help='side of the tiles; 0: none [%(default)s]')
@@ -72,46 +70,25 @@ def _seed(text: str) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    from entropy_sde_plugin.inference.enhancer import Enhancer
-    from entropy_sde_plugin.inference.folder import check_output, enhance_pictures
     from entropy_sde_plugin.inference.jobs import plan
-    from entropy_sde_plugin.inference.shard import Share
+    from entropy_sde_plugin.inference.run import enhance_files
 
-    share = Share.from_environment()
-    jobs = share.part(
-        plan(options.input, options.output, suffix=options.suffix, extension=options.ext, compare=options.compare)
+    counts = enhance_files(
+        plan(options.input, options.output, suffix=options.suffix, extension=options.ext, compare=options.compare),
+        options.output,
+        options.model,
+        seed=options.seed,
+        overwrite=options.overwrite,
+        **{name: getattr(options, name) for name in ('device', 'precision', 'sampler', 'steps', 'tile', 'compile')},
     )
-    pending = [job for job in jobs if options.overwrite or not job.is_done]
-    passed_over = 0
-    arguments = _arguments(options, share.device(options.device))
-    Enhancer.check(options.model, **arguments)  # a wrong one is told where nothing is left to do, too
-    if pending:
-        enhancer = Enhancer.from_file(options.model, **arguments)
-        check_output(options.output)
-        passed_over = enhance_pictures(
-            pending,
-            lambda image, seed: enhancer.enhance(image, seed=seed),
-            seed=options.seed,
-            show_progress=share.rank == 0,
-        )
-    enhanced = len(pending) - passed_over
-    enhanced, there, passed_over = share.total([enhanced, len(jobs) - len(pending), passed_over])
-    if share.rank == 0:
-        _report(options.output, enhanced, there, passed_over)
+    if counts is not None:
+        _report(options.output, *counts)
 
 
-def _arguments(options: argparse.Namespace, device: str) -> dict[str, Any]:
-    """What makes the enhancer, beside the file."""
-    names = ('precision', 'sampler', 'steps', 'tile', 'compile')
-    return {'device': device, **{name: getattr(options, name) for name in names}}
-
-
-def _report(output: Path, enhanced: int, there: int, passed_over: int) -> None:
+def _report(output: Path, enhanced: int, present: int, skipped: int) -> None:
     line = f'{output}: {enhanced} {"picture" if enhanced == 1 else "pictures"} enhanced'
-    if there:
-        line += f', {there} were there already (--overwrite does them again)'
+    if present:
+        line += f', {present} were there already (--overwrite does them again)'
     print(f'{line}.')
-    if passed_over:
-        raise InputError(
-            f'{passed_over} of {enhanced + there + passed_over} pictures were passed over, each named above.'
-        )
+    if skipped:
+        raise InputError(f'{skipped} of {enhanced + present + skipped} pictures were passed over, each named above.')

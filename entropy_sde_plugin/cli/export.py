@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.enhance import MODEL
-from entropy_sde_plugin.utils.resources import packaged_model
+from entropy_sde_plugin.cli.arguments import add_model
 
 
 def add_verb(verbs: Any) -> None:
@@ -18,7 +17,7 @@ def add_verb(verbs: Any) -> None:
         description='Writes the network as ONNX: inputs x and cond (batch, 3, height, width) and time (batch), float32 '
         "and of any size; output prediction, shaped as x. The SDE's settings stand in the file's metadata as JSON.",
     )
-    export.add_argument('--model', type=Path, default=packaged_model(), metavar='FILE', help=MODEL)
+    add_model(export)
     export.add_argument('-o', '--output', type=Path, required=True, metavar='FILE.onnx', help='the file to write')
     export.set_defaults(run=run)
 

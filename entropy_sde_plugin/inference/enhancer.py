@@ -1,4 +1,4 @@
-"""One picture in, one picture out."""
+"""One image in, one image out."""
 
 from __future__ import annotations
 
@@ -6,144 +6,84 @@ import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model
-from entropy_sde_plugin.checkpoints.weights_file import check_file
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback
-from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, PRECISIONS, SMALLEST_TILE, EnhancerOptions
 from entropy_sde_plugin.networks.architectures import architecture_of_network
-from entropy_sde_plugin.options.diffusion import SamplerOptions
-from entropy_sde_plugin.utils.schema import parse
 
-__all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'Enhancer']
-
-DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8)
-"""No worse than 100 steps on the demonstration's photographs: `scripts/benchmarks/bench_sampling.py`."""
-
-PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
-
-#: Strips of this many pixels squared. On a CPU their working set stays in the caches, elsewhere launches be few.
-AUTO_TILE_CPU = 128
-AUTO_TILE = 1024
-SMALLEST_TILE = 16
+__all__ = ['Enhancer']
 
 Image = TypeVar('Image', NDArray[Any], Tensor)
 
 
 class Enhancer:
-    """Makes dark pictures bright with a trained model.
+    """Makes dark images bright with a trained model.
 
     ::
 
-        enhancer = Enhancer.from_file('net_g_latest.pth')
+        enhancer = Enhancer.from_file('net_g_latest.pth', steps=8)
         bright = enhancer.enhance(dark)
 
-    A picture's noise follows from the seed and the picture's size alone: not from the tile, the order of pictures or
+    The noise in an image follows from the seed and the image's size alone, not from the tile, the order of images or
     their number.
 
     Args:
         model: The network and its process.
-        device: ``'auto'`` (a GPU where there is one), ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …
-        precision: Of the network: ``'fp32'``, ``'bf16'``, ``'fp16'``; ``'auto'`` is bf16 where the processor computes
-            in it, else fp32. The diffusion is float32 always.
-        sampler: Which sampler, in how many steps.
-        tile: Strips of about ``tile`` x ``tile`` pixels at a time, 0 for the whole picture, or ``'auto'``. It decides
-            speed and memory, not the result.
-        compile: Let torch.compile fuse the network: a minute once, for many pictures.
+        options: How to compute.
+
+    Attributes:
+        sampler: The sampler and its number of steps.
+        times: The sampler's time grid.
 
     Raises:
-        InputError: An argument is wrong, or the device is not there.
+        InputError: More steps than the model's process has noisy states.
+
+    Example:
+        >>> from entropy_sde_plugin.utils.resources import packaged_model
+        >>> enhancer = Enhancer.from_file(packaged_model(), device='cpu', steps=1)
+        >>> enhancer.enhance(np.full((8, 12, 3), 20, np.uint8)).shape
+        (8, 12, 3)
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: str = 'auto',
-        precision: str = 'auto',
-        sampler: SamplerOptions = DEFAULT_SAMPLER,
-        tile: int | str = 'auto',
-        compile: bool = False,
-    ) -> None:
-        self.device = _device(device)
-        self.precision = _precision(precision, self.device)
+    def __init__(self, model: Model, options: EnhancerOptions | None = None) -> None:
+        options = options or EnhancerOptions()
+        self.device = options.device
+        self.precision = options.precision
         self.process = model.process
-        self.sampler = sampler
-        self.times = self.process.time_grid(sampler.steps or len(self.process.times))
+        states = len(self.process.times)
+        steps = options.sampler.steps or min(DEFAULT_SAMPLER.steps or states, states)
+        self.sampler = msgspec.structs.replace(options.sampler, steps=steps)
+        self.times = self.process.time_grid(steps)
         self.network = architecture_of_network(model.network).for_inference(
             model.network.to(self.device),
-            tile=_tile(tile, self.device),
+            tile=options.tile,
             dtype=PRECISIONS[self.precision],
-            compile=compile,
+            compile=options.compile,
         )
         self._denoiser = NetworkDenoiser(self.network, self.process, model.prediction)
+        self._sample = self.sampler.build()
 
     @classmethod
-    def from_file(
-        cls,
-        path: str | Path,
-        *,
-        device: str = 'auto',
-        precision: str = 'auto',
-        sampler: str | None = None,
-        steps: int | None = None,
-        eta: float | None = None,
-        tile: int | str = 'auto',
-        compile: bool = False,
-    ) -> Enhancer:
+    def from_file(cls, path: str | Path, **options: Any) -> Enhancer:
         """Read a model and make an enhancer of it.
 
         Args:
-            path: A weights file (see :func:`entropy_sde_plugin.checkpoints.weights.load_model`).
-            sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); None takes the default one.
-            steps: Network calls; None takes the default, or T where that is less.
-            eta: Share of fresh noise of ``ddim``.
-            device, precision, tile, compile: See :class:`Enhancer`.
+            path: A weights file (see :func:`entropy_sde_plugin.checkpoints.model.load_model`).
+            options: Keyword arguments of :class:`~entropy_sde_plugin.inference.enhancer_options.EnhancerOptions`.
 
         Raises:
-            InputError: The file holds no model, or an argument is wrong.
+            InputError: The file holds no model, or an option is wrong.
         """
-        cls.check(path, device=device, precision=precision, sampler=sampler, steps=steps, eta=eta, tile=tile)
-        model = load_model(path)
-        states = len(model.process.times)
-        chosen = {'type': DEFAULT_SAMPLER.type, 'steps': min(DEFAULT_SAMPLER.steps or states, states)}
-        chosen |= _given(sampler, steps, eta)
-        return cls(
-            model,
-            device=device,
-            precision=precision,
-            sampler=parse(SamplerOptions, chosen, 'sampler'),
-            tile=tile,
-            compile=compile,
-        )
-
-    @classmethod
-    def check(
-        cls,
-        path: str | Path,
-        *,
-        device: str = 'auto',
-        precision: str = 'auto',
-        sampler: str | None = None,
-        steps: int | None = None,
-        eta: float | None = None,
-        tile: int | str = 'auto',
-        compile: bool = False,
-    ) -> None:
-        """See that the arguments of :meth:`from_file` are sound, as far as it can be told without reading the file.
-
-        Raises:
-            InputError: There is no such file, or an argument is wrong.
-        """
-        check_file(path)
-        _precision(precision, _device(device))
-        _tile(tile, _device(device))
-        parse(SamplerOptions, _given(sampler, steps, eta), 'sampler')
+        checked = EnhancerOptions(**options)
+        return cls(load_model(path), checked)
 
     def enhance(self, image: Image, *, seed: int = 0, callback: Callback | None = None) -> Image:
         """Brighten a picture.
@@ -182,11 +122,10 @@ class Enhancer:
         """Sample on the device, (B, 3, H, W) in and out on the CPU; from where memory runs out on in smaller strips."""
         while True:
             try:
-                sample = self.sampler.build()
                 cond = self.process.from_unit(batch.to(self.device))
                 generators = [torch.Generator().manual_seed(seed) for _ in cond]
                 with torch.inference_mode():
-                    result = sample(
+                    result = self._sample(
                         self._denoiser, self.process, cond, self.times, generator=generators, callback=callback
                     )
                 return self.process.to_unit(result).cpu().clone()
@@ -201,11 +140,6 @@ class Enhancer:
             )
 
 
-def _given(sampler: str | None, steps: int | None, eta: float | None) -> dict[str, Any]:
-    """The options of the sampler that were given."""
-    return {key: value for key, value in (('type', sampler), ('steps', steps), ('eta', eta)) if value is not None}
-
-
 def _checked(batch: Tensor) -> Tensor:
     if batch.dim() != 4 or batch.shape[1] != 3 or batch.numel() == 0:
         raise InputError(f'Pictures have three channels and a size, (B, 3, H, W), got {tuple(batch.shape)}.')
@@ -215,43 +149,6 @@ def _checked(batch: Tensor) -> Tensor:
     if not (low >= 0 and high <= 1):
         raise InputError(f'Pictures lie in [0, 1], got values from {low:.4g} to {high:.4g}.')
     return batch.float()
-
-
-def _device(name: str) -> torch.device:
-    if name == 'auto':
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"device: there is no '{name}'. Valid: auto, cpu, cuda, cuda:0, …") from None
-    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device: '{name}' is not there ({torch.cuda.device_count()} CUDA devices). Use 'cpu'.")
-    if device.type not in ('cpu', 'cuda'):
-        raise InputError(f"device: '{name}' is neither a CPU nor a CUDA device. Use 'cpu'.")
-    return device
-
-
-def _precision(name: str, device: torch.device) -> str:
-    if name == 'auto':
-        return 'bf16' if _computes_in_bfloat16(device) else 'fp32'
-    if name not in PRECISIONS:
-        raise InputError(f"precision: there is no '{name}'. {suggestion(name, ['auto', *PRECISIONS])}")
-    return name
-
-
-def _computes_in_bfloat16(device: torch.device) -> bool:
-    if device.type == 'cuda':
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get('avx512_bf16') or capabilities.get('amx_bf16') or capabilities.get('bf16'))
-
-
-def _tile(tile: int | str, device: torch.device) -> int:
-    if tile == 'auto':
-        return AUTO_TILE_CPU if device.type == 'cpu' else AUTO_TILE
-    if not isinstance(tile, int) or isinstance(tile, bool) or (tile != 0 and tile < SMALLEST_TILE):
-        raise InputError(f"tile: '{tile}' is neither auto, 0 (the whole picture) nor at least {SMALLEST_TILE}.")
-    return tile
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

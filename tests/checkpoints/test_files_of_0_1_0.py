@@ -12,7 +12,7 @@ from PIL import Image
 
 from entropy_sde_plugin.checkpoints.model import load_model
 from entropy_sde_plugin.inference.enhancer import Enhancer
-from entropy_sde_plugin.options.diffusion import SamplerOptions
+from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
 from tests.support.commands import python
 
 FOLDER = Path(__file__).with_name('files_of_0.1.0')
@@ -31,9 +31,7 @@ def test_weights_load_as_those_of_irsde(path):
 
 @pytest.mark.parametrize('path', WEIGHTS, ids=lambda path: path.name)
 def test_they_enhance_as_before(path):
-    enhancer = Enhancer(
-        load_model(path), device='cpu', precision='fp32', sampler=SamplerOptions(type='posterior', steps=4)
-    )
+    enhancer = Enhancer(load_model(path), EnhancerOptions(device='cpu', precision='fp32', sampler='posterior', steps=4))
     dark, expected = (np.asarray(Image.open(FOLDER / name)).astype(int) for name in ('dark.png', 'enhanced.png'))
     assert np.abs(enhancer.enhance(dark.astype(np.uint8)).astype(int) - expected).max() <= 1
 

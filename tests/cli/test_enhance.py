@@ -1,35 +1,32 @@
 """``entropy-sde enhance``, with a gamma curve in the place of the network."""
 
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.demo.photographs import photograph
+from entropy_sde_plugin.inference import run
+from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
+from entropy_sde_plugin.options.diffusion import SamplerOptions
 from tests.support.commands import ROOT, python
 from tests.support.pictures import write_png
 
 
 class StandIn:
-    """Takes the arguments of the enhancer, and remembers them."""
+    """Takes the place of the enhancer, and remembers its options."""
 
     built: list = []  # noqa: RUF012
 
+    def __init__(self, model, options):
+        self.built.append({'model': str(model), **vars(options)})
+
     @staticmethod
-    def check(path, **options):
-        pass
-
-    @classmethod
-    def from_file(cls, path, **options):
-        cls.built.append({'path': str(path), **options})
-        return cls()
-
-    def enhance(self, image, *, seed=0):
+    def enhance(image, *, seed=0):
         top = np.iinfo(image.dtype).max
         return np.rint(top * (image / top) ** 0.45).astype(image.dtype) ^ image.dtype.type(seed)
 
@@ -37,9 +34,8 @@ class StandIn:
 @pytest.fixture
 def built(monkeypatch):
     """The enhancers that the command builds."""
-    module = ModuleType('entropy_sde_plugin.inference.enhancer')
-    module.Enhancer = StandIn
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(run, 'load_model', lambda path: path)
+    monkeypatch.setattr(run, 'Enhancer', StandIn)
     monkeypatch.setattr(StandIn, 'built', [])
     for name in ('RANK', 'WORLD_SIZE'):
         monkeypatch.delenv(name, raising=False)
@@ -48,8 +44,9 @@ def built(monkeypatch):
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """A folder of three dark pictures; the working directory is the one that it lies in."""
+    """A folder of three dark pictures beside an empty file of weights, in the working directory."""
     monkeypatch.chdir(tmp_path)
+    Path('net.pth').touch()
     for name in ('a.png', 'b.png', 'sub/c.png'):
         write_png(tmp_path / 'photos' / name, photograph('coffee')[:24, :32] // 8)
     return tmp_path / 'photos'
@@ -64,7 +61,7 @@ def test_a_folder_is_brightened_and_resumed(photos, built, capsys):
     assert 'out: 3 pictures enhanced.' in capsys.readouterr().out
     for name in ('a.png', 'b.png', 'sub/c.png'):
         dark, bright = cv2.imread(f'photos/{name}'), cv2.imread(f'out/{name}')
-        np.testing.assert_array_equal(bright, StandIn().enhance(dark))
+        np.testing.assert_array_equal(bright, StandIn.enhance(dark))
 
     (photos.parent / 'out' / 'b.png').unlink()
     assert enhance() == 0
@@ -74,10 +71,11 @@ def test_a_folder_is_brightened_and_resumed(photos, built, capsys):
     assert len(built) == 2  # no weights are loaded where there is nothing to do
 
     assert enhance('--overwrite', '--seed', '3') == 0
-    np.testing.assert_array_equal(cv2.imread('out/a.png'), StandIn().enhance(cv2.imread('photos/a.png'), seed=3))
+    np.testing.assert_array_equal(cv2.imread('out/a.png'), StandIn.enhance(cv2.imread('photos/a.png'), seed=3))
 
 
-def test_every_option_reaches_its_place(photos, built):
+def test_every_option_reaches_its_place(photos, built, monkeypatch):
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 2)
     assert enhance() == 0
     how = [
         '--sampler',
@@ -94,21 +92,12 @@ def test_every_option_reaches_its_place(photos, built):
     ]
     assert enhance(*how, '--suffix', '_bright', '--ext', 'webp', '--compare') == 0
     assert built == [
+        {'model': 'net.pth', **vars(EnhancerOptions())},
         {
-            'path': 'net.pth',
-            'device': 'auto',
-            'precision': 'auto',
-            'sampler': None,
-            'steps': None,
-            'tile': 'auto',
-            'compile': False,
-        },
-        {
-            'path': 'net.pth',
-            'device': 'cuda:1',
+            'model': 'net.pth',
+            'device': torch.device('cuda:1'),
             'precision': 'bf16',
-            'sampler': 'ddim',
-            'steps': 8,
+            'sampler': SamplerOptions(type='ddim', steps=8),
             'tile': 512,
             'compile': True,
         },
@@ -150,7 +139,7 @@ def test_what_stands_in_the_place_of_a_picture_is_said(photos, capsys, name, wor
         (['-i', 'photos/a.png', '-o', 'photos', '--model', 'm'], "'photos/a.png' would replace the input"),
         (['-i', 'fotos', '-o', 'out', '--model', 'm'], "'fotos': there is no such file or folder"),
         (['-i', 'photos', '-o', 'out', '--model', 'm', '--ext', 'pgn'], "Did you mean 'png'"),
-        (['-i', 'photos', '-o', 'photos/a.png/out', '--model', 'm'], 'nothing can be written there'),
+        (['-i', 'photos', '-o', 'photos/a.png/out', '--model', 'net.pth'], 'nothing can be written there'),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(photos, built, capsys, arguments, words):
@@ -164,6 +153,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(photos, built, capsys, arg
 
 
 def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):
+    Path('net.pth').unlink()
     assert enhance() == 1
     assert "error: Weights 'net.pth' do not exist" in capsys.readouterr().err
     assert not (photos.parent / 'out').exists()
@@ -182,7 +172,6 @@ def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):
 def test_wrong_options_are_told_where_nothing_is_left_to_do(photos, capsys, option, told):
     for name in ('a.png', 'b.png', 'sub/c.png'):
         write_png(Path('out') / name, photograph('coffee')[:24, :32])
-    Path('net.pth').touch()
     assert enhance() == 0
     assert enhance(*option) == 1
     assert capsys.readouterr().err.startswith(f'error: {told}')
@@ -201,26 +190,19 @@ def test_wrong_options_are_refused_at_once(photos, built, capsys, option):
 
 TORCHRUN_SCRIPT = """
 import os, sys, time
-from types import ModuleType
 import numpy as np
 from entropy_sde_plugin.cli import main
+from entropy_sde_plugin.inference import run
 
 class Enhancer:
-    @staticmethod
-    def check(path, **options):
+    def __init__(self, model, options):
         pass
-
-    @classmethod
-    def from_file(cls, path, **options):
-        return cls()
 
     def enhance(self, image, *, seed=0):
         time.sleep(0.5 if os.environ['RANK'] == '0' else 0)
         return np.rint(255 * (image / 255) ** 0.45).astype(np.uint8)
 
-module = ModuleType('entropy_sde_plugin.inference.enhancer')
-module.Enhancer = Enhancer
-sys.modules[module.__name__] = module
+run.load_model, run.Enhancer = str, Enhancer
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -12,8 +12,8 @@ from entropy_sde_plugin.diffusion import CLEAN
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.inference import enhancer as enhancer_module
 from entropy_sde_plugin.inference.enhancer import Enhancer
+from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, EnhancerOptions
 from entropy_sde_plugin.networks.nafnet_strips import StripNetwork
 from entropy_sde_plugin.options.diffusion import IRSDEOptions, SamplerOptions, SDEOptions
 from tests.support.networks import random_network
@@ -27,8 +27,8 @@ def model():
 
 
 def enhancer(model, **options):
-    options = {'device': 'cpu', 'precision': 'fp32', 'sampler': SamplerOptions(type='posterior', steps=3)} | options
-    return Enhancer(model, **options)
+    options = {'device': 'cpu', 'precision': 'fp32', 'sampler': 'posterior', 'steps': 3} | options
+    return Enhancer(model, EnhancerOptions(**options))
 
 
 def test_it_is_the_sampler_on_the_plain_network(model):
@@ -68,7 +68,7 @@ def test_the_tile_changes_nothing_one_could_see(model, tile):
 
 
 def test_the_seed_decides(model):
-    make = enhancer(model, sampler=SamplerOptions(type='dpmpp_2m_sde', steps=4))
+    make = enhancer(model, sampler='dpmpp_2m_sde', steps=4)
     first, same, other = (make.enhance(DARK, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
@@ -116,7 +116,7 @@ def test_from_a_file(model, tmp_path):
     make = Enhancer.from_file(tmp_path / 'model.safetensors', precision='fp32', sampler='ddim', steps=2, eta=0.5)
     assert make.sampler == SamplerOptions(type='ddim', steps=2, eta=0.5)
     assert make.enhance(DARK).shape == DARK.shape
-    assert Enhancer.from_file(tmp_path / 'model.safetensors').sampler == enhancer_module.DEFAULT_SAMPLER
+    assert Enhancer.from_file(tmp_path / 'model.safetensors').sampler == DEFAULT_SAMPLER
     short = Model(model.network, IRSDEOptions(sde=SDEOptions(T=4), prediction='x0'))
     save_model(short, tmp_path / 'short.safetensors')
     assert Enhancer.from_file(tmp_path / 'short.safetensors').times == [4, 3, 2, 1, CLEAN]
@@ -132,7 +132,10 @@ def test_from_a_file(model, tmp_path):
         ({'tile': 'big'}, "'big' is neither"),
         ({'tile': 3}, 'at least 16'),
         ({'tile': True}, 'neither'),
-        ({'sampler': SamplerOptions(steps=101)}, '1…100'),
+        ({'steps': 101}, '1…100'),
+        ({'steps': 0}, "'sampler.steps': expected int >= 1"),
+        ({'sampler': 'ddmi'}, "Did you mean 'ddim'"),
+        ({'eta': 0.5}, "eta belongs to the sampler 'ddim'"),
     ],
 )
 def test_wrong_options_are_told(model, options, told):

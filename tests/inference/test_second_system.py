@@ -18,10 +18,11 @@ from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.diffusion import DDPM
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer import Enhancer
+from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
 from entropy_sde_plugin.networks import architectures
 from entropy_sde_plugin.networks.architectures import Architecture
 from entropy_sde_plugin.options import diffusion as diffusion_options
-from entropy_sde_plugin.options.diffusion import DiffusionOptions, SamplerOptions
+from entropy_sde_plugin.options.diffusion import DiffusionOptions
 
 
 class ToyOptions(DiffusionOptions, frozen=True):
@@ -81,7 +82,7 @@ def test_it_is_saved_loaded_and_enhances_in_its_own_range(model, tmp_path):
     assert loaded.options == model.options
     assert type(loaded.network) is ToyNetwork
 
-    enhancer = Enhancer(loaded, precision='fp32', sampler=SamplerOptions(type='ddim', steps=4))
+    enhancer = Enhancer(loaded, EnhancerOptions(precision='fp32', sampler='ddim', steps=4))
     dark = np.full((6, 8, 3), 0.2, np.float32)
     expected = ((0.2 * 2 - 1) * 0.5 + 0.25 + 1) / 2
     np.testing.assert_allclose(enhancer.enhance(dark), expected, rtol=1e-6)

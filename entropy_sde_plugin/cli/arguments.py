@@ -1,0 +1,19 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from entropy_sde_plugin.utils.resources import packaged_model
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, by default the weights that come with the package."""
+    parser.add_argument(
+        '--model',
+        type=Path,
+        default=packaged_model(),
+        metavar='FILE',
+        help='the weights: .pth or .safetensors [those that come with the package]',
+    )

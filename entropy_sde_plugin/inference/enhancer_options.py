@@ -1,0 +1,109 @@
+"""How an enhancer computes: its keyword arguments, each checked once."""
+
+from __future__ import annotations
+
+import torch
+
+from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.options.diffusion import SamplerOptions
+from entropy_sde_plugin.utils.schema import parse
+
+__all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'SMALLEST_TILE', 'EnhancerOptions']
+
+DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8)
+"""No worse than 100 steps on the demonstration's photographs: `scripts/benchmarks/bench_sampling.py`."""
+
+PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+#: Strips of this many pixels squared. On a CPU their working set fits into the caches; a GPU needs fewer launches.
+AUTO_TILE_CPU = 128
+AUTO_TILE = 1024
+SMALLEST_TILE = 16
+
+
+class EnhancerOptions:
+    """The options of an :class:`~entropy_sde_plugin.inference.enhancer.Enhancer`, checked and resolved.
+
+    Args:
+        device: ``'auto'`` (a GPU where there is one), ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …
+        precision: Of the network: ``'fp32'``, ``'bf16'``, ``'fp16'``; ``'auto'`` is bf16 where the processor computes
+            in it, else fp32. The diffusion is always float32.
+        sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); None takes that of
+            :data:`DEFAULT_SAMPLER`.
+        steps: Network calls for an image; None takes those of :data:`DEFAULT_SAMPLER`, or fewer where the process has
+            fewer states.
+        eta: Share of fresh noise, for ``ddim`` only.
+        tile: Strips of about ``tile`` x ``tile`` pixels at a time, 0 for the whole image, or ``'auto'``. It decides
+            speed and memory, not the result.
+        compile: Let torch.compile fuse the network: takes about a minute once, and may pay for many images.
+
+    Attributes:
+        device: The device.
+        precision: A key of :data:`PRECISIONS`.
+        sampler: The sampler; its ``steps`` are None where none were given.
+        tile: Pixels, 0 for the whole image.
+        compile: As given.
+
+    Raises:
+        InputError: An option is wrong, or the device does not exist.
+
+    Example:
+        >>> options = EnhancerOptions(device='cpu', precision='fp32', steps=4)
+        >>> options.sampler.type, options.sampler.steps, options.tile
+        ('posterior', 4, 128)
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str = 'auto',
+        precision: str = 'auto',
+        sampler: str | None = None,
+        steps: int | None = None,
+        eta: float | None = None,
+        tile: int | str = 'auto',
+        compile: bool = False,
+    ) -> None:
+        self.device = _device(device)
+        self.precision = _precision(precision, self.device)
+        self.tile = _tile(tile, self.device)
+        chosen = {'type': DEFAULT_SAMPLER.type if sampler is None else sampler, 'steps': steps, 'eta': eta}
+        self.sampler = parse(SamplerOptions, chosen, 'sampler')
+        self.compile = compile
+
+
+def _device(name: str) -> torch.device:
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device: there is no '{name}'. Valid: auto, cpu, cuda, cuda:0, …") from None
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device: '{name}' is not there ({torch.cuda.device_count()} CUDA devices). Use 'cpu'.")
+    if device.type not in ('cpu', 'cuda'):
+        raise InputError(f"device: '{name}' is neither a CPU nor a CUDA device. Use 'cpu'.")
+    return device
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name == 'auto':
+        return 'bf16' if _computes_in_bfloat16(device) else 'fp32'
+    if name not in PRECISIONS:
+        raise InputError(f"precision: there is no '{name}'. {suggestion(name, ['auto', *PRECISIONS])}")
+    return name
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    if device.type == 'cuda':
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get('avx512_bf16') or capabilities.get('amx_bf16') or capabilities.get('bf16'))
+
+
+def _tile(tile: int | str, device: torch.device) -> int:
+    if tile == 'auto':
+        return AUTO_TILE_CPU if device.type == 'cpu' else AUTO_TILE
+    if not isinstance(tile, int) or isinstance(tile, bool) or (tile != 0 and tile < SMALLEST_TILE):
+        raise InputError(f"tile: '{tile}' is neither auto, 0 (the whole picture) nor at least {SMALLEST_TILE}.")
+    return tile
