@@ -1,8 +1,9 @@
 """Write the table of all options and the JSON schema for editors, both from the structs that check the options.
 
-    python scripts/tools/document_options.py [FOLDER]
+    python scripts/tools/document_options.py [ROOT]
 
-FOLDER, ``options`` by default, gets ``README.md`` and ``schema.json``. Types, ranges and defaults are those of the
+ROOT, the working directory by default, is that of the repository: it gets ``docs/options.md`` and
+``options/schema.json``. Types, ranges and defaults are those of the
 structs' fields, and of the arguments of the network, the loss and the metrics; meanings are their docstrings.
 """
 
@@ -43,11 +44,13 @@ Struct = type[msgspec.Struct]
 HEAD = """\
 # Options
 
-Written by `python scripts/tools/document_options.py` from what checks the options; do not edit. `schema.json` says the
-same to editors that know the YAML language server: an option file's first line,
-`# yaml-language-server: $schema=schema.json`, points to it. An unknown or misspelt option, one out of its range and a
-contradiction end a command before anything is loaded, with the file's line. Options of other networks, losses, data
-sets, metrics and optimisers are their arguments.
+Written by `python scripts/tools/document_options.py` from what checks the options; do not edit. Editors with a
+YAML language server read the same from `options/schema.json`: the first line of an option file,
+`# yaml-language-server: $schema=schema.json`, points to it.
+
+An unknown or misspelt option, one out of its range and a contradiction end a command before anything is loaded. The
+message names the line of the file. Options of other networks, losses, data sets, metrics and optimisers are their
+arguments.
 """
 
 
@@ -214,7 +217,7 @@ def of_bases(struct: Struct) -> frozenset[str]:
     return frozenset(name for base in bases for name in base.__struct_fields__)
 
 
-def readme() -> str:
+def page() -> str:
     """The table of all options."""
     of = Section.of_struct
     first = [TOP, of(SDEOptions), of(SamplerOptions)]
@@ -276,17 +279,24 @@ def by_type(sections: dict[str, Section]) -> dict[str, Any]:
     }
 
 
+WRITTEN = {
+    'docs/options.md': page,
+    'options/schema.json': lambda: json.dumps(schema(), indent=2, ensure_ascii=False),
+}
+"""The files, below the repository's root, and what makes their content."""
+
+
 def main() -> None:
     """Write both files."""
     report_input_errors()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', nargs='?', type=Path, default=Path('options'), metavar='FOLDER')
-    folder = parser.parse_args().folder
-    if not folder.is_dir():
-        raise InputError(f"FOLDER: there is no folder '{folder}'.")
-    for name, text in (('README.md', readme()), ('schema.json', json.dumps(schema(), indent=2, ensure_ascii=False))):
-        with atomic_file(folder / name) as out:
-            out.write((text.rstrip('\n') + '\n').encode())
+    parser.add_argument('root', nargs='?', type=Path, default=Path(), metavar='ROOT')
+    root = parser.parse_args().root
+    for name, text in WRITTEN.items():
+        if not (root / name).parent.is_dir():
+            raise InputError(f"ROOT: there is no folder '{(root / name).parent}'.")
+        with atomic_file(root / name) as out:
+            out.write((text().rstrip('\n') + '\n').encode())
 
 
 if __name__ == '__main__':

@@ -394,16 +394,18 @@ def written(tmp_path_factory):
     spec = importlib.util.spec_from_file_location('document_options', script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    folder = tmp_path_factory.mktemp('options')
+    folder = tmp_path_factory.mktemp('root')
+    for name in ('docs', 'options'):
+        (folder / name).mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [str(script), str(folder)])
         module.main()
     return folder
 
 
-@pytest.mark.parametrize('name', ['README.md', 'schema.json'])
+@pytest.mark.parametrize('name', ['docs/options.md', 'options/schema.json'])
 def test_the_committed_files_are_those_the_script_writes(written, name):
-    assert (OPTIONS / name).read_text(encoding='utf-8') == (written / name).read_text(encoding='utf-8')
+    assert (ROOT / name).read_text(encoding='utf-8') == (written / name).read_text(encoding='utf-8')
 
 
 @pytest.fixture(scope='module')
