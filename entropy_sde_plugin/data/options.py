@@ -17,14 +17,14 @@ Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class IOBackend(msgspec.Struct, frozen=True):
-    """Section ``io_backend``, as BasicSR's users write it."""
+    """Section ``io_backend`` of a data set, as in BasicSR."""
 
     type: Literal['lmdb', 'disk']
     """A database or a folder."""
 
 
 class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
-    """What every dataset section may hold; BasicSR adds ``phase`` and ``scale`` and reads the loader's options."""
+    """Options of every data set; BasicSR adds ``phase`` and ``scale`` and reads the loader's options."""
 
     added_by_basicsr: ClassVar = frozenset({'phase', 'scale'})
 
@@ -37,17 +37,17 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     seed: NotNegative = 0
     """Seed of the augmentation; ``manual_seed`` where it is not given."""
     cache: bool = False
-    """Keep decoded images in memory, 3 bytes a pixel in every worker; those are lost with the workers at the end of an
+    """Keep decoded images in memory, 3 bytes a pixel in every worker; lost with the workers at the end of an
     epoch unless ``persistent_workers`` is set."""
     io_backend: IOBackend | None = None
-    """Without it a path that ends in ``.lmdb`` is a database and any other a folder."""
+    """By default, a path that ends in ``.lmdb`` is a database and any other a folder."""
 
     batch_size_per_gpu: AtLeastOne = 1
     """Samples of a process in one iteration; needed in training."""
     num_worker_per_gpu: NotNegative = 0
     """Processes that load for each training process; 0 loads in the training process itself. Needed in training."""
     dataset_enlarge_ratio: Positive = 1
-    """How often an epoch passes over the set: a long epoch starts the workers seldom."""
+    """How often an epoch passes over the set: with long epochs, workers start less often."""
     use_shuffle: bool = True
     """Accepted from BasicSR's option files, without effect: a training always shuffles."""
     pin_memory: bool = False

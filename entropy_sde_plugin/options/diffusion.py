@@ -41,7 +41,7 @@ class SDEOptions(msgspec.Struct, frozen=True):
 
 
 class SamplerOptions(msgspec.Struct, frozen=True):
-    """Section ``sampler``: how validation and test walk from noise to picture (:mod:`.diffusion.samplers`)."""
+    """Section ``sampler``: how validation and test sample an image (:mod:`.diffusion.samplers`)."""
 
     type: SamplerName = 'posterior'
     """The sampler."""
@@ -50,7 +50,7 @@ class SamplerOptions(msgspec.Struct, frozen=True):
     eta: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     """Share of fresh noise, for ``ddim`` only."""
     seed: int = 0
-    """Seed of the noise, beside the picture's name."""
+    """Seed of the noise, together with the picture's name."""
 
     def __post_init__(self) -> None:
         if self.eta is not None and self.type != 'ddim':

@@ -26,7 +26,7 @@ def lean(
     neighbour_normalisation: str,
     bandwidth: float = 0.5,
 ) -> Tensor:
-    """Mean distance of two images (B, C, H, W), with equal neighbour weights; see `engine_contract` for the formula."""
+    """Mean distance of two images (B, C, H, W), with equal neighbour weights; see `definition` for the formula."""
     products = []
     for image in (pred, target):
         v = (image.clamp(0, 1) * (levels - 1)).flatten(0, 1)

@@ -1,9 +1,8 @@
-"""Options: where a wrong one stands, contradictions, the table and the JSON schema made of the checks."""
+"""Options: the place of a wrong one, contradictions, and the JSON schema made of the checks."""
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -384,28 +383,7 @@ def test_the_option_files_are_right(monkeypatch, file):
     parse_options('.', is_train=not file.stem.startswith('test_'))
 
 
-# --- the table and the schema -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope='module')
-def written(tmp_path_factory):
-    """A folder that the script has written."""
-    script = OPTIONS.parent / 'scripts' / 'tools' / 'document_options.py'
-    spec = importlib.util.spec_from_file_location('document_options', script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    folder = tmp_path_factory.mktemp('root')
-    for name in ('docs', 'options'):
-        (folder / name).mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [str(script), str(folder)])
-        module.main()
-    return folder
-
-
-@pytest.mark.parametrize('name', ['docs/options.md', 'options/schema.json'])
-def test_the_committed_files_are_those_the_script_writes(written, name):
-    assert (ROOT / name).read_text(encoding='utf-8') == (written / name).read_text(encoding='utf-8')
+# --- the schema --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope='module')

@@ -18,9 +18,9 @@ class LOLOptions(PairOptions, kw_only=True, frozen=True):
     """Options of ``LOLDataset``."""
 
     version: Literal['v1', 'v2-real', 'v2-synthetic']
-    """Training images of v1 stand in the test set of v2-real: never evaluate one version's weights on the other."""
+    """The test set of v2-real contains training images of v1: never evaluate one version's weights on the other."""
     dataroot: str
-    """Folder of the unpacked archive, or of the databases that ``scripts/prepare_lol*.py`` made of it; where there are
+    """Folder of the unpacked archive, or of the databases that ``entropy-sde prepare`` made of it; where there are
     both, the databases are read."""
 
 

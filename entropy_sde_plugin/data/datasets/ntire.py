@@ -23,10 +23,10 @@ class NTIRELowLightOptions(PairOptions, kw_only=True, frozen=True):
 
     dataroot: str
     """Folder with ``train/{input,target}``, ``val/input`` and ``test/input``, or of the databases that
-    ``scripts/prepare_ntire24.py`` made of it."""
+    ``entropy-sde prepare ntire24`` made of it."""
     downscale: AtLeastOne = 1
     """Whole factor by which images are reduced when loaded, by averaging areas. The paper uses 2 for the 4K images and
-    enlarges the results again, bicubically. Ground truth of validation and test keeps its size."""
+    enlarges the results bicubically. Ground truth of validation and test keeps its size."""
 
     @property
     def has_truth(self) -> bool:

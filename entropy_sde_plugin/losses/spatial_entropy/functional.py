@@ -52,9 +52,9 @@ def spatial_entropy(
 
     Around every pixel, the joint density of a pixel's intensity and the mean of its neighbours is estimated by kernels
     over L x L bins; the densities of both images are compared by ``distance`` and averaged over pixels, channels and
-    windows. The formulas stand in `engine_contract`. Computed in float32, also under autocast, or in float64 when
+    windows. The formulas are in `definition`. Computed in float32, also under autocast, or in float64 when
     an input is float64; never holds an L x L x pixels tensor. The defaults are the published definition; the options
-    from ``intensity_range`` to ``hellinger_epsilon`` mend it, each for the reason given.
+    from ``intensity_range`` to ``hellinger_epsilon`` change it, each for the reason given.
 
     Args:
         pred: (B, C, H, W), any floating dtype; intensities nominally in [0, 1].
@@ -75,10 +75,10 @@ def spatial_entropy(
         generalised: Add the difference of the masses, sum of p - sum of q, to the relative entropy (the generalised
             Kullback-Leibler divergence). Since the published densities' masses differ, a washed-out prediction can
             score below zero; with it the minimum is 0, at the target.
-        hellinger_epsilon: Smooths the root of the Hellinger distance at 0, where its gradient's direction is that of
-            rounding errors; see `engine_contract`. Windows that are closer than its square root (of at most
-            sqrt(2)) count as the same. 1e-30 to 1.
-        engine: ``auto``, ``torch`` or ``native``; see `engines.choose_engine`.
+        hellinger_epsilon: Smooths the square root of the Hellinger distance near 0, where rounding errors would decide
+            the gradient's direction. Windows whose distance is below the epsilon's square root (the largest distance
+            is sqrt(2)) count as equal. 1e-30 to 1.
+        engine: ``torch`` (PyTorch, any device), ``native`` (C++, CPU, float32) or ``auto``: native where possible.
         reduction: ``mean`` over the batch, ``sum`` over it, or ``none`` for one value per image.
 
     Returns:

@@ -60,7 +60,7 @@ def plane_distance(v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: Ent
     """Run an engine as a differentiable operator.
 
     Args:
-        v: The prediction's planes (N, H, W), contiguous, in level units; see `engine_contract`.
+        v: The prediction's planes (N, H, W), contiguous, in level units; see `definition`.
         v_nbr: The prediction's neighbour means.
         w: The target's planes.
         w_nbr: The target's neighbour means.

@@ -58,7 +58,7 @@ def distance_and_gradient(
     *,
     instruction_set: str | None = None,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Compute the distance of every plane and its gradient; see `engine_contract.SpatialEntropyEngine`.
+    """Compute the distance of every plane and its gradient; see `definition.SpatialEntropyEngine`.
 
     Runs in `torch.get_num_threads` threads; the result does not depend on their number.
 

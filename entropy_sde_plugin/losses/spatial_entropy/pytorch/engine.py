@@ -52,7 +52,7 @@ HALOS = {'hellinger': 6, 'relative_entropy': 10, 'cross_entropy': 10}
 def distance_and_gradient(
     v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: EntropySpec, need_gradient: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Compute the distance of every plane and its gradient; see `engine_contract.SpatialEntropyEngine`."""
+    """Compute the distance of every plane and its gradient; see `definition.SpatialEntropyEngine`."""
     pixels = GROUP_PIXELS_CPU if v.device.type == 'cpu' else GROUP_PIXELS
     planes = max(1, pixels // v[0].numel())
     groups = zip(*(plane.split(planes) for plane in (v, v_nbr, w, w_nbr)), strict=True)
