@@ -383,7 +383,7 @@ def test_the_option_files_are_right(monkeypatch, file):
     parse_options('.', is_train=not file.stem.startswith('test_'))
 
 
-# --- the schema --------------------------------------------------------------------------------------------------------
+# --- the schema -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope='module')
