@@ -129,7 +129,7 @@ def main() -> None:
         'GPU',
         'GPUs',
         'adapters',
-        'pictures a GPU',
+        'images per GPU',
         'compute, ms',
         'optimiser, ms',
         'all-reduce, ms',
