@@ -110,15 +110,14 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
 
 
 def _options(system: type[DiffusionOptions], carried: Mapping[str, Any], given: Mapping[str, Any]) -> DiffusionOptions:
-    """The settings of a file, and those given for what it does not say."""
-    trained = system.from_settings(carried)
+    """Return the settings of a file, completed by those given."""
     options = system.from_settings(_merged(carried, given))
-    was, now = flat_settings(trained.settings()), flat_settings(options.settings())
-    changed = [
-        f'{key} = {was[key]}, not {now[key]}' for key in was if key in flat_settings(carried) and was[key] != now[key]
-    ]
-    if changed:
-        raise InputError(f'trained with {"; ".join(changed)}: leave out what the file says itself.')
+    if given:
+        was, now = (flat_settings(each.settings()) for each in (system.from_settings(carried), options))
+        said = [key for key in was if key in flat_settings(carried)]
+        changed = [f'{key} = {was[key]}, not {now[key]}' for key in said if was[key] != now[key]]
+        if changed:
+            raise InputError(f'trained with {"; ".join(changed)}: leave out what the file says itself.')
     return options
 
 

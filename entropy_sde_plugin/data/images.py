@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import stat
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -16,8 +14,9 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.paths import not_a_file
 
-__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'hushed_opencv', 'no_file', 'read']
+__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'hushed_opencv', 'read']
 
 RGBImage = NDArray[np.uint8]
 """An image of shape (H, W, 3), RGB, 0…255."""
@@ -121,22 +120,8 @@ def read(path: Path) -> RGBImage:
 
 
 def _check_file(path: Path) -> None:
-    if fault := no_file(path):  # a pipe would be waited for
+    if fault := not_a_file(path):  # a pipe would be waited for
         raise InputError(f'{path}: {fault}; put an image there, or remove it.')
-
-
-def no_file(path: Path) -> str | None:
-    """What is wrong with a path that names no file, in words; none where it names one."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return 'it is a link to what is not there' if path.is_symlink() else 'there is no such file or folder'
-    except OSError as error:
-        is_loop = error.errno == errno.ELOOP
-        return 'it is a link that leads back to itself' if is_loop else f'it cannot be looked at ({error.strerror})'
-    kinds = {stat.S_ISDIR: 'a folder', stat.S_ISFIFO: 'a pipe', stat.S_ISSOCK: 'a socket'}
-    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), 'a device')
-    return None if stat.S_ISREG(mode) else f'it is {kind}, not a file'
 
 
 def header_size(path: Path) -> tuple[int, int]:

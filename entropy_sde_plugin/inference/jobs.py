@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from entropy_sde_plugin.data.images import IMAGE_SUFFIXES, no_file
+from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
 from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.utils.paths import not_a_file
 from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['EXTENSIONS', 'Job', 'plan']
@@ -98,7 +99,7 @@ def _pictures(given: Path, output: Path) -> Iterator[tuple[Path, Path]]:
         if not found:
             raise InputError(f"'{given}' holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}).")
         yield from found
-    elif fault := no_file(given):
+    elif fault := not_a_file(given):
         raise InputError(f"'{given}': {fault}.")
     elif given.suffix.lower() not in IMAGE_SUFFIXES:
         raise InputError(f"'{given}' is not named as a picture ({', '.join(sorted(IMAGE_SUFFIXES))}).")

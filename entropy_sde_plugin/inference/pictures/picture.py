@@ -23,11 +23,12 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
-from entropy_sde_plugin.data.images import hushed_opencv, no_file
+from entropy_sde_plugin.data.images import hushed_opencv
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures import exif
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
 from entropy_sde_plugin.utils.atomic_file import atomic_file
+from entropy_sde_plugin.utils.paths import not_a_file
 
 __all__ = ['Picture', 'Samples', 'fit', 'read_picture', 'write_picture']
 
@@ -79,7 +80,7 @@ def read_picture(path: Path) -> Picture:
         InputError: The file cannot be read, is no such picture, is cut off or damaged, or holds what cannot be enhanced
             and given back.
     """
-    if fault := no_file(path):  # a pipe would be waited for
+    if fault := not_a_file(path):  # a pipe would be waited for
         raise InputError(f'{path}: {fault}.')
     try:
         data = path.read_bytes()

@@ -1,0 +1,23 @@
+"""What a path leads to."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from pathlib import Path
+
+__all__ = ['not_a_file']
+
+
+def not_a_file(path: Path) -> str | None:
+    """Return in words why a path is not a regular file, or None if it is one; links are followed."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return 'it is a link to what is not there' if path.is_symlink() else 'there is no such file or folder'
+    except OSError as error:
+        is_loop = error.errno == errno.ELOOP
+        return 'it is a link that leads back to itself' if is_loop else f'it cannot be looked at ({error.strerror})'
+    kinds = {stat.S_ISDIR: 'a folder', stat.S_ISFIFO: 'a pipe', stat.S_ISSOCK: 'a socket'}
+    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), 'a device')
+    return None if stat.S_ISREG(mode) else f'it is {kind}, not a file'
