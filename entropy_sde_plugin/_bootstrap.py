@@ -29,7 +29,7 @@ def hook() -> None:
 
 
 class BasicSRFinder:
-    """A finder that finds nothing itself: it lets the other finders look for BasicSR and dresses what they found."""
+    """A finder that lets the other finders look for BasicSR, and wraps the loader that they return."""
 
     def __init__(self) -> None:
         self._asking = False
@@ -47,7 +47,7 @@ class BasicSRFinder:
         return spec
 
     def _ask_the_others(self, fullname, path, target):
-        # All of them, in order: the finder of an editable BasicSR stands behind the one that reads sys.path.
+        # All of them, in order: the finder of an editable BasicSR comes after the one that reads sys.path.
         for finder in list(sys.meta_path):
             find_spec = None if finder is self else getattr(finder, 'find_spec', None)
             spec = None if find_spec is None else find_spec(fullname, path, target)
@@ -57,7 +57,7 @@ class BasicSRFinder:
 
 
 class PluginLoader:
-    """Loads BasicSR with its true loader, lends it what it misses, and puts the plugin in place afterwards."""
+    """Loads BasicSR with its own loader and the modules it misses, and puts the plugin in place afterwards."""
 
     def __init__(self, loader, finder: BasicSRFinder) -> None:
         self._loader = loader
@@ -70,18 +70,18 @@ class PluginLoader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module) -> None:
-        # From here on nobody shall see that there was a hook.
+        # Hide that there was a hook.
         module.__spec__.loader = module.__loader__ = self._loader
-        take_back = None
+        remove_stand_ins = None
         with PluginErrorsAsWarnings():
-            from entropy_sde_plugin.compat.stand_ins import lend
+            from entropy_sde_plugin.compat.stand_ins import install_stand_ins
 
-            take_back = lend(module.__spec__)
+            remove_stand_ins = install_stand_ins(module.__spec__)
         try:
             self._loader.exec_module(module)
         finally:
-            if take_back is not None:
-                take_back()
+            if remove_stand_ins is not None:
+                remove_stand_ins()
         with PluginErrorsAsWarnings():
             import entropy_sde_plugin
 

@@ -1,26 +1,21 @@
-"""What is broken in BasicSR under current libraries, mended from outside.
+"""Fixes for what is broken in BasicSR under current libraries.
 
-One small function for one defect, each with the version (P: 1.4.2 from PyPI, M: git master 8d56e3a), the place and the
-symptom. What is replaced is looked at first, and left alone where it is not broken; what only adds a check around
-BasicSR's code is put on always.
+One small function for each defect, with the version (P: 1.4.2 from PyPI, M: git master 8d56e3a), the place and the
+symptom. Code is replaced only where it is broken; what merely adds a check around BasicSR's code is always applied.
 
-=============== =======================================================================================================
-Module          Mends
-=============== =======================================================================================================
-``stand_ins``   modules that BasicSR's import misses
-``launch``      command line, devices, output folders, seeds
-``option_file`` reading option files
-``processes``   starting several processes
-``pipeline``    what the pipeline keeps to itself: its loaders and writer, for ``run``
-``run``         going on exactly where a state was saved: data order, generators, best metrics; stopping on a signal
-``crash``       saving what is sound before an error ends the training
-``resume``      finding a whole training state, and its seed; what one must hold: ``training_state``
-``training``    optimisers, processes without CUDA, saving and resuming, steps, validation
-``data``        LMDB, sampler and draws, workers, loaders
-``metrics``     JPEG and FID under current OpenCV and SciPy, NIQE and SSIM on small pictures
-=============== =======================================================================================================
+============= ==========================================================================
+Module        Fixes
+============= ==========================================================================
+``stand_ins`` modules that BasicSR's import misses
+``launch``    option files, command line, devices, output folders, seeds
+``processes`` starting several processes
+``pipeline``  the pipeline's local variables: its loaders and writer, resuming
+``data``      LMDB, sampler and draws, workers, loaders, data sets that are built already
+``models``    optimisers, processes without CUDA, saving and resuming, steps, validation
+``metrics``   JPEG and FID under current OpenCV and SciPy, NIQE and SSIM on small pictures
+============= ==========================================================================
 
-Not mended, because a plugin comes too late or would have to rewrite what it mends:
+Not fixed, because a plugin comes too late or would have to rewrite the code:
 
 - P+M setup.py: the build fails on Python 3.13 (``KeyError: '__version__'``), and an isolated build downloads torch for
   itself. See ``HOW_TO_GET_BASICSR``.
@@ -64,7 +59,7 @@ def import_basicsr() -> None:
 
 
 def apply() -> None:
-    """Mend what is broken in the imported BasicSR. Idempotent."""
+    """Apply all fixes to the imported BasicSR. Idempotent."""
     import basicsr.train  # noqa: F401
 
     from entropy_sde_plugin.compat import data, launch, metrics, models, pipeline, processes

@@ -1,4 +1,4 @@
-"""Mends of the way of the data: databases, order and draws, workers, loaders."""
+"""Fixes of the data's path: databases, order and draws, workers, loaders."""
 
 from __future__ import annotations
 

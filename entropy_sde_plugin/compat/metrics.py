@@ -1,4 +1,4 @@
-"""Mends of metrics and degradations: under current OpenCV and SciPy, and on small pictures."""
+"""Fixes of metrics and degradations: under current OpenCV and SciPy, and on small pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mends of BasicSR's base models: optimisers, processes without CUDA, saving and resuming, validation."""
+"""Fixes of BasicSR's base models: optimisers, processes without CUDA, saving and resuming, validation."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def patch_model_to_device() -> None:
 
 
 def patch_load_network() -> None:
-    """Tell in one line that weights are those of another network.
+    """Report in one line that weights are those of another network.
 
     P+M base_model.py:242, 303. Symptom: a warning for every key that differs, then torch's line for every one.
     """
-    load, tell = BaseModel.load_network, BaseModel._print_different_keys_loading
+    load, report = BaseModel.load_network, BaseModel._print_different_keys_loading
     if is_ours(load):
         return
 
@@ -88,7 +88,7 @@ def patch_load_network() -> None:
 
     def _print_different_keys_loading(self: BaseModel, crt_net: nn.Module, load_net: Any, strict: bool = True) -> None:
         if not strict:
-            tell(self, crt_net, load_net, strict)
+            report(self, crt_net, load_net, strict)
             return
         bare = self.get_bare_model(crt_net)
         load_into(bare, load_net, type(bare).__name__)

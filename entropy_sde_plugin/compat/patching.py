@@ -1,4 +1,4 @@
-"""Tools of the mends: look at what BasicSR has, replace it wherever it is known."""
+"""Tools of the fixes: look at what BasicSR has, replace it wherever it is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mends of starting several processes."""
+"""Fixes of starting several processes."""
 
 from __future__ import annotations
 

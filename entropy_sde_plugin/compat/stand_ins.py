@@ -1,6 +1,6 @@
-"""Modules that BasicSR imports and a current Python or library no longer has: lent to it while it is imported.
+"""Stand-ins for modules that BasicSR imports and that current libraries no longer have.
 
-Knows neither torch nor BasicSR before ``lend`` is called: the bootstrap imports this module first of all.
+Imports neither torch nor BasicSR before ``install_stand_ins`` is called: the bootstrap imports this module first.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ['lend']
+__all__ = ['install_stand_ins']
 
 
-def lend(spec: ModuleSpec) -> Callable[[], None]:
+def install_stand_ins(spec: ModuleSpec) -> Callable[[], None]:
     """Put stand-ins for missing modules into ``sys.modules``.
 
     Args:
         spec: The spec of the ``basicsr`` package that is about to be executed.
 
     Returns:
-        A function that takes the temporary ones away again, once BasicSR is imported.
+        A function that removes the temporary ones, once BasicSR is imported.
     """
-    lent = {**functional_tensor(), **distutils()}
-    sys.modules.update({**lent, **scipy_filters(), **version(spec)})
+    temporary = {**functional_tensor(), **distutils()}
+    sys.modules.update({**temporary, **scipy_filters(), **version(spec)})
 
-    def take_back() -> None:
-        for name, module in lent.items():
+    def remove() -> None:
+        for name, module in temporary.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]
 
-    return take_back
+    return remove
 
 
 def functional_tensor() -> dict[str, ModuleType]:

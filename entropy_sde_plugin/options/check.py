@@ -10,12 +10,13 @@ import torch
 
 from entropy_sde_plugin.data.options import DatasetOptions
 from entropy_sde_plugin.errors import InputError, nearest, suggestion
-from entropy_sde_plugin.options import arguments, option_file
-from entropy_sde_plugin.options import datasets as dataset_sections
+from entropy_sde_plugin.options import arguments
+from entropy_sde_plugin.options.datasets import check_parts, check_truth, checked_datasets
 from entropy_sde_plugin.options.networks import build_network, check_network
+from entropy_sde_plugin.options.option_file import read_file
 from entropy_sde_plugin.options.training import check_losses, check_training
 from entropy_sde_plugin.options.validation import ValOptions, check_validation
-from entropy_sde_plugin.utils.schema import check_known, parse
+from entropy_sde_plugin.utils.schema import parse
 
 __all__ = ['Options', 'check', 'options_of']
 
@@ -48,25 +49,24 @@ def check(opt: Mapping[str, Any]) -> Options:
     Raises:
         InputError: In one line, what is wrong; its ``option`` says where.
     """
-    training, sections = bool(opt.get('is_train')), opt.get('datasets') or {}
+    training, train, sections = bool(opt.get('is_train')), opt.get('train') or {}, opt.get('datasets') or {}
     model = _model_class(opt)
+    is_ours = arguments.is_ours(model)
     network = build_network(opt['network_g']) if opt.get('network_g') is not None else None
-    check_losses(opt.get('train') or {})
-    if arguments.is_ours(model):
-        dataset_sections.check_keys(sections, training)
-    parsed = {key: dataset_sections.dataset_options(section, f'datasets.{key}') for key, section in sections.items()}
-    datasets = {key: options for key, options in parsed.items() if options is not None}
-    if not arguments.is_ours(model):
+    check_losses(train)
+    datasets = checked_datasets(sections, training, is_ours)
+    if not is_ours:
         return Options(datasets=datasets, network=network)
-    written, struct = option_file.as_written(opt), option_file.top_level(model)
-    check_known(written, '', struct)  # before missing sections: one may be misspelt
-    option_file.check_presence(opt)
-    dataset_sections.check_sets(sections, training)
-    file = parse(struct, written, '')
-    options = Options(_own_sections(model, file), file.train, file.val, datasets, network)
+    file = read_file(model, opt)
     check_network(file.network_g)
-    _check_relations(file, options, training)
-    return options
+    own = model.Options(**{name: getattr(file, name) for name in model.Options.__struct_fields__})
+    if file.val is not None:
+        check_validation(file.val, training)
+        check_truth(datasets, file.val.metrics or {})
+    if file.train is not None:
+        check_training(file.train)
+        check_parts(file.train.accumulate_steps, int(sections['train']['batch_size_per_gpu']))
+    return Options(own, file.train, file.val, datasets, network)
 
 
 def options_of(model: Any, opt: Mapping[str, Any]) -> Options:
@@ -98,20 +98,3 @@ def _model_class(opt: Mapping[str, Any]) -> Any:
         hint = suggestion(str(name), models.keys())
         raise InputError(f"'model_type': there is no '{name}'. {hint}", 'model_type')
     return model
-
-
-def _own_sections(model: Any, file: option_file.OptionFile) -> Any:
-    return model.Options(**{name: getattr(file, name) for name in model.Options.__struct_fields__})
-
-
-def _check_relations(file: option_file.OptionFile, options: Options, training: bool) -> None:
-    """Check what options of one section require of others, and of what is installed."""
-    if file.val is not None:
-        check_validation(file.val, training)
-        dataset_sections.check_truth(options.datasets, file.val.metrics or {})
-    if file.logger is not None and training:
-        option_file.check_logger(file.logger, file.name)
-    if file.train is not None:
-        check_training(file.train)
-        batch = int(file.datasets['train']['batch_size_per_gpu'])
-        dataset_sections.check_parts(file.train.accumulate_steps, batch)

@@ -12,7 +12,7 @@ from entropy_sde_plugin.options.names import check_folder_name
 from entropy_sde_plugin.options.validation import needs_truth
 from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, convert, parse
 
-__all__ = ['check_keys', 'check_parts', 'check_sets', 'check_truth', 'dataset_options']
+__all__ = ['check_parts', 'check_truth', 'checked_datasets']
 
 _LOADER_OPTIONS = {
     'batch_size_per_gpu': AtLeastOne,
@@ -21,17 +21,31 @@ _LOADER_OPTIONS = {
 """What BasicSR's loader reads from the training set's section, whichever class the data set has."""
 
 
-def dataset_options(section: Any, where: str) -> DatasetOptions | None:
-    """Return a section as the options that one of our data sets declares; None for others' data sets.
+def checked_datasets(sections: Mapping[str, Any], training: bool, of_ours: bool) -> dict[str, DatasetOptions]:
+    """Return the sections of our data sets as the options that these declare, by their keys.
+
+    Args:
+        sections: The sections ``datasets``.
+        training: Whether the run is a training, or a test.
+        of_ours: Whether its model is one of ours: then the run must use each set, and have those it needs.
 
     Raises:
-        InputError: No such data set, or an unknown, missing or wrong option.
+        InputError: No such data set; an unknown, missing or wrong option; a set that is missing or not used; a name
+            that cannot be that of a folder, or is another set's.
     """
-    dataset = arguments.named_class('dataset', section, where)
-    return parse(dataset.Options, section, where) if arguments.is_ours(dataset) else None
+    if of_ours:
+        _check_keys(sections, training)
+    checked = {}
+    for key, section in sections.items():
+        dataset = arguments.named_class('dataset', section, f'datasets.{key}')
+        if arguments.is_ours(dataset):
+            checked[key] = parse(dataset.Options, section, f'datasets.{key}')
+    if of_ours:
+        _check_sets(sections, training)
+    return checked
 
 
-def check_keys(datasets: Mapping[str, Any], training: bool) -> None:
+def _check_keys(datasets: Mapping[str, Any], training: bool) -> None:
     """Check that a run of ours uses each of its sets.
 
     Raises:
@@ -45,7 +59,7 @@ def check_keys(datasets: Mapping[str, Any], training: bool) -> None:
             raise InputError(f"Section '{where}': a {run} has no such set; it has {names}.", where)
 
 
-def check_sets(datasets: Mapping[str, Any], training: bool) -> None:
+def _check_sets(datasets: Mapping[str, Any], training: bool) -> None:
     """Check that the sets a run of ours needs are there, their names, and what the loader reads.
 
     Raises:

@@ -13,16 +13,14 @@ from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.names import check_folder_name
 from entropy_sde_plugin.options.training import TrainOptions
 from entropy_sde_plugin.options.validation import ValOptions
-from entropy_sde_plugin.utils.schema import NotNegative, Positive
+from entropy_sde_plugin.utils.schema import NotNegative, Positive, check_known, parse
 
 __all__ = [
     'DistOptions',
     'LoggerOptions',
     'OptionFile',
     'PathOptions',
-    'as_written',
-    'check_logger',
-    'check_presence',
+    'read_file',
     'top_level',
 ]
 
@@ -121,13 +119,28 @@ def _default(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
     return () if field.required else (field.default,)
 
 
-def as_written(opt: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options without those that BasicSR adds, and without the section ``train`` in a test."""
-    unused = OptionFile.added_by_basicsr | (set() if opt.get('is_train') else {'train'})
-    return {key: value for key, value in opt.items() if key not in unused}
+def read_file(model: Any, opt: Mapping[str, Any]) -> Any:
+    """Return the options of a run of one of our models as the struct of :func:`top_level`.
+
+    Args:
+        model: The model's class.
+        opt: BasicSR's option dictionary.
+
+    Raises:
+        InputError: An unknown, missing or wrong option, or a package that one needs is not installed.
+    """
+    training, struct = bool(opt.get('is_train')), top_level(model)
+    unused = OptionFile.added_by_basicsr | (set() if training else {'train'})
+    written = {key: value for key, value in opt.items() if key not in unused}
+    check_known(written, '', struct)  # before missing sections: one may be misspelt
+    _check_presence(opt)
+    file = parse(struct, written, '')
+    if file.logger is not None and training:
+        _check_logger(file.logger, file.name)
+    return file
 
 
-def check_presence(opt: Mapping[str, Any]) -> None:
+def _check_presence(opt: Mapping[str, Any]) -> None:
     """Check that the sections and options are there that a run cannot do without.
 
     Raises:
@@ -143,7 +156,7 @@ def check_presence(opt: Mapping[str, Any]) -> None:
         raise InputError(f"Option '{path}' names no weights: a test would measure a random network.", path)
 
 
-def check_logger(logger: LoggerOptions, name: str) -> None:
+def _check_logger(logger: LoggerOptions, name: str) -> None:
     """Check that Weights & Biases, which copies TensorBoard's events, has what it needs.
 
     Raises:

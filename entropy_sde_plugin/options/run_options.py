@@ -29,8 +29,7 @@ class RunOptions(OrderedDict[str, Any]):
         locations: Where the options were written; None for options that come from no file.
         checked: The sections as checked structs; None until they are checked. A copy shares them: changing an option
             afterwards does not change them.
-        weights: The file of the weights to start from, where the checks have read it whole (a ``WeightsFile``). The
-            model takes and releases it.
+        weights: The ``WeightsFile`` to start from, where the checks have read it; the model takes and releases it.
     """
 
     seed_is_given = True

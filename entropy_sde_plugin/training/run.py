@@ -23,7 +23,7 @@ _current: Run | None = None
 
 
 def begin(run: Run) -> None:
-    """Make this the process's run, which the mends of BasicSR's models ask for."""
+    """Make this the process's run, which the fixes of BasicSR's models ask for."""
     global _current
     _current = run
     sys.excepthook = SaveOnError(sys.excepthook, run.save_what_is_sound)

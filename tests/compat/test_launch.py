@@ -47,8 +47,8 @@ def opt(tmp_path):
     return stock_options('run', tmp_path)
 
 
-def test_the_symptoms_are_there_without_the_mends(parse, opt):
-    """BasicSR as it comes: each of these is what the tests below find mended."""
+def test_the_symptoms_are_there_without_the_fixes(parse, opt):
+    """BasicSR as it comes: each of these is what the tests below find fixed."""
     parser = pristine('utils.options').parse_options
     with pytest.raises(SystemExit):
         parse(opt, '--local-rank=1', parser=parser)

@@ -1,4 +1,4 @@
-"""BasicSR's modules as they come, beside the mended ones."""
+"""BasicSR's modules as they come, beside the patched ones."""
 
 import importlib.util
 from types import ModuleType
