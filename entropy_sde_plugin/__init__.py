@@ -17,7 +17,7 @@ _state = 'absent'
 
 
 def register() -> None:
-    """Put the plugin in place in this process: import BasicSR, mend it, register all that this package adds.
+    """Put the plugin in place in this process: import BasicSR, patch it, register what this package adds.
 
     Needed only where BasicSR was imported before this package, or to have the plugin in place at a known moment.
     Idempotent.

@@ -129,7 +129,7 @@ def test_a_training_that_is_stopped_killed_and_fails(folder):
     )
     assert code == 128 + 15, output
     assert 'Validating iteration 3' in output
-    assert 'Epoch 0 goes on behind 6 of its 10 draws' in output
+    assert 'Epoch 0 continues after 6 of its 10 draws' in output
     assert states(folder, 'cut') == [3, 4]
     assert 'Traceback' not in output  # of no worker
 
@@ -212,7 +212,7 @@ def test_two_processes_that_torchrun_stops(folder):
     assert code == 0, output
     assert states(folder, 'two') == [5, 10, 36]
     assert 'train.optim_g.lr was 0.0002 and is 0.001), which has no effect' in output
-    assert 'Epoch 0 goes on behind 10 of its 18 draws' in output
+    assert 'Epoch 0 continues after 10 of its 18 draws' in output
     assert 'the random generators of 2 processes: those beyond the 1 of this run are dropped' in output
     before, after = (checkpoint(folder, 'two', iteration)[0]['optimizers'][0]['param_groups'] for iteration in (10, 36))
     assert differences(before, after) == []

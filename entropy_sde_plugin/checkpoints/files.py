@@ -45,12 +45,12 @@ def save(content: Any, path: str | Path) -> None:
     except (OSError, RuntimeError) as error:  # torch's archive writer turns a failed write into a RuntimeError
         raise CheckpointError(
             f"'{path}' could not be saved: {_reason(error)}. The checkpoints before it are as they were: make room or "
-            'give permission, and go on with --auto_resume.'
+            'give permission, and continue with --auto_resume.'
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said, behind what torch's archive writer made of it."""
+    """What the system said, without what torch's archive writer made of it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -119,7 +119,7 @@ def damage(path: Path) -> str | None:
     ``'is damaged (…)'``, or None.
 
     Every byte is read: ``torch.load`` takes tensors whose bits have flipped without a word, though their checksums
-    stand in the file.
+    are in the file.
     """
     if path.is_dir():
         return 'is a folder'

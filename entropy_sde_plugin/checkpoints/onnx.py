@@ -69,7 +69,7 @@ def _exported(model: Model) -> bytes:
         )
     assert program is not None
     exported = program.model
-    exported.graph.outputs[0].shape = exported.graph.inputs[0].shape  # told as min(height, …) else
+    exported.graph.outputs[0].shape = exported.graph.inputs[0].shape  # else it says min(height, …)
     for part in (exported.graph, *exported.graph.all_nodes()):
         part.metadata_props.clear()  # the exporter's bookkeeping, file names of this machine among it
     exported.metadata_props.update(model.metadata)

@@ -30,7 +30,7 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
 
     Raises:
         InputError: There are states, but none of them complete; the named one does not exist or is of another
-            experiment; it is of an iteration behind ``train.total_iter``; or the options name another ``manual_seed``.
+            experiment; it is of an iteration after ``train.total_iter``; or the options name another ``manual_seed``.
     """
     from basicsr.utils import check_resume
 
@@ -102,7 +102,7 @@ def _check_experiment(state: Path, opt: dict[str, Any]) -> None:
         other = state.resolve().parent.parent
         raise InputError(
             f"path.resume_state: '{state}' is of the experiment '{other.name}', and there is no '{networks[0]}': write "
-            f"name: {other.name} to go on with it, or begin '{opt['name']}' from its weights "
+            f"name: {other.name} to continue it, or start '{opt['name']}' from its weights "
             f'(path.pretrain_network_g: {other / "models" / networks[0].name}).'
         )
 
@@ -132,7 +132,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _check_end(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
-    """Refuse a state behind the training's last iteration: its weights would be recorded as those of that one."""
+    """Refuse a state after the training's last iteration: its weights would be recorded as those of that one."""
     last = int(opt['train']['total_iter'])
     if state['iter'] > last:
         raise InputError(

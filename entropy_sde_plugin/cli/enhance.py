@@ -41,7 +41,7 @@ def add_verb(verbs: Any) -> None:
     add('--device', default='auto', metavar='auto|cpu|cuda|cuda:N', help='[%(default)s]')
     add('--precision', choices=('auto', 'fp32', 'bf16', 'fp16'), default='auto', help='[%(default)s]')
     add('--compile', action='store_true', help='compile the network first: pays for many pictures of one size')
-    add('--suffix', default='', metavar='TEXT', help='put behind the names, before the extension [none]')
+    add('--suffix', default='', metavar='TEXT', help='appended to the names, before the extension [none]')
     add(
         '--ext',
         default='auto',

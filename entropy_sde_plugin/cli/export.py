@@ -15,7 +15,7 @@ def add_verb(verbs: Any) -> None:
         'export',
         help="write a model's network as ONNX (needs the extra 'onnx')",
         description='Writes the network as ONNX: inputs x and cond (batch, 3, height, width) and time (batch), float32 '
-        "and of any size; output prediction, shaped as x. The SDE's settings stand in the file's metadata as JSON.",
+        "and of any size; output prediction, shaped as x. The settings are in the file's metadata as JSON.",
     )
     add_model(export)
     export.add_argument('-o', '--output', type=Path, required=True, metavar='FILE.onnx', help='the file to write')

@@ -44,7 +44,7 @@ def patch_lmdb_backend() -> None:
         return
 
     def init(self: LmdbBackend, db_paths: Any, client_keys: Any = 'default', **kwargs: Any) -> None:
-        if kwargs:  # an environment of one's own, opened as told
+        if kwargs:  # an environment of the caller's own, opened as asked
             original(self, db_paths, client_keys, **kwargs)
             return
         paths, keys = (value if isinstance(value, list) else [value] for value in (db_paths, client_keys))
@@ -65,9 +65,9 @@ def patch_enlarged_sampler() -> None:
     """Yield indices that know their epoch and draw, in the order that BasicSR's sampler gives; pass over what a resumed
     epoch has drawn before.
 
-    P+M data_sampler.py:35, with data/__init__.py:97. Symptoms: augmentation repeats every epoch, since nothing tells a
-    dataset which epoch it is in; a resumed run begins its epoch anew. An index stays an ``int`` to datasets that do not
-    ask.
+    P+M data_sampler.py:35, with data/__init__.py:97. Symptoms: augmentation repeats every epoch, since a
+    dataset does not learn its epoch; a resumed run begins its epoch anew. For datasets that do not ask, an index stays
+    an ``int``.
     """
     if not is_ours(EnlargedSampler.__iter__):
         EnlargedSampler.__iter__ = enlarged_sampler_iter

@@ -16,7 +16,7 @@ def patch_pipeline(namespace: dict[str, Any]) -> None:
     """Find a state to resume from, and begin a :class:`~entropy_sde_plugin.training.run.Run` once there are loaders.
 
     P+M train.py:91. The pipeline holds its loaders and TensorBoard's writer in local variables, and a training needs
-    them to go on exactly where it was.
+    them to resume exactly where it was.
 
     Args:
         namespace: Globals of a pipeline; those of ``basicsr.test`` are left alone.

@@ -30,7 +30,7 @@ _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 def decode(data: bytes, where: str) -> RGBImage:
     """Decode an image file.
 
-    A gray image comes as three equal channels, a rotation noted in EXIF is applied, a fully opaque alpha channel is
+    A gray image comes as three equal channels, the EXIF orientation is applied, a fully opaque alpha channel is
     dropped.
 
     Args:
@@ -128,7 +128,7 @@ def header_size(path: Path) -> tuple[int, int]:
     """Return (height, width) as ``read`` would give them, from the file's header alone.
 
     Raises:
-        InputError: The header is not that of an image, or tells of CIELAB, or of several pages or frames.
+        InputError: The header is not that of an image, or says CIELAB, or several pages or frames.
     """
     _check_file(path)
     try:
@@ -138,7 +138,7 @@ def header_size(path: Path) -> tuple[int, int]:
                 width, height = image.size
                 is_lab = image.mode == 'LAB'  # of which OpenCV makes other colours
                 frames = 1 if image.format == 'MPO' else getattr(image, 'n_frames', 1)
-                # Pillow decodes a whole PNG to look for EXIF behind the pixels, where nobody writes it.
+                # Pillow decodes a whole PNG to look for EXIF after the pixels, where nobody writes it.
                 has_exif = image.format != 'PNG' or 'exif' in image.info
                 turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
     except Exception:  # the errors of Pillow's decoders have no common type

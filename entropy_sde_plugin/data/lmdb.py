@@ -1,7 +1,7 @@
 """Image databases in LMDB, as BasicSR reads them: an own writer and reader.
 
 A database is a folder ``<name>.lmdb`` with ``data.mdb`` and ``meta_info.txt``; a line of the latter reads
-``key.png (h,w,c) compress_level``. Values are PNG files, 8-bit RGB. BasicSR takes as key what stands before the first
+``key.png (h,w,c) compress_level``. Values are PNG files, 8-bit RGB. BasicSR takes as key what comes before the first
 dot of a line and encodes it in ASCII, hence the rules for keys here.
 """
 
@@ -66,7 +66,7 @@ def open_environment(path: str | Path) -> lmdb.Environment:
             environment = lmdb.open(real, readonly=True, lock=False, readahead=False, create=False)
         except lmdb.Error as error:
             raise InputError(f"'{path}' cannot be opened as an LMDB database: {error}") from None
-        # Reading a page behind the end of a file that was cut off would kill the process with SIGBUS.
+        # Reading a page after the end of a file that was cut off would kill the process with SIGBUS.
         if (environment.info()['last_pgno'] + 1) * environment.stat()['psize'] > status.st_size:
             environment.close()
             raise InputError(f"'{path}': data.mdb is cut off; copy or write the database again.")
@@ -90,7 +90,7 @@ if hasattr(os, 'register_at_fork'):
 
 
 def check_keys(keys: Iterable[str], where: str) -> None:
-    """Check that every key can stand in a database that BasicSR reads, and only once.
+    """Check that every key can be used in a database that BasicSR reads, and only once.
 
     Args:
         keys: The keys; they are the file names without suffix.

@@ -66,7 +66,7 @@ def prepare(
     for name in splits or layout.folders:
         with problems.collect():
             found.append(_open_split(layout, source, name, problems))
-    if problems:  # nothing will be written; but damaged images are told now and not by the next try
+    if problems:  # nothing will be written, but damaged images are reported now and not by the next try
         for split in found:
             for _ in _images(layout, split, problems, progress):
                 pass
@@ -80,7 +80,7 @@ def prepare(
 
 
 def _open_split(layout: Layout, source: str | Path, name: str, problems: Problems) -> _Split:
-    """Find a split and check what names and headers tell."""
+    """Find a split, and check its names and headers."""
     dark, bright = layout.find(source, name, 'disk')
     lq = ImageFolder(dark, problems)
     if bright is None:
@@ -110,7 +110,7 @@ def _write_split(layout: Layout, split: _Split, folder: Path, progress: Progress
 def _images(
     layout: Layout, split: _Split, problems: Problems, progress: Progress
 ) -> Iterator[tuple[str, list[images.RGBImage]]]:
-    """Read a split: the key and the images of every sample; those that cannot be read are noted and left out."""
+    """Read a split: the key and the images of every sample; those that cannot be read are recorded and left out."""
     for pair in progress(split.pairs, split.name):
         pictures = []
         for source, name in zip(split.sources, pair, strict=False):  # a pair without truth has one source

@@ -38,7 +38,7 @@ def darken(
     1)^(1/tone_gamma)``, rounded to 8 bits.
 
     Args:
-        image: The bright picture, uint8 of any shape, sRGB; values stand for linear light by a power law, or with
+        image: The bright picture, uint8 of any shape, sRGB; values represent linear light by a power law, or with
             ``tone_gamma`` None by the exact curve of sRGB.
         exposure: Fraction of the light, above 0 and at most 1; or one for each pixel, (H, W, 1) (see
             :func:`uneven_exposure`).

@@ -100,7 +100,7 @@ def _train(folder: Path, overrides: Sequence[str]) -> None:
             _show_progress(bar, line)
     if process.wait() != 0:
         sys.stderr.writelines(tail)
-        raise InputError(f'The training stopped with exit code {process.returncode}; its last lines stand above.')
+        raise InputError(f'The training stopped with exit code {process.returncode}; its last lines are above.')
 
 
 def _show_progress(bar: tqdm, line: str) -> None:

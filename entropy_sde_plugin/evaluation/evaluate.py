@@ -118,8 +118,8 @@ def evaluate(
 
 
 def format_table(evaluations: Mapping[str, Evaluation]) -> str:
-    """Means as a Markdown table, a row for each method; what could not be had is n/a, and why stands below, as does
-    what is indicative only.
+    """Means as a Markdown table, a row for each method. What is unavailable is n/a; the reason follows below, with what
+    is indicative only.
 
     Args:
         evaluations: Name of the method -> its scores, all by the same metrics.
@@ -148,7 +148,7 @@ def format_table(evaluations: Mapping[str, Evaluation]) -> str:
 def write_csv(path: Path, evaluation: Evaluation) -> None:
     """Write a row for each picture: ``image``, then the metrics by name, full precision, n/a where there is no value.
 
-    Metrics of the whole set stand in a last row of their own, whose ``image`` is empty.
+    Metrics of the whole set have a last row of their own, whose ``image`` is empty.
 
     Raises:
         InputError: A file of that name is there and is another kind of table.

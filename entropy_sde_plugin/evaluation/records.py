@@ -1,4 +1,4 @@
-"""What a validation or test leaves behind: ``metrics.csv`` and ``run.json``.
+"""The records of a validation or test: ``metrics.csv`` and ``run.json``.
 
 They lie in the experiment's folder, or in that of a test's results. Both are replaced whole with every validation; a
 run that is killed leaves the files of its last complete one.
@@ -22,7 +22,7 @@ A column's mean over the numbers of one iteration and dataset is the mean that t
 place of an earlier one of the same iteration and dataset, as after a resumed training.
 
 **run.json** says what the figures were made with. ``options`` are those of the last validation; what a resumed run may
-have changed since an earlier one stands in that one's entry too:
+have changed since an earlier one is in that one's entry too:
 
 =============== ============================================================================================
 key             content

@@ -90,7 +90,7 @@ def _write(job: Job, picture: Picture, enhanced: Samples) -> None:
 
 
 def _side_by_side(picture: Picture, enhanced: Samples) -> Picture:
-    """Return before | after, with the same profile; EXIF tells of one picture and is left to that."""
+    """Return before | after, with the same profile; EXIF describes one picture and stays with it."""
     alpha = picture.alpha if picture.alpha is None else np.hstack((picture.alpha, picture.alpha))
     return replace(picture, rgb=np.hstack((picture.rgb, enhanced)), alpha=alpha, exif=None)
 

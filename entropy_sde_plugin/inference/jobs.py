@@ -58,7 +58,7 @@ def plan(
     Args:
         inputs: Files and folders.
         output: The output folder, which need not exist.
-        suffix: Put behind the names.
+        suffix: Text appended to the names.
         extension: One of ``EXTENSIONS``.
         compare: Add ``…_compare.<extension>``, a before | after picture.
 

@@ -251,7 +251,7 @@ class DiffusionModel(ValidatedModel):
     def _loss(self, criterion: nn.Module, predicted: Tensor, target: Tensor, current_iter: int) -> Tensor:
         if isinstance(criterion, SpatialEntropyLoss):
             criterion.update(current_iter)
-            # Drawn once for all processes and parts: the position behind the last picture's belongs to no picture.
+            # Drawn once for all processes and parts: the position after the last picture's belongs to no picture.
             return criterion(predicted, target, generator=self._generator(current_iter, 2**32))
         return criterion(predicted, target)
 
@@ -269,7 +269,7 @@ class DiffusionModel(ValidatedModel):
                 f'Training stops at iteration {current_iter}: {limit} steps in a row had a loss or gradient that is '
                 'not finite (train.max_skipped_steps). The log names their pictures; where these are sound, begin '
                 'again from the weights of an earlier checkpoint (path.pretrain_network_g), with a lower learning '
-                'rate or train.grad_clip_norm; a resumed training would go on with the rate of its state.'
+                'rate or train.grad_clip_norm; a resumed training would continue with the rate of its state.'
             )
 
     def _current_ema_decay(self, current_iter: int) -> float:

@@ -78,7 +78,7 @@ ARCHITECTURES: list[Architecture] = [
         for_inference=StripNetwork,
     ),
 ]
-"""The architectures whose weights can be read without being told what they are."""
+"""The architectures whose weights are recognised."""
 
 
 def architecture_of(state: Mapping[str, Tensor]) -> Architecture:

@@ -1,4 +1,4 @@
-"""ConditionalNAFNet: the noise predictor of IR-SDE and Entropy-SDE, a NAFNet (arXiv 2204.04676) that is told the time.
+"""ConditionalNAFNet: the noise predictor of IR-SDE and Entropy-SDE, a NAFNet (arXiv 2204.04676) with a time input.
 
 Module names follow the released network, so that its checkpoints load strictly.
 """

@@ -7,7 +7,7 @@ seams; what must fit into memory is the features between two blocks (16 numbers 
 network) and the working set of a strip.
 
 At a fixed time, everything a block does per channel folds into its 1x1 convolutions: norm gain, time scale and shift
-into the one behind the norm, attention and ``beta`` or ``gamma`` into the one before the addition. With the channels
+into the one after the norm, attention and ``beta`` or ``gamma`` into the one before the addition. With the channels
 last, these are matrix products over contiguous rows.
 """
 
@@ -81,7 +81,7 @@ class StripNetwork:
         self._ending(features, result)
 
     def _rows(self, features: Tensor) -> list[tuple[int, int]]:
-        """Cut (H, W, C) into strips: first row, and the row behind the last one."""
+        """Cut (H, W, C) into strips: first row, and the row after the last one."""
         height, width, _ = features.shape
         step = height if self.tile == 0 else max(1, self.tile**2 // width)
         return [(top, min(top + step, height)) for top in range(0, height, step)]
@@ -205,8 +205,8 @@ class FoldedBlock:
     """Weights of a block at one time, as matrices of 1x1 convolutions with all that is per channel folded in.
 
     Attributes:
-        attention: Expansion behind the first norm (2C, C), its bias, the depthwise kernels (2C, 1, 3, 3), their bias.
-        feed_forward: Expansion behind the second norm (2C, C) and its bias, projection (C, C) times gamma and its bias.
+        attention: Expansion after the first norm (2C, C), its bias, the depthwise kernels (2C, 1, 3, 3), their bias.
+        feed_forward: Expansion after the second norm (2C, C) and its bias, projection (C, C) times gamma and its bias.
         mixing: Mean of the gated features (C,) -> projection (C, C) with the attention and beta, and its bias.
     """
 

@@ -95,7 +95,7 @@ class OptionLoader(yaml.SafeLoader):
                 problem = f'a key must be text, but it is {quoted(getattr(key, "value", None))}'
                 raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
             if key.value in lines:
-                problem = f"'{key.value}' stands in line {lines[key.value]} already"
+                problem = f"'{key.value}' is already given in line {lines[key.value]}"
                 raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
             lines[key.value] = key.start_mark.line + 1
         return OrderedDict(self.construct_pairs(node))

@@ -86,7 +86,7 @@ def _training_charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
     charts = [
         _chart(
             f'Loss {name}',
-            'running mean over the log, each line faint behind it',
+            'running mean over the log; the single values are faint',
             [
                 Line(run.label, colour, [(s.iteration, s.losses[name]) for s in run.steps if name in s.losses])
                 for run, colour in _coloured(runs)

@@ -1,4 +1,4 @@
-"""The paper's own figures, to stand beside those of runs."""
+"""The paper's own figures, shown beside those of runs."""
 
 from __future__ import annotations
 

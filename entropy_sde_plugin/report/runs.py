@@ -77,7 +77,7 @@ class ValidationRecord:
 
 @dataclass(frozen=True)
 class Run:
-    """A training or a test, as its folder tells it.
+    """A training or a test, read from its folder.
 
     Attributes:
         label: Its name, unique on the page.

@@ -34,7 +34,7 @@ def compare(saved: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, A
         present: Those of the options.
 
     Returns:
-        Those that it goes on by.
+        Those that it continues with.
 
     Raises:
         InputError: An optimiser or the schedule is of another type: what the state holds would not fit it.

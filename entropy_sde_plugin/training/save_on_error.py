@@ -1,4 +1,4 @@
-"""What is left of a training that fails: where a step stands, and the hook that saves before the error is reported."""
+"""Saving a training that fails: how far its step has come, and the hook that saves before the error is reported."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def prepare_network(network: nn.Module, options: TrainOptions) -> nn.Module:
 
 
 class TrainingStep:
-    """What stands between the losses of a batch and the weights: parts, precision, clipping, and steps left out.
+    """The step from the losses of a batch to new weights: parts, precision, clipping, and skipped steps.
 
     Args:
         network: The network in training, as BasicSR wraps it.
@@ -55,7 +55,7 @@ class TrainingStep:
     def predict(self, xt: Tensor, mu: Tensor, t: Tensor) -> Tensor:
         """The network's output under ``precision`` and ``channels_last``, in float32: (B, C, H, W), as ``xt``.
 
-        The parameters stay in float32, and so does all that stands before and behind the network.
+        The parameters stay in float32, and so does everything before and after the network.
         """
         if self._options.channels_last:
             xt, mu = (image.contiguous(memory_format=torch.channels_last) for image in (xt, mu))

@@ -1,7 +1,7 @@
-"""Signals that ask a training to stop: noted when they come, acted upon where the training is whole.
+"""Signals that ask a training to stop: recorded when they come, acted upon where the training is whole.
 
 SIGTERM (``kill``, torchrun, a scheduler's time limit), SIGINT (Ctrl-C) and SIGUSR1 (a scheduler's warning before the
-limit). One that the process was started to ignore, as SIGINT behind ``nohup … &``, stays ignored.
+limit). One that the process was started to ignore, as SIGINT after ``nohup … &``, stays ignored.
 """
 
 from __future__ import annotations

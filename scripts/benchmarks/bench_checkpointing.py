@@ -3,7 +3,7 @@
     python scripts/benchmarks/bench_checkpointing.py --training paper --batch 4
 
 The step is IRSDEModel's, with loss, clipping and AdamW, without the average of the weights. Each case has a process of
-its own, one behind the other, whose resident memory is told: what the forward pass leaves for the backward pass, and
+its own, one after the other, whose resident memory is reported: what the forward pass leaves for the backward pass, and
 the highest of all. The fastest step counts: a shared machine only adds.
 """
 
@@ -88,8 +88,8 @@ def forward_memory(model: IRSDEModel, batch: dict[str, Any]) -> int:
     model.optimize_parameters(1)
     for hook in hooks:
         hook.remove()
-    before, behind = seen
-    return behind - before
+    before, after = seen
+    return after - before
 
 
 def resident(what: str) -> int:

@@ -108,7 +108,7 @@ def train(folder: Path, processes: int, steps: int, batch: int) -> Training:
     if result.returncode != 0:
         sys.stderr.write('\n'.join(result.stdout.splitlines()[-60:]) + '\n')
         raise InputError(
-            f'{processes} processes stopped with exit code {result.returncode}; their last lines stand above.'
+            f'{processes} processes stopped with exit code {result.returncode}; their last lines are above.'
         )
     latest = folder / 'experiments' / name / 'models' / 'net_g_latest.pth'
     return Training(weights(latest), json.loads(traffic.read_text()))

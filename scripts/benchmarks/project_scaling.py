@@ -27,7 +27,7 @@ UTILISATION = (0.1, 0.3)
 """Shares of the published rate of matrix products that training may reach: layer norms, depthwise convolutions and
 products, of which the network has many, are bound by memory."""
 OPTIMISER_PASSES = 14
-"""Times that a float32 per parameter is read or written behind the backward pass: 1 to see that the gradient is finite,
+"""Times that a float32 per parameter is read or written after the backward pass: 1 to see that the gradient is finite,
 3 to clip it, 7 by AdamW, 3 for the average."""
 PER_NODE = 8
 """GPUs of a machine."""

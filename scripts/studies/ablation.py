@@ -128,7 +128,7 @@ def base_options() -> dict[str, Any]:
 
 
 def finished(name: str, opt: dict[str, Any], seed: int, iterations: int) -> Run:
-    """A run with what depends on its length: schedule, and a validation behind the middle beside the one at the end."""
+    """A run with what depends on its length: schedule, and a validation after the middle beside the one at the end."""
     length = {'total_iter': iterations, 'scheduler': {'periods': [iterations]}}
     return Run(
         name,
@@ -169,7 +169,7 @@ def train(folder: Path, run: Run) -> None:
     result = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
         sys.stderr.write('\n'.join(result.stdout.splitlines()[-20:]) + '\n')
-        raise InputError(f'{run.name} stopped with exit code {result.returncode}; its last lines stand above.')
+        raise InputError(f'{run.name} stopped with exit code {result.returncode}; its last lines are above.')
     if not interrupted:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -64,5 +64,5 @@ def _tree(root: int) -> Iterator[Path]:
 
 
 def _stat(process: Path) -> list[str]:
-    """Fields 3 and on of proc(5)'s ``stat``: the name before them stands in brackets and may hold anything."""
+    """Fields 3 and on of proc(5)'s ``stat``: the name before them is in brackets and may hold anything."""
     return (process / 'stat').read_text().rpartition(')')[2].split()

@@ -69,7 +69,7 @@ def download(folder: Path) -> Path:
     try:
         subprocess.run(command, check=True)
     except subprocess.CalledProcessError:
-        sys.exit(f'error: pip could not download {PACKAGE}; its own message stands above.')
+        sys.exit(f'error: pip could not download {PACKAGE}; its own message is above.')
     return next(folder.glob('*.tar.gz'))
 
 

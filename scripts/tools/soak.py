@@ -5,7 +5,7 @@
 The training is BasicSR's own command with two loader workers, twenty validations of two pictures and as many
 checkpoints. Its processes are looked at every second. A row of the table is a tenth of the run, in medians. A quantity
 is flat if its growth stays within its tolerance: 1% of the memory, half a descriptor or thread, 10% of a step's time.
-The growth is the slope by repeated medians (Siegel 1982) behind the first tenth, in which caches fill, times the run's
+The growth is the slope by repeated medians (Siegel 1982) after the first tenth, in which caches fill, times the run's
 steps. The exit code is 0 if all are flat, 1 if one grows. The time of a step is the processor time of all processes
 between two lines of the log, without validations and checkpoints: other work on the machine changes it little. Linux
 only.
@@ -91,7 +91,7 @@ class Samples:
         return float(np.median(np.array(self.seen[name])[inside])) if inside.any() else float('nan')
 
     def growth(self, name: str) -> tuple[float, float]:
-        """Level behind the first tenth, and growth over as many steps as the run has.
+        """Level after the first tenth, and growth over as many steps as the run has.
 
         Raises:
             InputError: Too little was seen.
@@ -99,7 +99,7 @@ class Samples:
         at, seen = np.array(self.at[name]), np.array(self.seen[name])
         settled = at > self.steps / 10
         if len(np.unique(at[settled])) < 2:
-            raise InputError(f'{name}: fewer than two samples behind the first tenth; give --steps more.')
+            raise InputError(f'{name}: fewer than two samples after the first tenth; give --steps more.')
         return float(np.median(seen[settled])), float(siegelslopes(seen[settled], at[settled])[0]) * self.steps
 
 
@@ -169,7 +169,7 @@ def watch(command: Sequence[str], folder: Path, steps: int, pause: int, every: f
                 rows += 1
     if process.returncode != 0:
         sys.stderr.writelines(tail)
-        raise InputError(f'The training stopped with exit code {process.returncode}; its last lines stand above.')
+        raise InputError(f'The training stopped with exit code {process.returncode}; its last lines are above.')
     for number in range(rows, 10):
         print(row(samples, number), flush=True)
     return samples
@@ -213,7 +213,7 @@ class Progress:
 
 @contextmanager
 def sampling(process: int, samples: Samples, file: Path, every: float) -> Iterator[Progress]:
-    """Look at a process's tree in a thread; what is seen before the first step and behind the last is no sample."""
+    """Look at a process's tree in a thread; what is seen before the first step and after the last is no sample."""
     progress, over = Progress(), threading.Event()
 
     def look() -> None:

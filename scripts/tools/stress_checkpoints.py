@@ -2,8 +2,8 @@
 
     python scripts/tools/stress_checkpoints.py --kills 50
 
-Every round goes on with one training of BasicSR's trainer that saves in every iteration, and kills it (SIGKILL) at a
-random moment behind its first save. After each kill the script reads every checkpoint by itself (zipfile's checksums,
+Every round resumes one training of BasicSR's trainer that saves in every iteration, and kills it (SIGKILL) at a
+random moment after its first save. After each kill the script reads every checkpoint by itself (zipfile's checksums,
 ``torch.load``): none may be torn under its final name, and the next round must resume from the newest pair that is
 whole. In some rounds the newest pair is damaged in between: a file cut off, a bit flipped, a file missing. The last
 round ends on its own, with the weights of a training that nobody disturbed.
@@ -82,7 +82,7 @@ def write_options(folder: Path, name: str, total_iter: int) -> Path:
 
 
 def train_until_killed(folder: Path, options: Path, seconds: float) -> int | None:
-    """Train; kill some seconds behind the first save. Return the iteration that was resumed from."""
+    """Train; kill some seconds after the first save. Return the iteration that was resumed from."""
     resumed, saves, last = None, 0, ''
     command = [*TRAINER, options]
     with subprocess.Popen(

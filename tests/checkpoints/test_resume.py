@@ -251,7 +251,7 @@ def test_a_state_of_another_experiment_is_told_by_its_name(opt, tmp_path):
         load_resume_state(opt)
     message = str(caught.value)
     assert f"9.state' is of the experiment '{tmp_path.name}'" in message
-    assert f'write name: {tmp_path.name} to go on' in message
+    assert f'write name: {tmp_path.name} to continue it' in message
     assert f'pretrain_network_g: {tmp_path}/models/net_g_9.pth' in message
     (tmp_path / 'training_states').rename(tmp_path / 'moved')  # a state elsewhere, its networks in their place
     opt['path'] |= {'models': str(tmp_path / 'models'), 'resume_state': str(tmp_path / 'moved/9.state')}

@@ -151,7 +151,7 @@ def test_tensorboard_may_be_missing(parse, opt, monkeypatch, capsys):
         ('', r'expected keys and sections\.$'),
         ('name: a\n', r"^opt\.yml: Option 'num_gpu' is missing"),
         ('name: a\nnum_gqu: 0\n', r"^opt\.yml, line 2: Option 'num_gpu' is missing: .* Is 'num_gqu' a slip\?$"),
-        ('name: a\nname: b\n', r"^opt\.yml, line 2: 'name' stands in line 1 already\.$"),
+        ('name: a\nname: b\n', r"^opt\.yml, line 2: 'name' is already given in line 1\.$"),
         ('name: a\nx: !!float abc\n', r'^opt\.yml, line 2: could not convert'),
         ('name: a\nx: &x [*x]\n', r'^opt\.yml, line 2: a value contains itself\.$'),
         ('name: a\nmanual_seed: -1\n', r"^opt\.yml, line 2: 'manual_seed' must be a whole number in 0…"),

@@ -74,7 +74,7 @@ def check_crops(source: ImageSource, names: Sequence[str], smallest_side: int, s
 
 
 class ImageCache:
-    """Decoded images of a source, kept where asked; left behind when the dataset goes to another process."""
+    """Decoded images of a source, kept if asked; dropped when the dataset is sent to another process."""
 
     def __init__(self, keep: bool) -> None:
         self._keep = keep

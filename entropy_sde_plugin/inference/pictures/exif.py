@@ -1,7 +1,7 @@
 """EXIF blocks: the orientation taken out, everything else kept.
 
 A block is a small TIFF file: a header, then directories of 12-byte entries (tag, type, count, value), of which the
-first, IFD0, points to the others (CIPA DC-008 "Exif", section 4.5). It is patched where it stands: a block written anew
+first, IFD0, points to the others (CIPA DC-008 "Exif", section 4.5). It is patched in place: a block written anew
 moves the makers' notes, whose inner offsets then point nowhere.
 """
 
@@ -39,7 +39,7 @@ _KEPT_TAGS = frozenset(
         IFD.GPSInfo,
     }
 )
-"""Tags of IFD0 that tell of the picture; the others tell how a TIFF file lays out its pixels."""
+"""Tags of IFD0 that describe the picture; the others describe how a TIFF file lays out its pixels."""
 
 
 def from_file(image: PIL.Image.Image) -> bytes | None:
@@ -57,7 +57,7 @@ def from_file(image: PIL.Image.Image) -> bytes | None:
 
 
 def as_tags(block: bytes) -> PIL.Image.Exif:
-    """Return the tags of a block that tell of the picture, for a TIFF file to take in."""
+    """Return the tags of a block that describe the picture, for a TIFF file."""
     tags = PIL.Image.Exif()
     tags.load(_PREFIX + block)
     for tag in set(tags) - _KEPT_TAGS:

@@ -125,10 +125,10 @@ def _one_line_errors(path: Path) -> Iterator[None]:
 
 
 def _check(file: Any, data: bytes) -> tuple[bool, bool]:
-    """Refuse what cannot be given back; tell whether a file is gray and whether it has 16 bits rather than up to 8."""
+    """Refuse what cannot be written back; return whether a file is gray, and whether it has 16 bits."""
     if getattr(file, 'n_frames', 1) > 1 and file.format != 'MPO':
         raise InputError(f'{file.n_frames} pages or frames; save the one that is meant as a picture first.')
-    if file.format == 'PNG':  # bit depth and colour type stand in IHDR
+    if file.format == 'PNG':  # bit depth and colour type are in IHDR
         return data[25] in (0, 4), data[24] == 16
     bits = _tiff_bits(file) if file.format == 'TIFF' else 8
     if file.mode not in _MODES and not (bits == 16 and file.mode.startswith('I;16')):
@@ -194,7 +194,7 @@ def fit(picture: Picture, suffix: str) -> Picture:
     """Leave out of a picture what a file format cannot hold, and note it.
 
     Args:
-        picture: The picture. Its samples stay: the rounding to 8 bits, which is noted here, comes with the writing.
+        picture: The picture. Its samples stay: the rounding to 8 bits, reported here, happens when it is written.
         suffix: The suffix of the file to be, e.g. ``'.jpg'``.
 
     Returns:

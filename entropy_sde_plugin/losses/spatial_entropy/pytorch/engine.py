@@ -194,7 +194,7 @@ class _Tiles:
     def _products(self, tables: KernelTables, rows: Tensor, bin_weights: Tensor) -> Tensor:
         """Weighted products of kernels plus the offset, (2 rows, area): the prediction's bins above the target's.
 
-        With the offset on every product, a window's sum divided by w^2 is density + offset. Weights may stand in both
+        With the offset on every product, a window's sum divided by w^2 is density + offset. Weights may be in both
         densities, since the terms of a distance that is given any but 0 and 1 are homogeneous in them.
         """
         products, other = (self.scratch.take(rows[0].numel(), self.pixels.shape[-1]) for _ in range(2))

@@ -2,7 +2,7 @@
 
 Where the terms of a sum over the bins are homogeneous in both densities, fewer bins do. Beyond all pixels of a tile, u
 bandwidths from the nearest, kernels are series in e = exp(-u), K = e - 2 e^2 + 3 e^3 - ..., and so are the densities
-and the terms; from bin to bin a term's part in e^n falls by exp(-n / h). Two bins can therefore stand for all beyond
+and the terms; from bin to bin a term's part in e^n falls by exp(-n / h). Two bins can therefore represent all beyond
 them, by weights that are exact for n = 1 and n = 2: what is left out falls as e^3, and a third of the reach is enough.
 """
 
@@ -98,7 +98,7 @@ class BinLists:
 def occupied_bins(points: Tensor, levels: int, bandwidth: float, reach: float, extrapolate: bool) -> OccupiedBins:
     """Find the bins within ``reach`` bandwidths of a tile's points, filling the gaps within a row.
 
-    The one host synchronisation of an engine call stands here.
+    The one host synchronisation of an engine call is here.
 
     Args:
         points: Positions (i, j) in level units, (T, 2, points), in 0 ... L-1 or `OUTSIDE`.
@@ -157,7 +157,7 @@ def _tail_weights(levels: int, bandwidth: float) -> Tensor:
 
 
 def _end_weights(tails: Tensor, bins: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """Weights of bins in intervals ``first`` to ``last``, which stand for all of 0 ... L-1 along their axis."""
+    """Weights of bins in intervals ``first`` to ``last``, which represent all of 0 ... L-1 along their axis."""
     others, most = tails.shape[0] - 1, tails.shape[1] - 1
     below = tails[(bins - first).clamp_(0, others), first.clamp(0, most)]
     above = tails[(last - bins).clamp_(0, others), (most - last).clamp_(0, most)]

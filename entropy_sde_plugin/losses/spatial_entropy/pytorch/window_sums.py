@@ -82,7 +82,7 @@ class WindowSums(Protocol):
 class ShiftedSums:
     """Adds shifts of whole rows: long contiguous runs, in about log2(w) additions in each direction.
 
-    Windows are added by doubling, without subtractions, which would cancel. Pixels of a row stand ``pitch`` apart
+    Windows are added by doubling, without subtractions, which would cancel. Pixels of a row are ``pitch`` apart
     vertically, so that its outputs are interleaved with some that are no pixels, of weight 0.
     """
 
