@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from entropy_sde_plugin.checkpoints import onnx
-from entropy_sde_plugin.checkpoints.model import Model
+from entropy_sde_plugin.checkpoints.model import Model, save_model
 from entropy_sde_plugin.checkpoints.onnx import export_onnx
+from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks import ConditionalNAFNet
 from entropy_sde_plugin.options.diffusion import IRSDEOptions, SDEOptions
@@ -35,8 +36,10 @@ def model():
 def exported(model, tmp_path_factory):
     for module in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(module, reason=INSTALL)
+    weights = tmp_path_factory.mktemp('weights') / 'model.safetensors'
+    save_model(model, weights)
     path = tmp_path_factory.mktemp('onnx') / 'network.onnx'
-    export_onnx(model, path)
+    assert main(['export', '--model', str(weights), '-o', str(path)]) == 0
     return path
 
 
