@@ -37,7 +37,7 @@ def save(content: Any, path: str | Path) -> None:
         path: The file to create or replace; its folder exists.
 
     Raises:
-        CheckpointError: It could not be written; the message names ``path``, and what stood there stays.
+        CheckpointError: It could not be written; the message names ``path``, and what was there stays.
     """
     try:
         with atomic_file(path) as file:

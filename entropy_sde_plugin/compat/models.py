@@ -101,7 +101,7 @@ def patch_saving() -> None:
     """Save checkpoints whole, or fail; and with all that a training resumes from.
 
     P+M base_model.py:208–303. Symptoms: a kill while saving leaves a cut-off file under the final name; three failures
-    to write end in ``Just ignore it``, and the training goes on without checkpoints; a resumed run begins its epoch
+    to write end in ``Just ignore it``, and the training continues without checkpoints; a resumed run begins its epoch
     anew, with other random numbers, and has forgotten its best metrics.
     """
     if mentions(BaseModel.save_network, '. Just ignore it.'):

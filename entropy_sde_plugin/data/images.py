@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.paths import not_a_file
 
-__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'hushed_opencv', 'read']
+__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'quiet_opencv', 'read']
 
 RGBImage = NDArray[np.uint8]
 """An image of shape (H, W, 3), RGB, 0…255."""
@@ -76,7 +76,7 @@ def _png_is_whole(data: bytes) -> bool:
 def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     if not data:
         return None
-    with hushed_opencv():
+    with quiet_opencv():
         try:
             return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         except cv2.error:  # e.g. a damaged header that asks for more pixels than OpenCV allows
@@ -84,7 +84,7 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
 
 
 @contextmanager
-def hushed_opencv() -> Iterator[None]:
+def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV from writing of damaged files to standard error: whoever decodes says it, with the file's name."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

@@ -61,7 +61,7 @@ class Run:
         self._alone = False
 
     def before_step(self, model: Any, current_iter: int) -> None:
-        """Come to between two steps, in every process: everything that belongs to the finished iteration is done.
+        """Called between two steps, in every process: everything that belongs to the finished iteration is done.
 
         Makes up for a validation that the run before did not come to, and stops when a signal has come.
 
@@ -94,7 +94,7 @@ class Run:
         self._stop_if_asked(model, iteration)
 
     def entries(self, model: Any, iteration: int) -> dict[str, Any]:
-        """What a state holds of the run behind an iteration; called in every process."""
+        """Return what a state holds of the run after an iteration; called in every process."""
         return {
             'manual_seed': self._opt['manual_seed'],
             'epoch_size': self._sampler.total_size,
@@ -120,7 +120,7 @@ class Run:
         self._train_options = resumed_options.compare(saved, self._train_options)
 
     def take_up(self, model: Any, state: dict[str, Any]) -> None:
-        """Go on where ``entries`` were made; corrects the state's ``epoch``, from which the pipeline goes on.
+        """Continue where ``entries`` were made; corrects the state's ``epoch``, from which the pipeline continues.
 
         A state of BasicSR's own, without entries, begins its epoch anew.
         """
@@ -166,7 +166,7 @@ class Run:
         if iteration > self._resumed_at and self._saved != (iteration, self._due(iteration)):
             logger.info(f'{name}: saving models and training state of iteration {iteration}.')
             model.save(self._epoch, iteration)
-        logger.info(f'{name}: the training stops after iteration {iteration}; --auto_resume goes on.')
+        logger.info(f'{name}: the training stops after iteration {iteration}; --auto_resume continues it.')
         if self._tb_logger:
             self._tb_logger.close()
         if process_info()[1] > 1:
@@ -194,12 +194,12 @@ class Run:
             drawn = iterations * self._batch
             get_root_logger().warning(
                 f'An epoch had {saved[0]} draws in steps of {saved[1]} in the run to resume, and has {size} in steps '
-                f'of {self._batch} here: its order cannot be taken up. The data go on as if the iterations before had '
+                f'of {self._batch} here: its order cannot be restored. The data continue as if earlier iterations had '
                 'drawn from the present epochs.'
             )
         elif drawn > size - self._batch:
             self._epoch, drawn = self._epoch + 1, 0
-        get_root_logger().info(f'Epoch {self._epoch} goes on behind {drawn} of its {size} draws.')
+        get_root_logger().info(f'Epoch {self._epoch} continues after {drawn} of its {size} draws.')
         state['epoch'] = self._epoch
         self._drawn_before = drawn
         self._sampler.drawn_before = self._epoch, drawn

@@ -22,7 +22,7 @@ class WriteError(InputError, OSError):
 def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     """Give a file to write to that takes the place of ``path`` once it is complete and on disk.
 
-    When the block raises, Ctrl-C included, the file aside is removed and what stood at ``path`` stays; a process that
+    When the block raises, Ctrl-C included, the file aside is removed and what was at ``path`` stays; a process that
     is killed leaves at most a hidden ``.part`` file.
 
     Args:
@@ -32,7 +32,7 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         A binary file, open for writing, beside ``path``.
 
     Raises:
-        OSError: It could not be written; ``filename`` is ``path``, and what stood there stays.
+        OSError: It could not be written; ``filename`` is ``path``, and what was there stays.
     """
     path = Path(path)
     aside = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.part')
@@ -59,7 +59,7 @@ def write_file(path: str | Path, content: bytes) -> None:
         content: What it shall hold.
 
     Raises:
-        WriteError: It could not be written; the message names ``path``, and what stood there stays.
+        WriteError: It could not be written; the message names ``path``, and what was there stays.
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)

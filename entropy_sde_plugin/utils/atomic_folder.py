@@ -20,7 +20,7 @@ _DATABASE_FILES = {'data.mdb', 'lock.mdb', 'meta_info.txt'}
 def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder that takes the place of ``target`` once its contents are complete and on disk.
 
-    When the block raises, Ctrl-C included, the temporary folder is removed and what stood at ``target`` stays.
+    When the block raises, Ctrl-C included, the temporary folder is removed and what was at ``target`` stays.
 
     Args:
         target: The folder to create.

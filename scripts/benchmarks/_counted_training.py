@@ -1,6 +1,6 @@
 """BasicSR's training in a process that counts what it shares with the others: ``_counted_training.py FILE -opt …``.
 
-Behind the training, the first process writes to FILE, as JSON, for each kind of collective its calls and the bytes of
+After the training, the first process writes to FILE, as JSON, for each kind of collective its calls and the bytes of
 its tensors: ``gradients`` for DistributedDataParallel's, ``all_reduce``, ``reduce`` and ``broadcast`` for the rest.
 """
 

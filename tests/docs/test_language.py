@@ -35,15 +35,12 @@ CLEAN = (
     'CONTRIBUTING.md',
     'CHANGELOG.md',
     'docs',
-    'entropy_sde_plugin/demo',
-    'entropy_sde_plugin/diffusion',
-    'entropy_sde_plugin/metrics',
-    'entropy_sde_plugin/pretrained',
-    'entropy_sde_plugin/errors.py',
-    'entropy_sde_plugin/registrations.py',
+    'entropy_sde_plugin',
     'examples',
+    'options',
+    'scripts',
 )
-"""Files and folders that are clean; a folder that becomes clean is added."""
+"""Files and folders that are held to it."""
 
 
 def texts():

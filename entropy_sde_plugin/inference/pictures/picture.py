@@ -23,7 +23,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
-from entropy_sde_plugin.data.images import hushed_opencv
+from entropy_sde_plugin.data.images import quiet_opencv
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures import exif
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
@@ -165,7 +165,7 @@ def _decode_8_bits(file: PIL.Image.Image) -> NDArray[np.uint8]:
 
 def _decode_16_bits(data: bytes) -> NDArray[np.uint16]:
     """Return (H, W, C) as above, without C = 2; by OpenCV, since Pillow keeps 8 bits of a colour."""
-    with hushed_opencv():
+    with quiet_opencv():
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
         raise ValueError('OpenCV cannot decode its 16 bits')

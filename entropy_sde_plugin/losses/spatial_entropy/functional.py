@@ -194,7 +194,7 @@ def _is_int(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Whether an option is a finite number, and no truth value."""
+    """Return whether an option is a finite number and not a bool."""
     # math.isfinite would break the graph of a compiled call whose numbers are symbols.
     return isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0
 
