@@ -69,7 +69,7 @@ def darken(
         electrons = cv2.GaussianBlur(electrons, (0, 0), smoothing)
     if black_level > 0:
         electrons = electrons - black_level * mean_electrons.mean()
-    linear = np.clip(electrons / full_well * np.asarray(colour_gains), 0, 1)
+    linear = np.asarray(np.clip(electrons / full_well * np.asarray(colour_gains), 0, 1), dtype=np.float64)
     tones = linear ** (1 / tone_gamma) if tone_gamma is not None else linear_to_srgb(linear)
     return np.rint(255 * tones).astype(np.uint8)
 
