@@ -22,8 +22,8 @@ from entropy_sde_plugin import register
 
 register()
 
-from tests.hostile.families import FAMILIES  # noqa: E402
-from tests.hostile.harness import Outcome, import_everything, meet  # noqa: E402
+from tests.support.hostile.families import FAMILIES  # noqa: E402
+from tests.support.hostile.harness import Outcome, import_everything, meet  # noqa: E402
 
 
 def main() -> int:

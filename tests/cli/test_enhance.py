@@ -13,7 +13,7 @@ from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.inference import run
 from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
 from entropy_sde_plugin.options.diffusion import SamplerOptions
-from tests.support.commands import ROOT, python
+from tests.support.commands import ROOT, TORCHRUN, python
 from tests.support.pictures import write_png
 
 
@@ -219,9 +219,8 @@ def test_torchrun_shares_a_folder_out(photos, built):
     here = photos.parent
     (here / 'out').rename(here / 'expected')
     (here / 'run.py').write_text(TORCHRUN_SCRIPT)
-    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'run.py']
     arguments = ['enhance', '-i', 'photos', '-o', 'out', '--model', 'net.pth']
-    code, out, err = python(*launch, *arguments, cwd=here, PYTHONPATH=str(ROOT))
+    code, out, err = python(*TORCHRUN, 'run.py', *arguments, cwd=here, PYTHONPATH=str(ROOT))
     assert code != 0
     expected, made = (
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*.png')}

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import torch
 
 from entropy_sde_plugin.metrics import fid, perceptual
-
-SCRIPT = Path(__file__).parents[2] / 'scripts' / 'tools' / 'fetch_metric_weights.py'
+from tests.support.scripts import script_path
 
 
 @pytest.fixture(scope='session')
@@ -21,7 +19,11 @@ def real_weights(pytestconfig):
     """A folder for torch's cache that holds AlexNet's and VGG16's convolutions; fetched by pip once, then kept."""
     home = pytestconfig.cache.mkdir('metric_weights')
     if len(list(home.glob('hub/checkpoints/*.features.pth'))) < 2:
-        subprocess.run([sys.executable, str(SCRIPT)], env=os.environ | {'TORCH_HOME': str(home)}, check=True)
+        subprocess.run(
+            [sys.executable, script_path('fetch_metric_weights')],
+            env=os.environ | {'TORCH_HOME': str(home)},
+            check=True,
+        )
     return home / 'hub'
 
 

@@ -1,8 +1,6 @@
 """Validation: its table, seeds, metrics that cannot run, and two processes beside one."""
 
-import csv
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -12,7 +10,8 @@ from torch.utils.data import DataLoader
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.check import check
-from tests.support.commands import ROOT, python
+from tests.support.commands import ROOT, TORCHRUN, python
+from tests.support.records import metrics_table
 from tests.support.validation import METRICS, Pictures, options, validate
 
 
@@ -21,25 +20,15 @@ def model(folder, **changes):
     return build_model(options(folder, **changes))
 
 
-def table(folder, without=('seconds',)):
-    with (folder / 'metrics.csv').open(newline='') as file:
-        return [{key: cell for key, cell in row.items() if key not in without} for row in csv.DictReader(file)]
-
-
-@pytest.fixture
-def log(caplog, monkeypatch):
-    """What BasicSR's logger says."""
-    monkeypatch.setattr(logging.getLogger('basicsr'), 'propagate', True)
-    caplog.set_level(logging.INFO, logger='basicsr')
-    return caplog
+def table(folder):
+    return metrics_table(folder, without=['seconds'])
 
 
 @pytest.fixture(scope='module')
 def two_processes(tmp_path_factory):
     """The folder in which two processes did ``tests.support.validation``."""
     folder = tmp_path_factory.mktemp('two_processes')
-    torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
-    code, out, err = python(*torchrun, '-m', 'tests.support.validation', folder, cwd=ROOT, PYTHONPATH=str(ROOT))
+    code, out, err = python(*TORCHRUN, '-m', 'tests.support.validation', folder, cwd=ROOT, PYTHONPATH=str(ROOT))
     assert code == 0, out + err
     return folder
 

@@ -15,8 +15,8 @@ from basicsr.utils.options import ordered_yaml, parse_options
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.training import preflight
-from tests.hostile import materials
 from tests.support.commands import ROOT
+from tests.support.hostile import materials
 from tests.support.pictures import write_png
 
 OPTIONS = ROOT / 'options'

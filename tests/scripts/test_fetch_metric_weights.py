@@ -1,6 +1,5 @@
 """The script that takes weights from a package trusts no pickle."""
 
-import importlib.util
 import os
 import pickle
 
@@ -8,15 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.metrics.conftest import SCRIPT
+from tests.support.scripts import script
 
 
 @pytest.fixture(scope='module')
-def script():
-    spec = importlib.util.spec_from_file_location('fetch_metric_weights', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def program():
+    return script('fetch_metric_weights')
 
 
 class Call:
@@ -28,19 +24,19 @@ class Call:
 
 
 @pytest.mark.parametrize('content', [Call(os.getcwd), Call(eval, '1'), Call(np.load, 'x'), {'Net': Call(print)}])
-def test_code_in_a_pickle_is_refused(script, content):
+def test_code_in_a_pickle_is_refused(program, content):
     with pytest.raises(pickle.UnpicklingError, match='in a file of arrays'):
-        script.convolutions(pickle.dumps(content), 'Net', (0,))
+        program.convolutions(pickle.dumps(content), 'Net', (0,))
 
 
-def test_kernels_are_turned(script):
+def test_kernels_are_turned(program):
     """A convolution by JAX's kernel (H, W, in, out), written out, is PyTorch's by what the script makes of it."""
     rng = np.random.default_rng(0)
     kernel, bias = rng.normal(size=(3, 2, 4, 5)).astype(np.float32), rng.normal(size=5).astype(np.float32)
     # As NumPy 1 wrote it: the module that NumPy 2 renamed.
     pickled = pickle.dumps({'Net': {'Conv_0': {'kernel': kernel, 'bias': bias}}}, protocol=3)
     pickled = pickled.replace(b'numpy._core.multiarray', b'numpy.core.multiarray')
-    state = script.convolutions(pickled, 'Net', (7,))
+    state = program.convolutions(pickled, 'Net', (7,))
     image = rng.normal(size=(3, 2, 4)).astype(np.float32)
     expected = np.einsum('hwi,hwio->o', image, kernel) + bias
     weight, offset = state['features.7.weight'], state['features.7.bias']

@@ -15,6 +15,7 @@ from tests.support.pictures import write_png
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 240  # seconds, for a machine with other things to do
+TORCHRUN = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2')
 
 
 def python(*arguments, cwd, **environment):
@@ -72,14 +73,11 @@ def stock_options(name, pairs, **sections):
     } | sections
 
 
-def test_options(opt, name, weights):
+def testing_options(opt, name, weights):
     """Options of a test run with the weights and the validation set of a training's options."""
     network = {'pretrain_network_g': str(weights), 'strict_load_g': True}
     kept = {key: opt[key] for key in opt if key not in ('train', 'logger', 'path', 'datasets')}
     return kept | {'name': name, 'datasets': {'test': opt['datasets']['val']}, 'path': network}
-
-
-test_options.__test__ = False
 
 
 def write_options(folder, opt):

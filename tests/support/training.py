@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from basicsr.utils.dist_util import get_dist_info, init_dist
 
-from tests.models.test_irsde import batch, model, same, weights
+from tests.support.irsde import batch, model, same, weights
 
 PLAIN_DESCENT = {'train__optim_g': {'type': 'SGD', 'lr': 1e-3}}
 

@@ -17,8 +17,8 @@ from entropy_sde_plugin.checkpoints.model import load_model, save_model
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.check import check
 from entropy_sde_plugin.training import preflight
-from tests.hostile import materials
 from tests.support.commands import python
+from tests.support.hostile import materials
 
 pytestmark = pytest.mark.usefixtures('one_run')
 

@@ -9,12 +9,10 @@ import torch
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.check import check
 from entropy_sde_plugin.training.save_on_error import StepWatch
-from tests.models.test_irsde import batch, model, options, same, spy, weights
-from tests.support import validation  # noqa: F401  BufferedNetwork
-from tests.support.commands import ROOT, python
+from tests.support import ENTROPY, validation  # noqa: F401  BufferedNetwork
+from tests.support.commands import ROOT, TORCHRUN, python
+from tests.support.irsde import batch, model, options, same, spy, weights
 from tests.support.training import PLAIN_DESCENT, InfiniteValue
-
-ENTROPY = {'type': 'SpatialEntropyLoss', 'levels': 8, 'windows': [1, 3], 'neighbour_weights': 'random'}
 
 
 def everything(m):
@@ -124,8 +122,7 @@ def test_parts_make_the_step_of_the_whole_batch(parts, reduction):
 def test_processes_share_the_parts_and_the_decision(tmp_path):
     """Two processes, each with two pictures in two parts, make the step of four pictures; what is infinite in one of
     them is skipped in both, and told with the pictures of both."""
-    torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', '--module']
-    code, out, err = python(*torchrun, 'tests.support.training', tmp_path, cwd=ROOT)
+    code, out, err = python(*TORCHRUN, '-m', 'tests.support.training', tmp_path, cwd=ROOT)
     assert code == 0, err
     for rank in (0, 1):
         assert json.loads((tmp_path / f'rank{rank}.json').read_text()) == {'unchanged': True, 'skipped': 1}

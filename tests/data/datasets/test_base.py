@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from entropy_sde_plugin.data.datasets.paired import PairedLowLightDataset
-from tests.hostile import materials
+from tests.support.hostile import materials
 
 
 def test_crops_of_one_pixel_are_pixels_of_the_pictures(tmp_path):

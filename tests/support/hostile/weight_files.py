@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.hostile import materials
-from tests.hostile.damage import SURE, UNSURE
-from tests.hostile.harness import CANARY, Build, Trial
+from tests.support.hostile import materials
+from tests.support.hostile.damage import SURE, UNSURE
+from tests.support.hostile.harness import CANARY, Build, Trial
 
 VERBS = ('convert', 'enhance', 'test', 'train')
 

@@ -12,8 +12,8 @@ import pytest
 
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.data.lmdb import LmdbReader
-from tests.hostile import materials
 from tests.support.commands import TIMEOUT, python
+from tests.support.hostile import materials
 
 
 def test_two_trainings_read_one_database_in_a_read_only_folder(tmp_path):

@@ -5,7 +5,6 @@ happens.
 """
 
 import copy
-import csv
 import re
 import shutil
 
@@ -14,9 +13,10 @@ import torch
 
 from entropy_sde_plugin.data.lmdb import lmdb_writer
 from entropy_sde_plugin.demo.photographs import photograph
-from tests.support.commands import ROOT, python, stock_options, write_options, write_pairs
+from tests.support import ENTROPY
+from tests.support.commands import ROOT, TORCHRUN, python, stock_options, write_options, write_pairs
+from tests.support.records import metrics_table
 
-TORCHRUN = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2')
 NAFNET = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
 # With dropped paths, which BasicSR's own networks draw from the global generator.
 SWIN = {'type': 'SwinIR', 'img_size': 16, 'window_size': 8, 'depths': [2], 'num_heads': [1], 'embed_dim': 4}
@@ -47,8 +47,7 @@ def irsde(folder):
         dataset |= pairs
     for dataset in opt['datasets'].values():
         dataset.pop('io_backend')
-    entropy = {'type': 'SpatialEntropyLoss', 'levels': 8, 'windows': [1, 3], 'neighbour_weights': 'random'}
-    opt['train'] |= {'entropy_opt': entropy, 'objective': 'x0', 'ema_warmup': True, 'grad_clip_norm': 0.5}
+    opt['train'] |= {'entropy_opt': ENTROPY, 'objective': 'x0', 'ema_warmup': True, 'grad_clip_norm': 0.5}
     return opt
 
 
@@ -89,8 +88,7 @@ def checkpoint(folder, name, iteration=10):
 
 
 def table(folder, name):
-    with (folder / 'experiments' / name / 'metrics.csv').open(newline='') as file:
-        return [{key: cell for key, cell in row.items() if key != 'seconds'} for row in csv.DictReader(file)]
+    return metrics_table(folder / 'experiments' / name, without=['seconds'])
 
 
 def differences(first, second, place=''):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.hostile import databases, option_files, pictures, weight_files
-from tests.hostile.harness import Build
+from tests.support.hostile import databases, option_files, pictures, weight_files
+from tests.support.hostile.harness import Build
 
 FAMILIES: Mapping[str, Callable[[], Iterator[tuple[str, Build]]]] = {
     'pictures of a data set': pictures.dataset_cases,

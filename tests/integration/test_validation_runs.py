@@ -1,6 +1,5 @@
 """BasicSR's trainer and tester, in processes of their own: what their validations leave behind."""
 
-import csv
 import hashlib
 import json
 import re
@@ -14,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.utils.resources import options_folder
-from tests.support.commands import python, write_options, write_pairs
-from tests.support.commands import test_options as options_of_a_test
+from tests.support.commands import TORCHRUN, python, testing_options, write_options, write_pairs
+from tests.support.records import metrics_table
 
 NAMES = ('coffee', 'chelsea', 'rocket')
 FOLDERS = ('experiments/trained', 'results/tested')
@@ -39,20 +38,14 @@ def runs(tmp_path_factory):
     opt['val'] |= {'val_freq': 2, 'seeds': [0, 1]}
     opt['val']['metrics'] |= {'niqe': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}
     opt['logger'] |= {'print_freq': 1, 'use_tb_logger': True}
-    torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
     trainer = ['-m', 'basicsr.train', '-opt', write_options(folder, opt), '--launcher', 'pytorch']
-    code, out, err = python(*torchrun, *trainer, cwd=folder)
+    code, out, err = python(*TORCHRUN, *trainer, cwd=folder)
     assert code == 0, out + err
-    test = options_of_a_test(opt, 'tested', 'experiments/trained/models/net_g_latest.pth')
+    test = testing_options(opt, 'tested', 'experiments/trained/models/net_g_latest.pth')
     test['path'] |= {'param_key_g': 'params_ema'}
     code, out, err = python('-m', 'basicsr.test', '-opt', write_options(folder, test), cwd=folder)
     assert code == 0, out + err
     return folder
-
-
-def table(folder):
-    with (folder / 'metrics.csv').open(newline='') as file:
-        return list(csv.DictReader(file))
 
 
 def scores(rows):
@@ -60,22 +53,22 @@ def scores(rows):
 
 
 def test_a_row_per_iteration_seed_and_picture(runs):
-    rows = table(runs / 'experiments' / 'trained')
+    rows = metrics_table(runs / 'experiments' / 'trained')
     keys = [(row['iteration'], row['dataset'], row['seed'], row['image']) for row in rows]
     assert keys == [(i, 'three', seed, name) for i in '24' for seed in '01' for name in sorted(NAMES)]
     assert all(float(row['seconds']) > 0 for row in rows)
 
 
 def test_the_tester_repeats_the_trainers_table(runs):
-    trained = [row for row in table(runs / 'experiments' / 'trained') if row['iteration'] == '4']
-    tested = table(runs / 'results' / 'tested')
+    trained = [row for row in metrics_table(runs / 'experiments' / 'trained') if row['iteration'] == '4']
+    tested = metrics_table(runs / 'results' / 'tested')
     assert scores(tested) == scores(trained)
     assert {row['iteration'] for row in tested} == {''}
 
 
 def test_the_kept_pictures_score_what_the_table_says(runs):
     """PSNR by its formula, of the picture files against the photographs."""
-    for row in table(runs / 'results' / 'tested'):
+    for row in metrics_table(runs / 'results' / 'tested'):
         if row['seed'] == '0':
             name = row['image']
             places = (
@@ -92,7 +85,7 @@ def test_the_kept_pictures_score_what_the_table_says(runs):
 def test_the_log_shows_the_tables_means(runs):
     folder = runs / 'experiments' / 'trained'
     log = next(folder.glob('train_*.log')).read_text()
-    rows = [row for row in table(folder) if row['iteration'] == '4']
+    rows = [row for row in metrics_table(folder) if row['iteration'] == '4']
     means = [np.mean([float(row['psnr']) for row in rows if row['seed'] == seed]) for seed in '01']
     shown = re.findall(r'# psnr: ([\d.]+) ± ([\d.]+)\tBest: ', log)
     assert len(shown) == 3  # at 2, 4 and the end
@@ -120,7 +113,7 @@ def test_the_records_say_what_made_the_figures(runs):
     assert trained['sampler']['steps'] == trained['options']['sampler']['steps']
     assert (last['seeds'], last['images']) == ([0, 1], 3)
     assert trained['versions']['torch'] == torch.__version__
-    mean = np.mean([float(row['seconds']) for row in table(runs / FOLDERS[1])])
+    mean = np.mean([float(row['seconds']) for row in metrics_table(runs / FOLDERS[1])])
     assert test['seconds_per_image'] == pytest.approx(mean, abs=1e-4)
     weights = (runs / test['weights_file']).read_bytes()
     assert test['weights_file_sha256'] == hashlib.sha256(weights).hexdigest()

@@ -9,7 +9,8 @@ import yaml
 
 from entropy_sde_plugin.demo.photographs import write_demo_databases
 from entropy_sde_plugin.utils.resources import options_folder
-from tests.support.commands import python, write_options
+from tests.support import ENTROPY
+from tests.support.commands import TORCHRUN, python, write_options
 
 
 @pytest.fixture(scope='module')
@@ -31,15 +32,13 @@ def options(name, **train):
 
 
 TINY_NETWORK = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
-ENTROPY = {'type': 'SpatialEntropyLoss', 'levels': 8, 'windows': [1, 3], 'neighbour_weights': 'random'}
 
 
 def run(folder, opt, processes=1, module='basicsr.train'):
     """Run one of BasicSR's commands; return its exit code and all it printed."""
     arguments = ['-m', module, '-opt', write_options(folder, opt)]
     if processes > 1:
-        torchrun = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
-        arguments = [*torchrun, *arguments, '--launcher', 'pytorch']
+        arguments = [*TORCHRUN, *arguments, '--launcher', 'pytorch']
     code, out, err = python(*arguments, cwd=folder)
     return code, out + err
 

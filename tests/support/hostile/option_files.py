@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tests.hostile import materials
-from tests.hostile.harness import CANARY, Build, Trial
+from tests.support.hostile import materials
+from tests.support.hostile.harness import CANARY, Build, Trial
 
 
 def cases() -> Iterator[tuple[str, Build]]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile import materials
-from tests.hostile.families import FAMILIES
-from tests.hostile.harness import Trial, import_everything, meet
+from tests.support.hostile import materials
+from tests.support.hostile.families import FAMILIES
+from tests.support.hostile.harness import Trial, import_everything, meet
 
 STEP = {'pictures of a data set': 5}
 """Every which case is run here; every third of a family by default. Odd, since cases alternate between commands."""

@@ -12,9 +12,9 @@ from entropy_sde_plugin.checkpoints import files, onnx
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.utils.atomic_file import atomic_file
 from entropy_sde_plugin.utils.resources import packaged_model
-from tests.hostile import materials
 from tests.support.commands import python
 from tests.support.disks import small_disk
+from tests.support.hostile import materials
 
 
 def files_in(folder):

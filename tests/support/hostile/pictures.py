@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from tests.hostile import materials
-from tests.hostile.damage import SURE, UNSURE
-from tests.hostile.harness import Build, Trial
+from tests.support.hostile import materials
+from tests.support.hostile.damage import SURE, UNSURE
+from tests.support.hostile.harness import Build, Trial
 
 VICTIM = materials.NAMES[1]
 
