@@ -42,6 +42,7 @@ def log(caplog):
     from basicsr.utils import get_root_logger
 
     logger = get_root_logger()
+    caplog.set_level('INFO', logger.name)
     logger.addHandler(caplog.handler)
     yield caplog
     logger.removeHandler(caplog.handler)

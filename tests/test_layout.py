@@ -1,7 +1,7 @@
 """The layout of the tests: folders mirror the package, and what is shared lies in tests/support.
 
 Tests of the repository itself (this one, the import order) and of `_bootstrap` lie at the top, those of several parts
-together in tests/integration.
+together in tests/integration, those of README and docs in tests/docs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.commands import ROOT
 
 TESTS = ROOT / 'tests'
-NOT_MIRRORED = {'integration', 'support'}
+NOT_MIRRORED = {'docs', 'integration', 'support'}
 
 
 def imported(path: Path) -> Iterator[str]:

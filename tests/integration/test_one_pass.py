@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import materials
 from tests.support.commands import python
+from tests.support.hostile import materials
 
 COUNT = """
 import collections, functools, json, os, runpy, sys
