@@ -52,6 +52,11 @@ class Process(ABC):
     Attributes:
         image_range: Least and greatest value of a clean image, e.g. ``(0, 1)`` or ``(-1, 1)``.
         times: The noisy states, from the least noisy to the noisiest.
+
+    Example:
+        >>> from entropy_sde_plugin.diffusion import DDPM, IRSDE
+        >>> [(process.times, process.image_range) for process in (IRSDE(), DDPM())]
+        [(range(1, 101), (0.0, 1.0)), (range(0, 1000), (-1.0, 1.0))]
     """
 
     image_range: tuple[float, float]
@@ -138,6 +143,13 @@ class GaussianProcess(Process):
         decays: a_t, float64, indexed by the time.
         stds: s_t, float64, indexed by the time.
         stationary_std: Standard deviation of the state that sampling starts from, in image units.
+
+    Example:
+        >>> from entropy_sde_plugin.diffusion import DDPM
+        >>> process, x0, noise = DDPM(), torch.full((1, 3, 4, 4), 0.5), torch.ones(1, 3, 4, 4)
+        >>> xt = process.draw(x0, x0, 300, noise)
+        >>> bool(torch.allclose(process.x0_from_noise(xt, x0, noise, 300), x0))
+        True
     """
 
     decays: Tensor

@@ -22,6 +22,13 @@ class IRSDEModel(DiffusionModel):
     likelihood objective of the paper, section 3.1), or the estimated x0 with the truth.
 
     Options: sections ``sde``, ``sampler``, ``prediction`` and ``train`` (:mod:`entropy_sde_plugin.options`).
+
+    Example:
+        BasicSR builds it from an option file; its options can be read alone:
+
+        >>> options = IRSDEModel.Options.from_options({'sde': {'T': 50}, 'sampler': {'steps': 4}})
+        >>> options.times()
+        [50, 32, 18, 6, CLEAN]
     """
 
     Options: ClassVar[type[DiffusionOptions]] = IRSDEOptions

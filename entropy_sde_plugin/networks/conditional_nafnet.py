@@ -115,6 +115,12 @@ class ConditionalNAFNet(nn.Module):
 
     Raises:
         InputError: A size that makes no network.
+
+    Example:
+        >>> network = ConditionalNAFNet(width=8, enc_blk_nums=[1, 1], middle_blk_num=1, dec_blk_nums=[1, 1])
+        >>> dark = torch.full((1, 3, 13, 18), 0.1)
+        >>> tuple(network(dark, dark, time=100).shape)
+        (1, 3, 13, 18)
     """
 
     def __init__(

@@ -32,6 +32,14 @@ class LOLDataset(PairDataset):
 
     Raises:
         InputError: A bad option, no such split under ``dataroot``, and what ``PairDataset`` raises.
+
+    Example:
+        With the unpacked archive, or the databases of ``entropy-sde prepare lolv1``, in ``datasets/LOLv1``:
+
+        >>> dataset = LOLDataset({'name': 'LOLv1', 'phase': 'val', 'version': 'v1', 'dataroot': 'datasets/LOLv1'})
+        >>> sample = dataset[0]
+        >>> sample['lq'].shape == sample['gt'].shape, sample['lq'].mean() < sample['gt'].mean()
+        (True, tensor(True))
     """
 
     Options = LOLOptions

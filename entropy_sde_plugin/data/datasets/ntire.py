@@ -44,6 +44,14 @@ class NTIRELowLightDataset(PairDataset):
 
     Raises:
         InputError: A bad option, no such split under ``dataroot``, and what ``PairDataset`` raises.
+
+    Example:
+        With the unpacked archive in ``datasets/NTIRE24``, read at half its size:
+
+        >>> opt = {'name': 'NTIRE24', 'phase': 'val', 'dataroot': 'datasets/NTIRE24', 'downscale': 2}
+        >>> sample = NTIRELowLightDataset(opt)[0]
+        >>> (2 * torch.tensor(sample['lq'].shape[-2:]) == sample['full_size']).all()
+        tensor(True)
     """
 
     Options = NTIRELowLightOptions

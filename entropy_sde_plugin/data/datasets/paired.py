@@ -48,6 +48,12 @@ class PairedLowLightDataset(PairDataset):
 
     Raises:
         InputError: A bad option, an image without a partner, and what ``PairDataset`` raises.
+
+    Example:
+        >>> opt = {'name': 'own', 'phase': 'train', 'gt_size': 32, 'use_hflip': True, 'use_rot': True}
+        >>> opt |= {'dataroot_lq': 'datasets/own/train/low', 'dataroot_gt': 'datasets/own/train/high', 'seed': 0}
+        >>> tuple(PairedLowLightDataset(opt)[0]['gt'].shape)
+        (3, 32, 32)
     """
 
     Options = PairedLowLightOptions

@@ -94,6 +94,12 @@ class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
 
     Raises:
         InputError: A bad option, an unreadable photograph, or one too small for the crops.
+
+    Example:
+        >>> opt = {'name': 'photographs', 'phase': 'val', 'dataroot_gt': 'datasets/photographs', 'exposure': [0.1, 0.1]}
+        >>> sample = SyntheticLowLightDataset(opt | {'seed': 0})[0]
+        >>> sample['lq'].mean() < sample['gt'].mean() / 2
+        tensor(True)
     """
 
     Options = SyntheticLowLightOptions

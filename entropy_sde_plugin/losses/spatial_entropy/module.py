@@ -1,4 +1,4 @@
-"""SpatialEntropyLoss: the spatial entropy as a module, registered with BasicSR."""
+"""SpatialEntropyLoss: the spatial entropy as a PyTorch module."""
 
 from __future__ import annotations
 
@@ -19,12 +19,8 @@ __all__ = ['SpatialEntropyLoss']
 class SpatialEntropyLoss(nn.Module):
     """Spatial entropy between a prediction and its target (arXiv 2404.09735, section 3.2).
 
-    Works wherever a pixel loss does: as ``pixel_opt`` of a BasicSR model, or by itself in any PyTorch loop::
-
-        loss = SpatialEntropyLoss(levels=32)
-        loss(prediction, target).backward()
-
-    The options are those of `spatial_entropy.spatial_entropy`, besides the following.
+    Works wherever a pixel loss does: as ``pixel_opt`` of a BasicSR model, or by itself in any PyTorch loop. Its options
+    are those of :func:`~.functional.spatial_entropy`, and the following.
 
     Args:
         loss_weight: Factor of the loss.
@@ -36,6 +32,15 @@ class SpatialEntropyLoss(nn.Module):
 
     Raises:
         InputError: An option is wrong.
+
+    Example:
+        >>> criterion = SpatialEntropyLoss(levels=16, neighbour_weights='mean')
+        >>> target = torch.linspace(0, 1, 3 * 16 * 16).view(1, 3, 16, 16)
+        >>> prediction = (target * 0.9).requires_grad_()
+        >>> loss = criterion(prediction, target)
+        >>> loss.backward()
+        >>> loss.item() > criterion(target, target).item(), tuple(prediction.grad.shape)
+        (True, (1, 3, 16, 16))
     """
 
     def __init__(
