@@ -23,7 +23,7 @@ def install() -> None:
 
 
 def hook() -> None:
-    """Do what ``install`` does, whatever the environment says."""
+    """Install the import hook, even where the environment switches the plugin off."""
     if 'basicsr' not in sys.modules and not any(isinstance(finder, BasicSRFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, BasicSRFinder())
 

@@ -1,4 +1,4 @@
-"""The examples in docstrings run, and every class and function that a package exports has one."""
+"""The examples in docstrings run, and every class that a package exports has one."""
 
 from __future__ import annotations
 

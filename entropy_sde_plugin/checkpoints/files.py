@@ -137,7 +137,7 @@ def damage(path: Path) -> str | None:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash the checksums of a checkpoint's entries: other tensors have another one. The tensors are not read."""
+    """Identify a checkpoint's tensors without reading them, by a hash of its archive's names, sizes and checksums."""
     with zipfile.ZipFile(path) as archive:
         entries = sorted((entry.filename, entry.CRC, entry.file_size) for entry in archive.infolist())
     return hashlib.sha256(repr(entries).encode()).hexdigest()

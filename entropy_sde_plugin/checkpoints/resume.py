@@ -132,7 +132,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _check_end(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
-    """Refuse a state after the training's last iteration: its weights would be recorded as those of that one."""
+    """Refuse a state past ``train.total_iter``: its weights would be recorded as the last iteration's."""
     last = int(opt['train']['total_iter'])
     if state['iter'] > last:
         raise InputError(

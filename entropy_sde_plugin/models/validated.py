@@ -43,7 +43,7 @@ class ValidatedModel(SRModel):
 
     @property
     def sampler_settings(self) -> dict[str, Any]:
-        """How the model samples, for the record; its ``seed`` is the one used where ``val.seeds`` names none."""
+        """The sampler's settings, for the records; ``seed`` applies unless ``val.seeds`` is given."""
         raise NotImplementedError
 
     def use_seed(self, seed: int) -> None:

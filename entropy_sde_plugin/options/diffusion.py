@@ -46,7 +46,7 @@ class SamplerOptions(msgspec.Struct, frozen=True):
     type: SamplerName = 'posterior'
     """The sampler."""
     steps: AtLeastOne | None = None
-    """Calls of the network for one picture, at most ``sde.T``; ``sde.T`` of them by default."""
+    """Network calls per image; ``sde.T`` at most and by default."""
     eta: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     """Share of fresh noise, for ``ddim`` only."""
     seed: int = 0

@@ -23,7 +23,7 @@ _TRIED_SIDE = 64
 
 
 class TrainOptions(msgspec.Struct, frozen=True):
-    """Section ``train`` of an IRSDEModel: BasicSR's keys, and ours."""
+    """Section ``train`` of a diffusion model: BasicSR's keys, and ours."""
 
     optim_g: dict[str, Any]
     """Optimiser: ``type``, a name of ``torch.optim``, and its arguments."""

@@ -23,7 +23,7 @@ class Column(NamedTuple):
 
 
 def columns(runs: Sequence[Run]) -> dict[Column, Metric]:
-    """The metrics of all runs, in the order in which they come first."""
+    """The metrics of all runs, in order of first appearance."""
     found: dict[Column, Metric] = {}
     for run in runs:
         for metric in run.metrics.values():

@@ -75,7 +75,7 @@ def greatest(value: int) -> int:
 
 
 def _report(rank: int, error: Exception | None) -> Exception | None:
-    """What the others raise: errors of any class may not survive the way between processes, these do."""
+    """Return the error that the other processes raise. Only these classes are sure to survive the transfer."""
     if error is None:
         return None
     for kind in (InputError, InterruptionError):

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.commands import ROOT, TORCHRUN, python, stock_options, testing_options, write_options, write_pairs
+from tests.support.commands import (
+    ROOT,
+    TORCHRUN,
+    options_for_testing,
+    python,
+    stock_options,
+    write_options,
+    write_pairs,
+)
 
 SITE_PACKAGES = sysconfig.get_path('purelib')
 TINY_IRSDE = {
@@ -79,7 +87,7 @@ def test_resuming_passes_over_a_cut_off_state(trained):
 
 def test_test_command(trained):
     folder, opt, _ = trained
-    options = testing_options(opt, 'tested', 'experiments/stock/models/net_g_latest.pth')
+    options = options_for_testing(opt, 'tested', 'experiments/stock/models/net_g_latest.pth')
     code, out, err = python('-m', 'basicsr.test', '-opt', write_options(folder, options), cwd=folder)
     assert code == 0, out + err
     assert (folder / 'results/tested/visualization/pairs/coffee_tested.png').is_file()
@@ -98,7 +106,7 @@ def test_checkout(tmp_path, pairs, basicsr_checkout):
     assert 'BasicSR: 1.4.2' in log
     assert 'Model [IRSDEModel] is created.' in log
 
-    options = testing_options(opt, 'sde_test', 'experiments/sde/models/net_g_latest.pth')
+    options = options_for_testing(opt, 'sde_test', 'experiments/sde/models/net_g_latest.pth')
     script = basicsr_checkout / 'basicsr/test.py'
     code, out, err = python(script, '-opt', write_options(tmp_path, options), cwd=tmp_path, PYTHONPATH=path)
     assert code == 0, out + err

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.utils.resources import options_folder
-from tests.support.commands import TORCHRUN, python, testing_options, write_options, write_pairs
+from tests.support.commands import TORCHRUN, options_for_testing, python, write_options, write_pairs
 from tests.support.records import metrics_table
 
 NAMES = ('coffee', 'chelsea', 'rocket')
@@ -41,7 +41,7 @@ def runs(tmp_path_factory):
     trainer = ['-m', 'basicsr.train', '-opt', write_options(folder, opt), '--launcher', 'pytorch']
     code, out, err = python(*TORCHRUN, *trainer, cwd=folder)
     assert code == 0, out + err
-    test = testing_options(opt, 'tested', 'experiments/trained/models/net_g_latest.pth')
+    test = options_for_testing(opt, 'tested', 'experiments/trained/models/net_g_latest.pth')
     test['path'] |= {'param_key_g': 'params_ema'}
     code, out, err = python('-m', 'basicsr.test', '-opt', write_options(folder, test), cwd=folder)
     assert code == 0, out + err

@@ -73,7 +73,7 @@ def stock_options(name, pairs, **sections):
     } | sections
 
 
-def testing_options(opt, name, weights):
+def options_for_testing(opt, name, weights):
     """Options of a test run with the weights and the validation set of a training's options."""
     network = {'pretrain_network_g': str(weights), 'strict_load_g': True}
     kept = {key: opt[key] for key in opt if key not in ('train', 'logger', 'path', 'datasets')}
