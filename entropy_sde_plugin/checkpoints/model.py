@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from entropy_sde_plugin.checkpoints.weights import flat_settings, load_weights
 from entropy_sde_plugin.checkpoints.weights_file import SAFETENSORS, SETTINGS_KEY, dense
-from entropy_sde_plugin.diffusion.denoiser import Prediction
 from entropy_sde_plugin.diffusion.process import GaussianProcess
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks.architectures import architecture_of
@@ -48,7 +47,7 @@ class Model:
         return self.options.process()
 
     @property
-    def prediction(self) -> Prediction:
+    def prediction(self) -> str:
         return self.options.prediction
 
     @property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import msgspec
 
 from entropy_sde_plugin.diffusion import IRSDE, GaussianProcess
-from entropy_sde_plugin.diffusion.denoiser import Prediction
+from entropy_sde_plugin.diffusion.denoiser import PREDICTIONS
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
 from entropy_sde_plugin.diffusion.schedules import SCHEDULES
@@ -19,9 +19,11 @@ from entropy_sde_plugin.utils.schema import AtLeastOne, Positive, parse
 __all__ = ['SYSTEMS', 'DiffusionOptions', 'IRSDEOptions', 'SDEOptions', 'SamplerOptions', 'system_of']
 
 if TYPE_CHECKING:
-    SamplerName = ScheduleName = str
-else:  # the names are those of the registries, which type checkers cannot read
-    SamplerName, ScheduleName = Literal[tuple(SAMPLERS)], Literal[tuple(SCHEDULES)]
+    PredictionName = SamplerName = ScheduleName = str
+else:  # type checkers cannot read the names from the tables
+    PredictionName = Literal[tuple(PREDICTIONS)]
+    SamplerName = Literal[tuple(SAMPLERS)]
+    ScheduleName = Literal[tuple(SCHEDULES)]
 
 
 class SDEOptions(msgspec.Struct, frozen=True):
@@ -75,7 +77,7 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
 
     sampler: SamplerOptions = SamplerOptions()
     """How to sample."""
-    prediction: Prediction = 'noise'
+    prediction: PredictionName = 'noise'
     """What the network's output means: the noise, or the residual of the clean image; the same in training and test."""
 
     def __post_init__(self) -> None:
