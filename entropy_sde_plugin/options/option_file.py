@@ -80,7 +80,7 @@ class OptionFile(msgspec.Struct, kw_only=True, frozen=True):
     name: str
     """Name of the run and of its folder below ``experiments`` or ``results``."""
     model_type: str
-    """The model."""
+    """Name of the registered model, such as ``IRSDEModel``."""
     scale: Literal[1] = 1
     """Enlargement: none."""
     num_gpu: NotNegative | Literal['auto']
@@ -110,7 +110,7 @@ def top_level(model: Any) -> Any:
     ``model.Options``."""
     own = [(field.name, field.type, *_default(field)) for field in msgspec.structs.fields(model.Options)]
     named = [('model_type', Literal[model.__name__]), ('train', model.TrainOptions | None, None)]
-    return msgspec.defstruct('OptionFile', [*own, *named], bases=(OptionFile,), kw_only=True, frozen=True)
+    return msgspec.defstruct(model.__name__, [*own, *named], bases=(OptionFile,), kw_only=True, frozen=True)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:

@@ -14,9 +14,10 @@ from entropy_sde_plugin.options.arguments import arguments_of, build_without_mem
 from entropy_sde_plugin.options.optimisation import check_optimiser, check_schedule
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
-__all__ = ['TrainOptions', 'check_losses', 'check_training']
+__all__ = ['LOSSES', 'TrainOptions', 'check_losses', 'check_training']
 
-_LOSSES = ('pixel_opt', 'entropy_opt')
+LOSSES = ('pixel_opt', 'entropy_opt')
+"""The options of ``train`` that name a loss."""
 
 _TRIED_SIDE = 64
 """Pixels: smaller than the usual crops, large enough for losses of features or scales."""
@@ -67,7 +68,7 @@ def check_losses(section: Mapping[str, Any]) -> None:
     Raises:
         InputError: No such loss, or an argument that is unknown, missing or wrong.
     """
-    for name in _LOSSES:
+    for name in LOSSES:
         if section.get(name) is not None:
             build_without_memory('loss', section[name], f'train.{name}')
 
@@ -86,7 +87,7 @@ def check_training(train: TrainOptions) -> None:
             "'train.entropy_opt.type' must be SpatialEntropyLoss; another pixel loss goes to pixel_opt.",
             'train.entropy_opt.type',
         )
-    for name in _LOSSES:
+    for name in LOSSES:
         if (loss := getattr(train, name)) is not None:
             _check_loss(loss, f'train.{name}')
 

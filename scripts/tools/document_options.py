@@ -2,44 +2,31 @@
 
     python scripts/tools/document_options.py [ROOT]
 
-Writes ``docs/options.md`` and ``options/schema.json`` below ROOT, the repository's folder (default: current folder).
-Types, ranges and defaults are those of the structs' fields, and of the arguments of the network, the loss and the
-metrics; meanings are their docstrings.
+Writes ``docs/options.md`` and ``options/schema.json`` in ROOT, the repository's folder (default: current folder).
+It covers what ``entropy_sde_plugin/registrations.py`` registers. Types, ranges and defaults are those of the structs'
+fields and of the arguments of networks, losses and metrics; meanings are their docstrings.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import inspect
 import json
-import re
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import msgspec
+from _option_sections import Section, inherited_fields, nested_structs
 from msgspec import inspect as types
 
 from entropy_sde_plugin import register
-
-register()
-from basicsr.utils.registry import DATASET_REGISTRY, METRIC_REGISTRY  # noqa: E402  BasicSR is there from here on
-
-from entropy_sde_plugin.data import options as dataset_options  # noqa: E402
-from entropy_sde_plugin.errors import InputError, report_input_errors  # noqa: E402
-from entropy_sde_plugin.losses.spatial_entropy.functional import spatial_entropy  # noqa: E402
-from entropy_sde_plugin.losses.spatial_entropy.module import SpatialEntropyLoss  # noqa: E402
-from entropy_sde_plugin.models.irsde import IRSDEModel  # noqa: E402
-from entropy_sde_plugin.networks import ConditionalNAFNet  # noqa: E402
-from entropy_sde_plugin.options import optimisation, option_file  # noqa: E402
-from entropy_sde_plugin.options.diffusion import SamplerOptions, SDEOptions  # noqa: E402
-from entropy_sde_plugin.options.training import TrainOptions  # noqa: E402
-from entropy_sde_plugin.options.validation import ValOptions  # noqa: E402
-from entropy_sde_plugin.utils.atomic_file import atomic_file  # noqa: E402
-
-Struct = type[msgspec.Struct]
+from entropy_sde_plugin.data import options as dataset_options
+from entropy_sde_plugin.errors import InputError, report_input_errors
+from entropy_sde_plugin.options import optimisation, option_file
+from entropy_sde_plugin.options.training import LOSSES
+from entropy_sde_plugin.options.validation import ValOptions
+from entropy_sde_plugin.registrations import registered
+from entropy_sde_plugin.utils.atomic_file import atomic_file
 
 HEAD = """\
 # Options
@@ -56,111 +43,43 @@ Networks, losses, data sets, metrics and optimisers that this package does not d
 """
 
 
-# --- meanings ---------------------------------------------------------------------------------------------------------
+# --- the sections -----------------------------------------------------------------------------------------------------
 
-
-def field_meanings(struct: Struct) -> dict[str, str]:
-    """The docstrings of the fields of a struct and of its bases."""
-    found: dict[str, str] = {}
-    for kind in reversed(struct.__mro__):
-        if not issubclass(kind, msgspec.Struct) or kind is msgspec.Struct:
-            continue
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-        assert isinstance(definition, ast.ClassDef)
-        for field, text in zip(definition.body, definition.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                found[ast.unparse(field.target)] = one_line(str(text.value.value))
-    return found
-
-
-def argument_meanings(documented: Callable[..., Any]) -> dict[str, str]:
-    """The entries of a docstring's section ``Args``."""
-    section = re.search(r'^Args:\n(.*?)(?=^\S|\Z)', inspect.getdoc(documented) or '', re.MULTILINE | re.DOTALL)
-    entries = re.findall(r'^    (\w+): (.*(?:\n {8}.*)*)', section[1] if section else '', re.MULTILINE)
-    return {name: one_line(text) for name, text in entries}
-
-
-def one_line(text: str) -> str:
-    """Text of a docstring as one line of Markdown."""
-    text = re.sub(r' \((see )?:\w+:`.*?`\)', '', text)  # references to modules
-    return ' '.join(text.split()).replace('``', '`')
-
-
-class Section:
-    """A part of an option file: its struct, and what its options mean."""
-
-    def __init__(self, struct: Struct, meanings: dict[str, str], title: str) -> None:
-        self.struct = struct
-        self.meanings = meanings
-        self.title = title
-
-    @classmethod
-    def of_struct(cls, struct: Struct) -> Section:
-        """The options that a struct declares."""
-        return cls(struct, field_meanings(struct), one_line(inspect.getdoc(struct) or ''))
-
-    @classmethod
-    def of_arguments(cls, function: Callable[..., Any], where: str, *documented: Callable[..., Any]) -> Section:
-        """The arguments that an option file hands to a function or class, named by ``type``.
-
-        Args:
-            function: What is called.
-            where: Section of the option file.
-            documented: Whose docstrings explain the arguments, the later ones first; ``function`` by default.
-        """
-        hints = get_type_hints(inspect.unwrap(function.__init__ if inspect.isclass(function) else function))
-        name = function.__name__
-        fields: list[Any] = [('type', Literal[name])]
-        for argument in inspect.signature(function).parameters.values():
-            if argument.name not in ('img', 'img2'):  # which BasicSR gives to metrics
-                default = () if argument.default is argument.empty else (argument.default,)
-                fields.append((argument.name, hints[argument.name], *default))
-        meanings = {key: text for each in documented or (function,) for key, text in argument_meanings(each).items()}
-        struct = msgspec.defstruct(name, fields, kw_only=True)
-        return cls(struct, {'type': 'What takes these options.', **meanings}, f'`{where}` of type `{name}`.')
-
-    def fields(self) -> Iterator[types.Field]:
-        """What a user may write, in the struct's order."""
-        info = types.type_info(self.struct)
-        assert isinstance(info, types.StructType)
-        added = getattr(self.struct, 'added_by_basicsr', ())
-        return (field for field in info.fields if field.name not in added)
-
-
-def our_metrics() -> list[Section]:
-    """The registered metrics of this package."""
-    functions = [function for _, function in sorted(METRIC_REGISTRY)]
-    ours = [f for f in functions if inspect.unwrap(f).__module__.startswith('entropy_sde_plugin.metrics.')]
-    sections = [Section.of_arguments(function, 'val.metrics.<name>') for function in ours]
-    for section in sections:
-        better = ('better', Literal['higher', 'lower'], 'higher')
-        section.struct = msgspec.defstruct(section.struct.__name__, [better], bases=(section.struct,), kw_only=True)
-        section.meanings['better'] = 'Which value BasicSR keeps as the best.'
-    return sections
-
-
-def our_datasets() -> dict[str, Section]:
-    """The options of the registered datasets of this package, by the datasets' names."""
-    kinds = {name: kind for name, kind in sorted(DATASET_REGISTRY) if kind.__module__.startswith('entropy_sde_plugin.')}
-    return {name: Section.of_struct(kind.Options) for name, kind in kinds.items()}
-
-
-TOP = Section(
-    option_file.top_level(IRSDEModel),
-    field_meanings(option_file.OptionFile) | field_meanings(IRSDEModel.Options),
-    f'The top level of an option file of an `{IRSDEModel.__name__}`.',
-)
+register()
+REGISTERED = registered()
+MODELS: list[Any] = list(REGISTERED['model'])
+OWN_OPTIONS = [
+    Section.of_struct(model.Options, f'Further options of the top level with `model_type: {model.__name__}`.')
+    for model in MODELS
+]
+TOP = Section.of_struct(option_file.OptionFile, 'The top level of an option file.')
 SCHEDULES = [Section.of_struct(struct) for struct in dict.fromkeys(optimisation.SCHEDULES.values())]
-NETWORK = Section.of_arguments(ConditionalNAFNet, 'network_g')
-LOSS = Section.of_arguments(
-    SpatialEntropyLoss, 'train.pixel_opt` and `train.entropy_opt', spatial_entropy, SpatialEntropyLoss
-)
+
+
+def called(kind: Literal['arch', 'loss', 'metric'], where: str) -> dict[str, Section]:
+    """The sections of our networks, losses or metrics by their names, in the order of the names."""
+    functions: list[Callable[..., Any]] = sorted(REGISTERED[kind], key=lambda function: function.__name__)
+    return {function.__name__: Section.of_arguments(function, where) for function in functions}
+
+
+NETWORKS = called('arch', '`network_g`')
+LOSS_SECTIONS = called('loss', ' and '.join(f'`train.{name}`' for name in LOSSES))
+METRICS = called('metric', '`val.metrics.<name>`')
+for section in METRICS.values():
+    better = ('better', Literal['higher', 'lower'], 'higher')
+    section.struct = msgspec.defstruct(section.struct.__name__, [better], bases=(section.struct,), kw_only=True)
+    section.meanings['better'] = 'Which value BasicSR keeps as the best.'
+
+DATASETS = {
+    kind.__name__: Section.of_struct(kind.Options, f'`datasets.<phase>` of type `{kind.__name__}`.')
+    for kind in REGISTERED['dataset']
+}
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def table(section: Section, inherited: frozenset[str] = frozenset()) -> str:
+def table(section: Section, inherited: Collection[str] = ()) -> str:
     """A section's heading and its options in rows; those in ``inherited`` are listed with the base."""
     rows = [
         f'| `{field.name}` | {type_words(field.type)} | {default_words(field)} | {section.meanings[field.name]} |'
@@ -203,30 +122,31 @@ def default_words(field: types.Field) -> str:
     return 'none' if default in (None, '') else f'`{json.dumps(default, ensure_ascii=False).strip(chr(34))}`'
 
 
-def dataset_tables() -> Iterator[str]:
-    """The options of datasets, each where it is declared."""
-    shared = (dataset_options.DatasetOptions, dataset_options.TrainingCrops, dataset_options.PairOptions)
-    for struct in (dataset_options.IOBackend, *shared):
-        yield table(Section.of_struct(struct), of_bases(struct))
-    for name, section in our_datasets().items():
-        section.title = f'`datasets.<phase>` of type `{name}`.'
-        yield table(section, of_bases(section.struct))
-
-
-def of_bases(struct: Struct) -> frozenset[str]:
-    """The options that a struct has from its bases."""
-    bases = [base for base in struct.__mro__[1:] if issubclass(base, msgspec.Struct) and base is not msgspec.Struct]
-    return frozenset(name for base in bases for name in base.__struct_fields__)
+def inheriting(sections: Iterable[Section]) -> Iterator[str]:
+    """The tables of sections, after those of the bases of their structs; each option where it is declared."""
+    known = {section.struct: section for section in sections}
+    structs = [kind for struct in known for kind in reversed(struct.__mro__) if issubclass(kind, msgspec.Struct)]
+    for struct in dict.fromkeys(structs):
+        if struct is not msgspec.Struct:
+            yield table(known.get(struct) or Section.of_struct(struct), inherited_fields(struct))
 
 
 def page() -> str:
     """The page with the tables of all options."""
     of = Section.of_struct
-    first = [TOP, of(SDEOptions), of(SamplerOptions)]
-    last = [NETWORK, of(option_file.PathOptions), of(TrainOptions), *SCHEDULES, LOSS]
-    last += [of(ValOptions), *our_metrics()]
-    last += [of(option_file.LoggerOptions), of(option_file.DistOptions)]
-    return ''.join([HEAD, *map(table, first), *dataset_tables(), *map(table, last)])
+    diffusion = [*OWN_OPTIONS, *map(of, nested_structs(model.Options for model in MODELS))]
+    training = [of(model.TrainOptions) for model in MODELS]
+    return ''.join(
+        [
+            HEAD,
+            *map(table, [TOP, *diffusion, of(dataset_options.IOBackend)]),
+            *inheriting(DATASETS.values()),
+            *map(table, [*NETWORKS.values(), of(option_file.PathOptions)]),
+            *inheriting(training),
+            *map(table, [*SCHEDULES, *LOSS_SECTIONS.values(), of(ValOptions), *METRICS.values()]),
+            *map(table, [of(option_file.LoggerOptions), of(option_file.DistOptions)]),
+        ]
+    )
 
 
 # --- the JSON schema --------------------------------------------------------------------------------------------------
@@ -234,28 +154,36 @@ def page() -> str:
 
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of an option file."""
-    datasets, metrics = our_datasets(), {section.struct.__name__: section for section in our_metrics()}
     schedules = {name: Section.of_struct(struct) for name, struct in optimisation.SCHEDULES.items()}
-    network, loss = {'ConditionalNAFNet': NETWORK}, {'SpatialEntropyLoss': LOSS}
-    roots = [TOP, *datasets.values(), *schedules.values(), *metrics.values(), NETWORK, LOSS]
-    structs = list(dict.fromkeys(section.struct for section in roots))
-    _, definitions = msgspec.json.schema_components(structs, ref_template='#/$defs/{name}')
-    known = {section.struct.__name__: section for section in roots}
-    for struct in (SDEOptions, SamplerOptions, TrainOptions, dataset_options.IOBackend,
-                   option_file.PathOptions, ValOptions, option_file.LoggerOptions,
-                   option_file.DistOptions):  # fmt: skip
-        known[struct.__name__] = Section.of_struct(struct)
-    for name, definition in definitions.items():
-        describe(definition, known[name])
-    top, train, val = (definitions[name]['properties'] for name in ('OptionFile', 'TrainOptions', 'ValOptions'))
-    top['datasets']['additionalProperties'] = by_type(datasets)
-    top['network_g'] |= by_type(network)
-    train['scheduler'] |= by_type(schedules)
-    train['pixel_opt'] |= by_type(loss)
-    train['entropy_opt'] |= by_type(loss)
-    val['metrics']['anyOf'][0]['additionalProperties'] = by_type(metrics)
-    draft = 'https://json-schema.org/draft/2020-12/schema'
-    return {'$schema': draft, '$ref': '#/$defs/OptionFile', '$defs': definitions}
+    models = {model.__name__: top_level(model) for model in MODELS}
+    chosen = [models, DATASETS, NETWORKS, LOSS_SECTIONS, METRICS, schedules]  # by type
+    sections = {section.struct: section for kind in chosen for section in kind.values()}
+    sections |= {struct: Section.of_struct(struct) for struct in nested_structs(sections)}
+    _, definitions = msgspec.json.schema_components(list(sections), ref_template='#/$defs/{name}')
+    for section in sections.values():
+        describe(definitions[section.struct.__name__], section)
+    for name, model in zip(models, MODELS, strict=True):
+        top, train = (definitions[part]['properties'] for part in (name, model.TrainOptions.__name__))
+        top['datasets']['additionalProperties'] = by_type(DATASETS)
+        top['network_g'] |= by_type(NETWORKS)
+        train['scheduler'] |= by_type(schedules)
+        for loss in LOSSES:
+            train[loss] |= by_type(LOSS_SECTIONS)
+    definitions['ValOptions']['properties']['metrics']['anyOf'][0]['additionalProperties'] = by_type(METRICS)
+    return {
+        '$schema': 'https://json-schema.org/draft/2020-12/schema',
+        'required': ['model_type'],
+        'properties': {'model_type': {'enum': list(models)}},
+        **by_type(models, 'model_type'),
+        '$defs': definitions,
+    }
+
+
+def top_level(model: Any) -> Section:
+    """The whole top level of the option file of a model."""
+    meanings = TOP.meanings | Section.of_struct(model.Options).meanings
+    struct = option_file.top_level(model)
+    return Section(struct, meanings, f'The top level of an option file of an `{model.__name__}`.')
 
 
 def describe(definition: dict[str, Any], section: Section) -> None:
@@ -268,12 +196,12 @@ def describe(definition: dict[str, Any], section: Section) -> None:
     definition['description'] = section.title
 
 
-def by_type(sections: dict[str, Section]) -> dict[str, Any]:
-    """The schema of a section whose ``type`` says which options it has; other types have theirs."""
+def by_type(sections: Mapping[str, Section], key: str = 'type') -> dict[str, Any]:
+    """The schema of a section whose ``key`` says which options it has; names that are not ours may have any."""
     return {
         'allOf': [
             {
-                'if': {'properties': {'type': {'const': name}}, 'required': ['type']},
+                'if': {'properties': {key: {'const': name}}, 'required': [key]},
                 'then': {'$ref': f'#/$defs/{section.struct.__name__}'},
             }
             for name, section in sections.items()

@@ -1,10 +1,15 @@
 """The program that documents the options: its command line, and that what it wrote is up to date."""
 
 import sys
+from typing import ClassVar
 
+import jsonschema
 import pytest
 
+from entropy_sde_plugin import registrations
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.options.diffusion import DiffusionOptions
+from entropy_sde_plugin.options.training import TrainOptions
 from tests.support.commands import ROOT
 from tests.support.scripts import script
 
@@ -28,6 +33,63 @@ def test_the_committed_page_and_schema_are_up_to_date(run, tmp_path):
     run(tmp_path)
     for name in names:
         assert (ROOT / name).read_text(encoding='utf-8') == (tmp_path / name).read_text(encoding='utf-8')
+
+
+class ToyOptions(DiffusionOptions, frozen=True):
+    """Options of a system."""
+
+    system: ClassVar[str] = 'toy'
+    states: int = 50
+    """Number of states."""
+
+    def times(self):
+        return []
+
+
+class ToyTrainOptions(TrainOptions, frozen=True):
+    """Section ``train`` of the toy."""
+
+    toy_weight: float = 1.0
+    """Weight of the toy's loss."""
+
+
+class ToyModel:
+    Options = ToyOptions
+    TrainOptions = ToyTrainOptions
+
+
+class ToyNetwork:
+    """A network.
+
+    Args:
+        depth: Number of layers.
+    """
+
+    def __init__(self, depth: int = 3) -> None: ...
+
+
+def test_whatever_is_registered_is_documented(monkeypatch):
+    entries = registrations.registered()
+    entries |= {'model': (*entries['model'], ToyModel), 'arch': (*entries['arch'], ToyNetwork)}
+    monkeypatch.setattr(registrations, 'registered', lambda: entries)
+    monkeypatch.delitem(sys.modules, 'document_options', raising=False)
+    program = script('document_options')
+    page, schema = program.page(), jsonschema.Draft202012Validator(program.schema())
+
+    assert '## Further options of the top level with `model_type: ToyModel`' in page
+    assert page.count('| `states` | whole number | `50` | Number of states. |') == 1
+    assert page.count("| `toy_weight` | number | `1.0` | Weight of the toy's loss. |") == 1
+    assert page.count('| `total_iter` |') == 1
+    assert '| `depth` | whole number | `3` | Number of layers. |' in page
+
+    common = {'name': 'a', 'num_gpu': 0, 'datasets': {}, 'network_g': {'type': 'ToyNetwork', 'depth': 2}, 'path': {}}
+    toy, irsde = (common | {'model_type': name} for name in ('ToyModel', 'IRSDEModel'))
+    assert schema.is_valid(toy | {'states': 20})
+    assert not schema.is_valid(irsde | {'states': 20})
+    assert schema.is_valid(irsde | {'sde': {'T': 20}})
+    assert not schema.is_valid(toy | {'sde': {'T': 20}})
+    assert not schema.is_valid(toy | {'network_g': {'type': 'ToyNetwork', 'detph': 2}})
+    assert not schema.is_valid(common | {'model_type': 'Toy'})
 
 
 def test_help_is_shown(run, capsys):
