@@ -20,7 +20,7 @@ def add_verb(verbs: Any) -> None:
     )
     convert.add_argument('input', type=Path, metavar='INPUT', help='the weights to read')
     convert.add_argument('output', type=Path, metavar='OUTPUT.safetensors', help='the file to write')
-    convert.add_argument('--prediction', help='what the network puts out: noise or x0')
+    convert.add_argument('--prediction', help='what the network puts out: noise, x0 or v')
     convert.add_argument('--max-sigma', help='stationary noise in 8-bit units (paper: 50)')
     convert.add_argument('--T', help='diffusion steps (paper: 100)')
     convert.add_argument('--schedule', help='cosine, linear or constant (paper: cosine)')

@@ -136,7 +136,8 @@ class Level:
 class GaussianProcess(Process):
     """A process whose states are Gaussian around the clean image: x_t = m + a_t (x0 - m) + s_t noise.
 
-    m is :meth:`mean`, the image that the process drifts to. Images are (B, C, H, W), of any floating dtype and device.
+    m is :meth:`mean`, the image that the process drifts to. The variance is preserved: a_t² + s_t² / S² = 1, where S is
+    ``stationary_std``. Images are (B, C, H, W), of any floating dtype and device.
     A time outside ``times``, or times that do not match the batch, are an ``InputError``.
 
     Attributes:
@@ -193,6 +194,26 @@ class GaussianProcess(Process):
         decay, std = self._moments(xt, t)
         m = self.mean(cond)
         return (xt - m - decay * (x0 - m)) / std
+
+    def velocity(self, x0: Tensor, cond: Tensor, noise: Tensor, t: Time) -> Tensor:
+        """Return the velocity of x_t (arXiv 2202.00512, section 4): a_t noise - s_t (x0 - m) / S².
+
+        S is ``stationary_std``. In z = (x_t - m) / S, the cosine of an angle weighs the clean image and its sine the
+        noise. The velocity is the derivative of z by this angle.
+        """
+        decay, std = self._moments(x0, t)
+        return decay * noise - std * (x0 - self.mean(cond)) / self.stationary_std**2
+
+    def x0_from_velocity(self, xt: Tensor, cond: Tensor, velocity: Tensor, t: Time) -> Tensor:
+        """Return the clean image that ``velocity`` implies at x_t."""
+        decay, std = self._moments(xt, t)
+        m = self.mean(cond)
+        return m + decay * (xt - m) - std * velocity
+
+    def noise_from_velocity(self, xt: Tensor, cond: Tensor, velocity: Tensor, t: Time) -> Tensor:
+        """Return the noise that ``velocity`` implies at x_t."""
+        decay, std = self._moments(xt, t)
+        return std * (xt - self.mean(cond)) / self.stationary_std**2 + decay * velocity
 
     def score(self, noise: Tensor, t: Time) -> Tensor:
         """Return the gradient of the log density of x_t, from the noise that made it: -noise / s_t."""

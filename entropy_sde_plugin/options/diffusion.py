@@ -78,7 +78,8 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
     sampler: SamplerOptions = SamplerOptions()
     """How to sample."""
     prediction: PredictionName = 'noise'
-    """What the network's output means: the noise, or the residual of the clean image; the same in training and test."""
+    """What the network's output means: the noise, the residual of the clean image (``x0``) or the velocity (``v``); the
+    same in training and test."""
 
     def __post_init__(self) -> None:
         self.times()

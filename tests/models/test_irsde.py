@@ -12,7 +12,7 @@ from entropy_sde_plugin.options.check import check
 from tests.support.irsde import batch, model, options, same, spy, weights
 
 
-@pytest.mark.parametrize('prediction', ['noise', 'x0'])
+@pytest.mark.parametrize('prediction', ['noise', 'x0', 'v'])
 def test_the_papers_objective_compares_previous_states(prediction):
     """Written out from the formulas of IR-SDE: the reverse mean under the predicted score, the optimal x_{t-1}."""
     m = model(prediction=prediction)
@@ -31,7 +31,8 @@ def test_the_papers_objective_compares_previous_states(prediction):
     xt = mu + (x0 - mu) * a + std * noise
     with torch.no_grad():
         output = net(xt.float(), data['lq'], t).double()
-    predicted = output if prediction == 'noise' else (xt - mu - a * output) / std
+    x0_of = {'x0': mu + output, 'v': mu + a * (xt - mu) - std * output}
+    predicted = output if prediction == 'noise' else (xt - mu - a * (x0_of[prediction] - mu)) / std
     mean = xt - (theta * (mu - xt) - 2 * lam**2 * theta * (-predicted / std)) * dt
     A, B, C = torch.exp(-theta * dt), a, torch.exp(-before)
     optimum = mu + A * (1 - C**2) / (1 - B**2) * (xt - mu) + C * (1 - A**2) / (1 - B**2) * (x0 - mu)
