@@ -19,10 +19,10 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     from entropy_sde_plugin.losses import SpatialEntropyLoss
     from entropy_sde_plugin.metrics import fid, gt_mean, perceptual
     from entropy_sde_plugin.models.irsde import IRSDEModel
-    from entropy_sde_plugin.networks import ConditionalNAFNet
+    from entropy_sde_plugin.networks import ConditionalNAFNet, LLDiffusionNet
 
     return {
-        'arch': (ConditionalNAFNet,),
+        'arch': (ConditionalNAFNet, LLDiffusionNet),
         'dataset': (
             datasets.LOLDataset,
             datasets.NTIRELowLightDataset,

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFNet
+from entropy_sde_plugin.networks.lldiffusion import LLDiffusionNet
 
-__all__ = ['ConditionalNAFNet']
+__all__ = ['ConditionalNAFNet', 'LLDiffusionNet']

@@ -5,7 +5,6 @@ Module names follow the released network, so that its checkpoints load strictly.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +15,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from entropy_sde_plugin.errors import InputError, quoted
+from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
+from entropy_sde_plugin.networks.time_embedding import SinusoidalEmbedding
 
 __all__ = ['ConditionalNAFNet', 'network_options']
 
@@ -45,20 +46,6 @@ class ChannelLayerNorm(nn.Module):
         # Channels last is the layout of torch's fused kernel; a channels-last network pays no copy for it.
         normed = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.g.flatten(), None, 1e-5)
         return normed.permute(0, 3, 1, 2)
-
-
-class SinusoidalEmbedding(nn.Module):
-    """Sines, then cosines, of the time at geometrically spaced frequencies: (B,) -> (B, dim)."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, time: Tensor) -> Tensor:
-        half = self.dim // 2
-        ladder = torch.arange(half, device=time.device, dtype=torch.float32)
-        angles = time.float()[:, None] * torch.exp(ladder * (-math.log(10000) / (half - 1)))
-        return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class ConditionalNAFBlock(nn.Module):
@@ -227,20 +214,13 @@ def network_options(state: Mapping[str, Tensor]) -> dict[str, Any]:
     def blocks(side: str, level: int) -> int:
         return len({match[1] for key in state if (match := re.match(rf'{side}\.{level}\.(\d+)\.', key))})
 
-    for key in ('intro.weight', 'ending.weight'):
-        if key not in state or state[key].dim() != 4:
-            raise InputError(f"These are not the weights of a ConditionalNAFNet: '{key}' is missing or misshapen.")
     levels = sum(bool(re.fullmatch(r'downs\.\d+\.weight', key)) for key in state)
     options = {
-        'img_channel': state['ending.weight'].shape[0],
-        'width': state['intro.weight'].shape[0],
+        'img_channel': size_of(state, 'ending.weight', 'ConditionalNAFNet')[0],
+        'width': size_of(state, 'intro.weight', 'ConditionalNAFNet')[0],
         'middle_blk_num': len({match[1] for key in state if (match := re.match(r'middle_blks\.(\d+)\.', key))}),
         'enc_blk_nums': [blocks('encoders', level) for level in range(levels)],
         'dec_blk_nums': [blocks('decoders', level) for level in range(levels)],
     }
-    with torch.device('meta'):
-        expected = ConditionalNAFNet(**options).state_dict()
-    for key in [*expected, *state]:
-        if key not in expected or key not in state or expected[key].shape != state[key].shape:
-            raise InputError(f"These are not the weights of a ConditionalNAFNet: '{key}' does not fit the others.")
+    check_fit(ConditionalNAFNet, options, state)
     return options

@@ -1,0 +1,228 @@
+"""LLDiffusionNet: the denoiser, the degradation network and the encoder of LLDiffusion (arXiv 2307.14659)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from entropy_sde_plugin.errors import InputError, quoted, suggestion
+from entropy_sde_plugin.networks.lldiffusion_blocks import GROUPS
+from entropy_sde_plugin.networks.lldiffusion_encoder import MAP_WIDTHS, LatentMapEncoder
+from entropy_sde_plugin.networks.lldiffusion_unet import LEVELS, FuseMode, UNet
+from entropy_sde_plugin.networks.padding import reflect_to
+from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
+
+__all__ = ['Features', 'LLDiffusionNet', 'color_map', 'lldiffusion_options']
+
+MULTIPLE = 32
+"""The sides of an image are padded to a multiple of this …"""
+SMALLEST = 64
+"""… and to this at least: the encoder reflects images at 1/32 of their size."""
+
+MOST_BLOCKS = 1000
+"""Of a level: beyond it, a slip of the pen takes minutes to be built."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the network computes once of a dark image, whatever the state and the time.
+
+    Attributes:
+        maps: The encoder's maps (:data:`.lldiffusion_encoder.MAP_WIDTHS`) of the padded image.
+        color_map: (B, 3, H, W), as the padded image.
+    """
+
+    maps: tuple[Tensor, ...]
+    color_map: Tensor
+
+
+def color_map(cond: Tensor) -> Tensor:
+    """Return each channel's share in a pixel's sum: the colours without the light.
+
+    Args:
+        cond: Dark images in [-1, 1], (B, 3, H, W).
+
+    Returns:
+        Shares mapped to [-1, 1], shaped as ``cond``: about -1/3 for grey, -1 for black.
+
+    Example:
+        >>> color_map(torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)).flatten().round(decimals=2).tolist()
+        [1.0, -1.0, -1.0]
+    """
+    unit = (cond + 1) / 2
+    return (unit / (unit.sum(1, keepdim=True) + 1e-4)).clamp(0, 1) * 2 - 1
+
+
+class LLDiffusionNet(nn.Module):
+    """Noise predictor that knows how an image was darkened: it learns from an encoder that a second U-Net, the
+    degradation network, needs as well to darken the bright image.
+
+    The defaults are the released network for LOL (60,633,388 parameters); that for LOL-v2 has ``ch=128,
+    num_res_blocks=4, fuse_mode='cat', num_deg_fusion=6, deg_ch=128`` (384,492,742 parameters). Names of modules follow
+    the released network, so that its checkpoints load strictly. All images are RGB in [-1, 1], of any size: sides are
+    padded by reflection to a multiple of 32, and to 64 at least.
+
+    As released, the middle blocks are not told the time, and with ``fuse_mode='cattn'`` some channel attentions are
+    never asked: their parameters get no gradient.
+
+    Args:
+        ch: Width of the denoiser, a multiple of 32.
+        ch_mult: Channels of its six levels, and of the degradation network's, from the finest, in multiples of the
+            width.
+        num_res_blocks: Blocks of each level on the way down, 1…1000; one more on the way up.
+        fuse_mode: How the U-Nets take up the encoder's maps: ``'cat'`` (concatenation) or ``'cattn'`` (with channel
+            attention after it).
+        num_deg_fusion: How many maps, 1…6, from the coarsest.
+        deg_ch: Width of the degradation network, a multiple of 32.
+        enc_ch: Width of the encoder; released: 16.
+
+    Raises:
+        InputError: A size that makes no network.
+
+    Example:
+        >>> network = LLDiffusionNet(ch=32, ch_mult=[1, 1, 1, 1, 1, 1], num_res_blocks=1, enc_ch=2).eval()
+        >>> dark, noise = torch.full((1, 3, 40, 70), -0.8), torch.randn(1, 3, 40, 70)
+        >>> features = network.features(dark)  # the same at every time
+        >>> tuple(network(noise, dark, 999, features=features).shape)
+        (1, 3, 40, 70)
+    """
+
+    def __init__(
+        self,
+        ch: int = 64,
+        ch_mult: Sequence[int] = (1, 1, 2, 2, 4, 4),
+        num_res_blocks: int = 2,
+        fuse_mode: FuseMode = 'cattn',
+        num_deg_fusion: int = 3,
+        deg_ch: int = 32,
+        enc_ch: int = 16,
+    ) -> None:
+        super().__init__()
+        _check_sizes(ch=ch, deg_ch=deg_ch, ch_mult=ch_mult, num_res_blocks=num_res_blocks)
+        _check_fusion(fuse_mode=fuse_mode, num_deg_fusion=num_deg_fusion, enc_ch=enc_ch)
+        shared: dict[str, Any] = {
+            'ch_mult': ch_mult,
+            'num_res_blocks': num_res_blocks,
+            'fuse_mode': fuse_mode,
+            'map_widths': [enc_ch * width for width in MAP_WIDTHS[:num_deg_fusion]],
+            'unused_width': 32 * enc_ch,
+        }
+        self.encoder = LatentMapEncoder(enc_ch, num_deg_fusion)
+        self.deg_unet = UNet(3, ch=deg_ch, timed=False, **shared)
+        self.diff_unet = UNet(9, ch=ch, timed=True, **shared)
+
+    def features(self, cond: Tensor) -> Features:
+        """Return what the network knows of dark images alone; many sampling steps, and both U-Nets, share it.
+
+        In training mode every call moves the encoder's spectral norms on by one power iteration.
+
+        Args:
+            cond: (B, 3, H, W).
+        """
+        cond = _padded(cond)
+        return Features(self.encoder(cond), color_map(cond))
+
+    def forward(self, x: Tensor, cond: Tensor, time: int | float | Tensor, features: Features | None = None) -> Tensor:
+        """Predict from a state.
+
+        Args:
+            x: Noisy states x_t, (B, 3, H, W).
+            cond: Dark images, shaped as x.
+            time: Raw time t, 0…999: a number, or a tensor of B values or of one.
+            features: Of ``cond``, where they are known.
+
+        Returns:
+            The prediction (noise, or as trained), shaped as x.
+        """
+        height, width = x.shape[-2:]
+        known = self.features(cond) if features is None else features
+        state = torch.cat([_padded(x), _padded(cond), known.color_map], dim=1)
+        times = torch.as_tensor(time, device=x.device).reshape(-1)
+        return self.diff_unet(state, known.maps, times)[..., :height, :width]
+
+    def degrade(self, high: Tensor, cond: Tensor, features: Features | None = None) -> Tensor:
+        """Darken bright images as ``cond`` was darkened: the degradation network.
+
+        Args:
+            high: Bright images, (B, 3, H, W).
+            cond: The dark images of the same scenes, shaped as ``high``.
+            features: Of ``cond``, where they are known.
+
+        Returns:
+            Dark images, shaped as ``high``, not clamped.
+        """
+        height, width = high.shape[-2:]
+        known = self.features(cond) if features is None else features
+        return self.deg_unet(_padded(high), known.maps)[..., :height, :width]
+
+
+def _padded(images: Tensor) -> Tensor:
+    height, width = (max(side + -side % MULTIPLE, SMALLEST) for side in images.shape[-2:])
+    return reflect_to(images, height, width)
+
+
+def _check_sizes(ch: int, deg_ch: int, ch_mult: Sequence[int], num_res_blocks: int) -> None:
+    for name, width in (('ch', ch), ('deg_ch', deg_ch)):
+        if width < 1 or width % GROUPS:
+            message = f'{name} must be a positive multiple of {GROUPS} (the groups of its norms), got {width}.'
+            raise InputError(message, option=name)
+    if len(ch_mult) != LEVELS or not all(factor >= 1 for factor in ch_mult):
+        message = f'ch_mult must hold {LEVELS} whole numbers from 1 on, one for each level, got {quoted(ch_mult)}.'
+        raise InputError(message, option='ch_mult')
+    if not 1 <= num_res_blocks <= MOST_BLOCKS:
+        message = f'num_res_blocks must lie in 1…{MOST_BLOCKS}, got {num_res_blocks}.'
+        raise InputError(message, option='num_res_blocks')
+
+
+def _check_fusion(fuse_mode: str, num_deg_fusion: int, enc_ch: int) -> None:
+    if fuse_mode not in get_args(FuseMode):
+        message = f'fuse_mode: there is no {quoted(fuse_mode)}. {suggestion(str(fuse_mode), get_args(FuseMode))}'
+        raise InputError(message, option='fuse_mode')
+    if not 1 <= num_deg_fusion <= len(MAP_WIDTHS):
+        message = f'num_deg_fusion must lie in 1…{len(MAP_WIDTHS)}, got {num_deg_fusion}.'
+        raise InputError(message, option='num_deg_fusion')
+    multiple = GROUPS // min(MAP_WIDTHS[:num_deg_fusion])
+    if enc_ch < 1 or enc_ch % multiple:
+        message = (
+            f'enc_ch must be a positive multiple of {multiple} where num_deg_fusion is {num_deg_fusion} (the U-Nets '
+            f'norm its maps in {GROUPS} groups), got {enc_ch}.'
+        )
+        raise InputError(message, option='enc_ch')
+
+
+def lldiffusion_options(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read the arguments of a LLDiffusionNet off its weights.
+
+    Args:
+        state: State dict of a network of any size.
+
+    Returns:
+        Keyword arguments of :class:`LLDiffusionNet`.
+
+    Raises:
+        InputError: The weights are those of another network.
+    """
+
+    def width(key: str) -> int:
+        return size_of(state, key, 'LLDiffusionNet')[0]
+
+    def count(pattern: str) -> int:
+        return len({match[1] for key in state if (match := re.match(pattern, key))})
+
+    ch = width('diff_unet.conv_in.weight')
+    options = {
+        'ch': ch,
+        'ch_mult': [width(f'diff_unet.down.{level}.block.0.conv1.weight') // max(ch, 1) for level in range(LEVELS)],
+        'num_res_blocks': count(r'diff_unet\.down\.0\.block\.(\d+)\.'),
+        'fuse_mode': 'cattn' if any(key.startswith('diff_unet.up.fuse.') for key in state) else 'cat',
+        'num_deg_fusion': count(r'encoder\.upsample\.convs\.(\d+)\.'),
+        'deg_ch': width('deg_unet.conv_in.weight'),
+        'enc_ch': width('encoder.encoder.layer1.0.weight_orig'),
+    }
+    check_fit(LLDiffusionNet, options, state)
+    return options
