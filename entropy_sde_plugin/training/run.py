@@ -117,7 +117,9 @@ class Run:
             InputError: The optimiser or the scheduler is of another type.
         """
         saved = state.get('run', {}).get('train_options', self._train_options)
-        self._train_options = resumed_options.compare(saved, self._train_options)
+        checked = getattr(self._opt, 'checked', None)
+        struct = None if checked is None or checked.train is None else type(checked.train)
+        self._train_options = resumed_options.compare(saved, self._train_options, struct)
 
     def take_up(self, model: Any, state: dict[str, Any]) -> None:
         """Continue where ``entries`` were made; corrects the state's ``epoch``, from which the pipeline continues.

@@ -209,7 +209,7 @@ def test_two_processes_that_torchrun_stops(folder):
     code, output = train(folder, opt, 'two', '--auto_resume', train__optim_g=optim_g, val__val_freq=36, **fewer)
     assert code == 0, output
     assert states(folder, 'two') == [5, 10, 36]
-    assert 'train.optim_g.lr was 0.0002 and is 0.001), which has no effect' in output
+    assert 'without effect: train.optim_g.lr was 0.0002 and is 0.001.' in output
     assert 'Epoch 0 continues after 10 of its 18 draws' in output
     assert 'the random generators of 2 processes: those beyond the 1 of this run are dropped' in output
     before, after = (checkpoint(folder, 'two', iteration)[0]['optimizers'][0]['param_groups'] for iteration in (10, 36))

@@ -14,7 +14,8 @@ from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.models.base_model import BaseModel
 
 from entropy_sde_plugin.errors import DivergedError, InputError
-from entropy_sde_plugin.training import run
+from entropy_sde_plugin.options.training import TrainOptions
+from entropy_sde_plugin.training import resumed_options, run
 from entropy_sde_plugin.training.save_on_error import SaveOnError, StepWatch
 from entropy_sde_plugin.utils import signals
 from entropy_sde_plugin.utils.atomic_file import WriteError
@@ -110,29 +111,29 @@ def resume(monkeypatch):
     return resume
 
 
-def test_options_of_the_optimiser_that_have_no_effect_are_told(resume, log):
+def test_options_of_the_optimiser_that_have_no_effect_are_reported(resume, log):
     state = state_under(ADAM, STEPS)
     resumed = resume(state, ADAM | {'lr': 1e-4}, {'type': 'MultiStepRestartLR', 'milestones': [10, 20]})
     (warning,) = warnings(log)
     assert (
-        'train.optim_g.lr was 0.001 and is 0.0001; train.scheduler.gamma was 0.5 and is not given; '
+        'train.optim_g.lr was 0.001 and is 0.0001; train.scheduler.gamma was 0.5 and is 0.1; '
         'train.scheduler.milestones was [10] and is [10, 20]'
     ) in warning
     log.clear()
-    state['run'] = resumed.entries(SimpleNamespace(), 6)  # of a training that goes on as it began
+    state['run'] = resumed.entries(SimpleNamespace(), 6)  # of a training that continues as it began
     resume(state, ADAM, STEPS)
     assert warnings(log) == []
 
 
-def test_options_that_change_the_training_from_here_on_are_told_once(resume, log):
+def test_options_that_change_the_training_from_here_on_are_reported_once(resume, log):
     loss = {'type': 'L1Loss', 'loss_weight': 1.0}
     state = state_under(ADAM, STEPS, pixel_opt=loss, ema_decay=0.99)
     entropy = {'type': 'SpatialEntropyLoss', 'levels': [[0, 8], [9, 16]]}
     resumed = resume(state, ADAM | {'lr': 1e-4}, STEPS, pixel_opt=loss | {'loss_weight': 2}, entropy_opt=entropy)
     without_effect, with_effect = warnings(log)
-    assert 'train.optim_g.lr was 0.001 and is 0.0001), which has no effect' in without_effect
+    assert 'without effect: train.optim_g.lr was 0.001 and is 0.0001.' in without_effect
     assert with_effect.endswith(
-        'from here on: train.ema_decay was 0.99 and is not given; train.entropy_opt.levels was not given and is '
+        'apply from here on: train.ema_decay was 0.99 and is not given; train.entropy_opt.levels was not given and is '
         '[[0, 8], [9, 16]]; train.entropy_opt.type was not given and is SpatialEntropyLoss; '
         'train.pixel_opt.loss_weight was 1.0 and is 2.'
     )
@@ -140,6 +141,28 @@ def test_options_that_change_the_training_from_here_on_are_told_once(resume, log
     state['run'] = resumed.entries(SimpleNamespace(), 6)
     resume(state, ADAM, STEPS, pixel_opt=loss | {'loss_weight': 2}, entropy_opt=entropy)
     assert warnings(log) == []
+
+
+def test_an_option_that_equals_its_default_is_the_same_as_none(resume, log):
+    """Older option files wrote defaults out, and a state keeps what was written."""
+    adam = {'type': 'Adam', 'lr': 1e-3}
+    entropy = {'type': 'SpatialEntropyLoss', 'levels': 8}
+    written_out = {
+        'optim_g': adam | {'weight_decay': 0, 'betas': [0.9, 0.999]},
+        'scheduler': STEPS | {'restarts': [0], 'restart_weights': [1]},
+        'pixel_opt': {'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'},
+        'entropy_opt': entropy | {'windows': [1, 3, 5], 'intensity_range': [0, 1]},
+    }
+    short = {'optim_g': adam, 'scheduler': STEPS, 'pixel_opt': {'type': 'L1Loss'}, 'entropy_opt': entropy}
+    for then, now in ((written_out, short), (short, written_out)):
+        resume(state_under(**then), **now)
+        assert warnings(log) == []
+
+
+def test_defaults_of_the_section_train_are_those_of_the_model(log):
+    resumed_options.compare({'ema_decay': 0, 'precision': 'bf16'}, {}, TrainOptions)
+    (warning,) = warnings(log)
+    assert warning.endswith('apply from here on: train.precision was bf16 and is fp32.')
 
 
 @pytest.mark.parametrize(
