@@ -12,7 +12,7 @@ Module        Fixes
 ``pipeline``  the pipeline's local variables: its loaders and writer, resuming
 ``data``      LMDB, sampler and draws, workers, loaders, data sets that are built already
 ``models``    optimisers, processes without CUDA, saving and resuming, steps, validation
-``metrics``   JPEG and FID under current OpenCV and SciPy, NIQE and SSIM on small pictures
+``metrics``   JPEG and FID under current OpenCV and SciPy, NIQE on small pictures
 ============= ==========================================================================
 
 Not fixed, because a plugin comes too late or would have to rewrite the code:
@@ -88,7 +88,6 @@ def apply() -> None:
     metrics.patch_jpeg_quality()
     metrics.patch_fid()
     metrics.patch_niqe()
-    metrics.patch_ssim()
 
 
 if 'basicsr' not in sys.modules:

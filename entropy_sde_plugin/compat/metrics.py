@@ -1,4 +1,4 @@
-"""Fixes of metrics and degradations: under current OpenCV and SciPy, and on small pictures."""
+"""Fixes of metrics and degradations: under current OpenCV and SciPy, and NIQE on small pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import basicsr.data.degradations
 import basicsr.metrics.niqe
-import basicsr.metrics.psnr_ssim
 import cv2
 import numpy as np
 import scipy.linalg
@@ -17,7 +16,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.errors import MetricUnavailableError
 
-__all__ = ['patch_fid', 'patch_jpeg_quality', 'patch_niqe', 'patch_ssim']
+__all__ = ['patch_fid', 'patch_jpeg_quality', 'patch_niqe']
 
 
 def patch_jpeg_quality() -> None:
@@ -81,31 +80,6 @@ def patch_niqe() -> None:
 
     replace(original, calculate_niqe)
     METRIC_REGISTRY._obj_map['calculate_niqe'] = calculate_niqe
-
-
-SSIM_WINDOW = 11
-
-
-def patch_ssim() -> None:
-    """Say what SSIM needs.
-
-    P+M metrics/psnr_ssim.py:117. Symptom: ``nan``, and NumPy's ``Mean of empty slice``, on an image smaller than the
-    Gaussian window, which leaves no valid position.
-    """
-    original = basicsr.metrics.psnr_ssim.calculate_ssim
-    if is_ours(original):
-        return
-
-    def calculate_ssim(
-        img: Any, img2: Any, crop_border: int, input_order: str = 'HWC', test_y_channel: bool = False, **kwargs: Any
-    ) -> Any:
-        height, width = (side - 2 * crop_border for side in _size(img, input_order))
-        if min(height, width) < SSIM_WINDOW:
-            raise MetricUnavailableError(f'SSIM needs {SSIM_WINDOW} pixels a side, not {height} x {width}.')
-        return original(img, img2, crop_border, input_order, test_y_channel, **kwargs)
-
-    replace(original, calculate_ssim)
-    METRIC_REGISTRY._obj_map['calculate_ssim'] = calculate_ssim
 
 
 def _size(img: Any, input_order: str) -> tuple[int, ...]:

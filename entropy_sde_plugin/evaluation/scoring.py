@@ -9,6 +9,7 @@ from basicsr.metrics import calculate_metric
 
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.errors import MetricUnavailableError
+from entropy_sde_plugin.metrics.protocol import check_ssim_window
 from entropy_sde_plugin.options.arguments import registered
 from entropy_sde_plugin.options.validation import needs_truth
 
@@ -81,12 +82,15 @@ class Scorer:
 
 
 def _of_picture(pictures: dict[str, RGBImage], metric: Mapping[str, Any]) -> Any:
-    """As BasicSR computes it, who would give NaN for a picture of which ``crop_border`` leaves nothing."""
+    """As BasicSR computes it, who would give NaN for a picture of which ``crop_border`` leaves nothing, or too little
+    for SSIM. BasicSR's own models still get that NaN, and go on."""
     border, (height, width) = metric.get('crop_border', 0), pictures['img'].shape[:2]
     if 2 * border >= min(height, width):
         raise MetricUnavailableError(
             f'a picture of {width} x {height} pixels is cut away by crop_border {border}: lower it.'
         )
+    if metric['type'] == 'calculate_ssim':
+        check_ssim_window(height - 2 * border, width - 2 * border)
     return calculate_metric(pictures, metric)
 
 

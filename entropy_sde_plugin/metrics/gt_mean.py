@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, rgb_pair
+from entropy_sde_plugin.metrics.protocol import InputOrder, check_ssim_window, ignore_better, rgb_pair
 
 __all__ = ['calculate_psnr_gtmean', 'calculate_ssim_gtmean']
 
@@ -58,7 +58,9 @@ def calculate_ssim_gtmean(
     """
     from basicsr.metrics import calculate_ssim
 
-    return float(calculate_ssim(*_rescaled(img, img2, crop_border, input_order), crop_border=0))
+    result, truth = _rescaled(img, img2, crop_border, input_order)
+    check_ssim_window(*truth.shape[:2])
+    return float(calculate_ssim(result, truth, crop_border=0))
 
 
 def _rescaled(

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 
-__all__ = ['InputOrder', 'ignore_better', 'rgb_pair']
+__all__ = ['InputOrder', 'check_ssim_window', 'ignore_better', 'rgb_pair']
 
 InputOrder = Literal['HWC', 'CHW']
 Metric = TypeVar('Metric', bound=Callable[..., float])
@@ -29,6 +29,20 @@ def ignore_better(metric: Metric) -> Metric:
         return metric(*images, **options)
 
     return wrapper  # type: ignore[return-value]
+
+
+SSIM_WINDOW = 11
+"""Side of SSIM's Gaussian window in pixels."""
+
+
+def check_ssim_window(height: int, width: int) -> None:
+    """Check that SSIM's window fits into a picture; where it does not, BasicSR's SSIM is NaN.
+
+    Raises:
+        MetricUnavailableError: It does not.
+    """
+    if min(height, width) < SSIM_WINDOW:
+        raise MetricUnavailableError(f'SSIM needs {SSIM_WINDOW} pixels a side, not {height} x {width}.')
 
 
 def rgb_pair(

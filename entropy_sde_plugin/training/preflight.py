@@ -59,7 +59,8 @@ def _build_dataset(opt: dict[str, Any], name: str, options: Options) -> None:
     section = opt['datasets'][name] = DatasetSection(opt['datasets'][name], options.datasets[name])
     with about(where):
         section.built = arguments.named_class('dataset', section, where)(section)
-    for option, border in _borders(opt).items() if section['phase'] != 'train' else ():
+    scored = options.model is not None and section['phase'] != 'train'  # BasicSR's models go on with NaN
+    for option, border in _borders(opt).items() if scored else ():
         height, width = min(section.built.sizes(), key=min)
         if 2 * border >= min(height, width):
             raise InputError(

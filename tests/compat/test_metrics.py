@@ -1,15 +1,19 @@
 """Metrics and degradations under current OpenCV and SciPy."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
 import scipy.linalg
 from basicsr.data.degradations import add_jpg_compression, random_add_jpg_compression
 from basicsr.metrics import calculate_metric, fid
+from basicsr.train import train_pipeline
 
 from entropy_sde_plugin.compat import metrics
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
+from tests.support.commands import stock_options, write_options, write_pairs
 
 
 def test_jpeg_of_any_quality():
@@ -51,3 +55,22 @@ def test_niqe_says_what_it_needs():
             calculate_metric({'img': image[:height, :width]}, opt)
     with pytest.raises(InputError, match='the image is flat'):
         calculate_metric({'img': np.zeros((200, 200, 3), np.uint8)}, opt)
+
+
+@pytest.mark.parametrize('dataset', ['PairedImageDataset', 'PairedLowLightDataset'])
+def test_basicsrs_own_model_goes_on_with_nan(one_run, monkeypatch, tmp_path, log, dataset):
+    """SSIM on what its window does not fit into, and PSNR of a picture that the border cuts away."""
+    opt = stock_options('small', write_pairs(tmp_path, ['coffee', 'chelsea'], size=16))
+    for section in opt['datasets'].values():
+        section['type'] = dataset
+    opt['datasets']['train']['gt_size'] = 8
+    metrics = {'ssim': ('calculate_ssim', 3), 'psnr': ('calculate_psnr', 8)}
+    opt['val'] |= {
+        'save_img': False,
+        'metrics': {key: {'type': name, 'crop_border': border} for key, (name, border) in metrics.items()},
+    }
+    opt['logger']['use_tb_logger'] = False
+    monkeypatch.setattr(sys, 'argv', ['train.py', '-opt', str(write_options(tmp_path, opt))])
+    train_pipeline('.')
+    assert log.text.count('# ssim: nan') == log.text.count('# psnr: nan') == 3
+    assert (tmp_path / 'experiments/small/models/net_g_latest.pth').is_file()
