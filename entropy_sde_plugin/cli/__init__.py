@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from entropy_sde_plugin import __version__
 from entropy_sde_plugin.errors import InputError, print_error
+from entropy_sde_plugin.utils import streams
 
 __all__ = ['main']
 
@@ -18,10 +20,12 @@ VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'expor
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 1 after one line that says what was wrong; 130 on Ctrl-C."""
+    streams.secure()
     options = _parser().parse_args(arguments)
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
     try:
         options.run(options)
+        sys.stdout.flush()  # a full disk shows here
     except InputError as error:
         print_error(error)
         return 1

@@ -25,6 +25,7 @@ from entropy_sde_plugin.options.locations import one_line_errors
 from entropy_sde_plugin.options.overrides import overriding_loader
 from entropy_sde_plugin.options.run_options import RunOptions
 from entropy_sde_plugin.options.yaml_loader import OptionLoader
+from entropy_sde_plugin.utils import streams
 from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.distributed import warn
 
@@ -67,6 +68,7 @@ def patch_parse_options() -> None:
         from entropy_sde_plugin.options import check as option_check
         from entropy_sde_plugin.training import preflight
 
+        streams.secure()
         report_input_errors()
         report_failing_log_once()
         patch_pipeline(sys._getframe(1).f_globals)

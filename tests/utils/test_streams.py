@@ -1,0 +1,45 @@
+"""Standard streams: closed, unread, full; each in a process of its own, as a shell would start it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import os, sys
+from entropy_sde_plugin.utils import streams
+streams.secure()
+streams.secure()
+print('out', flush=True)
+print('error', file=sys.stderr)
+file = open('file', 'w')
+os.write(2, b'from a library')
+file.write('content')
+"""
+
+
+@pytest.mark.parametrize('streams', ['', '>&-', '2>&-', '<&- >&- 2>&-', '| true', '2>&1 | true', '2>&1 >&- | true'])
+def test_a_program_runs_to_its_end_and_its_files_hold_what_it_wrote(tmp_path, streams):
+    shell = f'set -o pipefail; "$0" -c "$1" {streams}'
+    finished = subprocess.run(
+        ['bash', '-c', shell, sys.executable, PROGRAM], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / 'file').read_text() == 'content'
+    assert 'Traceback' not in finished.stderr
+    assert 'Exception ignored' not in finished.stderr
+    if not streams:
+        assert (finished.stdout, finished.stderr) == ('out\n', 'error\nfrom a library')
+
+
+def test_other_faults_are_still_errors(tmp_path):
+    finished = subprocess.run(
+        ['bash', '-c', '"$0" -c "$1" > /dev/full', sys.executable, PROGRAM],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode != 0
+    assert 'No space left on device' in finished.stderr
