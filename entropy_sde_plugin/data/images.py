@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from entropy_sde_plugin.data.image_files import MODES_OF_8_BITS, opened, orientation, sample_bits, turn, upright_size
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.paths import not_a_file
 
@@ -23,7 +23,6 @@ RGBImage = NDArray[np.uint8]
 
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
 
-_EXIF_ORIENTATION = 0x0112
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
 
@@ -45,17 +44,57 @@ def decode(data: bytes, where: str) -> RGBImage:
             transparent.
     """
     if data.startswith(_PNG_SIGNATURE) and not _png_is_whole(data):  # libpng would write of it to standard error
-        raise InputError(f'{where}: no readable image (damaged or cut off); get the file again.')
-    image = _imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        raise _unreadable(where)
+    with _header(data, where) as file:
+        if file.format == 'TIFF':  # which OpenCV turns by itself, by other rules
+            return _decode_by_pillow(file, where)
+        return turn(_decode_by_opencv(data, where), orientation(file))
+
+
+def _decode_by_opencv(data: bytes, where: str) -> RGBImage:
+    """Decode without turning."""
+    image = _imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise InputError(f'{where}: no readable image (damaged or cut off); get the file again.')
+        raise _unreadable(where)
     if image.dtype != np.uint8:
-        raise InputError(f'{where}: {image.dtype} samples; convert it to 8 bits a channel.')
+        raise _too_deep(where, str(image.dtype))
     if _may_hold_alpha(data):
         whole = _imdecode(data, cv2.IMREAD_UNCHANGED)
-        if whole is not None and whole.ndim == 3 and whole.shape[2] == 4 and whole[..., 3].min() < 255:
-            raise InputError(f'{where}: partly transparent; flatten it onto a background first.')
+        if whole is not None and whole.ndim == 3 and whole.shape[2] == 4:
+            _check_opaque(whole[..., 3], where)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _decode_by_pillow(file: PIL.Image.Image, where: str) -> RGBImage:
+    """Decode an opened TIFF file; Pillow turns it."""
+    try:
+        bits = sample_bits(file)
+    except InputError as error:
+        raise InputError(f'{where}: {error}') from None
+    if bits > 8:
+        raise _too_deep(where, f'{bits}-bit')
+    if file.mode not in MODES_OF_8_BITS:
+        raise InputError(f'{where}: {file.mode} samples; convert it to RGB first.')
+    try:
+        file.load()
+    except Exception:  # the errors of Pillow's decoders have no common type
+        raise _unreadable(where) from None
+    if file.has_transparency_data:
+        _check_opaque(np.asarray(file.convert('RGBA'))[..., 3], where)
+    return np.array(file.convert('RGB'))
+
+
+def _unreadable(where: str) -> InputError:
+    return InputError(f'{where}: no readable image (damaged or cut off); get the file again.')
+
+
+def _too_deep(where: str, samples: str) -> InputError:
+    return InputError(f'{where}: {samples} samples; convert it to 8 bits a channel.')
+
+
+def _check_opaque(alpha: NDArray[np.uint8], where: str) -> None:
+    if alpha.min() < 255:
+        raise InputError(f'{where}: partly transparent; flatten it onto a background first.')
 
 
 def _png_is_whole(data: bytes) -> bool:
@@ -131,20 +170,21 @@ def header_size(path: Path) -> tuple[int, int]:
         InputError: The header is not that of an image, or says CIELAB, or several pages or frames.
     """
     _check_file(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of large pictures and faulty EXIF
-            with PIL.Image.open(path) as image:
-                width, height = image.size
-                is_lab = image.mode == 'LAB'  # of which OpenCV makes other colours
-                frames = 1 if image.format == 'MPO' else getattr(image, 'n_frames', 1)
-                # Pillow decodes a whole PNG to look for EXIF after the pixels, where nobody writes it.
-                has_exif = image.format != 'PNG' or 'exif' in image.info
-                turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except Exception:  # the errors of Pillow's decoders have no common type
-        raise InputError(f'{path}: no readable image (damaged or cut off); get the file again.') from None
-    if is_lab:
-        raise InputError(f'{path}: CIELAB samples; convert it to RGB first.')
-    if frames > 1:
-        raise InputError(f'{path}: {frames} pages or frames; save the one that is meant as an image first.')
-    return (width, height) if turned else (height, width)
+    with _header(path, str(path)) as file:
+        return upright_size(file)
+
+
+@contextmanager
+def _header(source: Path | bytes, where: str) -> Iterator[PIL.Image.Image]:
+    """Open an image that can be read; errors as those of ``header_size``."""
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(opened(source))
+            frames = 1 if file.format == 'MPO' else getattr(file, 'n_frames', 1)
+        except Exception:  # the errors of Pillow's decoders have no common type
+            raise _unreadable(where) from None
+        if file.mode == 'LAB':  # of which decoders make other colours
+            raise InputError(f'{where}: CIELAB samples; convert it to RGB first.')
+        if frames > 1:
+            raise InputError(f'{where}: {frames} pages or frames; save the one that is meant as an image first.')
+        yield file

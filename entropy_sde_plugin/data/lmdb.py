@@ -292,6 +292,14 @@ class LmdbReader:
         """Return one image, shape (H, W, 3), uint8, RGB.
 
         Raises:
-            InputError: The database has no such key, or its bytes are no image.
+            InputError: The database has no such key, or its bytes are no image, or one of another size than
+                ``meta_info.txt`` says, as of a photograph that was stored with its EXIF orientation.
         """
-        return images.decode(self.read(name), self.where(name))
+        image = images.decode(self.read(name), self.where(name))
+        if image.shape[:2] != self._sizes[name]:
+            (height, width), (said_height, said_width) = image.shape[:2], self._sizes[name]
+            raise InputError(
+                f'{self.where(name)} is {width}x{height}, but meta_info.txt says {said_width}x{said_height}; write the '
+                'database again.'
+            )
+        return image

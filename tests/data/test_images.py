@@ -7,11 +7,13 @@ import io
 import cv2
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import pytest
+import tifffile
+from PIL.PngImagePlugin import putchunk
 
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.inference.pictures.picture import read_picture
 
 
 def pillow_bytes(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
@@ -39,6 +41,13 @@ def test_jpeg_agrees_with_pillow(picture):
     assert difference.max() <= 8
 
 
+def test_16_bit_tiff_is_refused(picture):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.asarray(picture).astype(np.uint16), photometric='rgb')
+    with pytest.raises(InputError, match=r'photo\.tif: 16-bit samples; convert it to 8 bits'):
+        images.decode(stream.getvalue(), 'photo.tif')
+
+
 def test_gray_and_palette_become_rgb(picture):
     for mode in ('L', 'P'):
         converted = picture.convert(mode)
@@ -52,7 +61,7 @@ def test_opaque_alpha_is_dropped_and_other_alpha_refused(picture):
     np.testing.assert_array_equal(images.decode(pillow_bytes(opaque, 'PNG'), 'x'), np.asarray(picture))
     clear = picture.copy()
     clear.putalpha(254)
-    for kind in ('PNG', 'WEBP'):
+    for kind in ('PNG', 'WEBP', 'TIFF'):
         with pytest.raises(InputError, match=r'photo\.png: partly transparent'):
             images.decode(pillow_bytes(clear, kind), 'photo.png')
 
@@ -79,16 +88,78 @@ def test_damaged_and_foreign_bytes_are_refused(picture):
             images.decode(content, 'photo.png')
 
 
-@pytest.mark.parametrize('orientation', range(1, 9))
-def test_exif_orientation(tmp_path, picture, orientation):
+TURNED = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+"""CIPA DC-008, section 4.6.4; other values say nothing."""
+ORIENTATION = 0x0112
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def check_upright(path, picture, orientation):
+    """Header, data sets and ``enhance`` agree with what the tag means."""
+    expected = np.asarray(picture.transpose(TURNED[orientation]) if orientation in TURNED else picture).astype(int)
+    assert images.header_size(path) == expected.shape[:2]
+    for decoded in (images.read(path), read_picture(path).rgb):
+        assert decoded.shape == expected.shape
+        assert np.abs(decoded / (257 if decoded.dtype == np.uint16 else 1) - expected).mean() < 1.5
+
+
+@pytest.mark.parametrize('value', [*range(10), 77, 65535])
+@pytest.mark.parametrize('kind', ['jpg', 'png', 'webp', 'tif'])
+def test_every_reader_and_the_header_take_the_orientation_alike(tmp_path, picture, kind, value):
     exif = PIL.Image.Exif()
-    exif[0x0112] = orientation
-    path = tmp_path / 'photo.jpg'
-    picture.save(path, 'JPEG', quality=95, exif=exif)
-    expected = np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(path)).convert('RGB')).astype(int)
-    decoded = images.read(path)
-    assert images.header_size(path) == decoded.shape[:2] == expected.shape[:2]
-    assert np.abs(decoded.astype(int) - expected).mean() < 0.5
+    exif[ORIENTATION] = value
+    path = tmp_path / f'photo.{kind}'
+    options = {'jpg': {'quality': 95}, 'webp': {'lossless': True}}.get(kind, {})
+    picture.save(path, exif=exif, **options)
+    check_upright(path, picture, value)
+
+
+@pytest.mark.parametrize(('kind', 'value'), [('H', (6, 6)), ('I', 6), ('I', 70000), ('B', 6), ('f', 6.0), ('s', '6')])
+def test_a_tag_of_another_type_or_count_turns_header_and_pixels_alike(tmp_path, picture, kind, value):
+    tag = (ORIENTATION, kind, np.size(value), value)
+    tifffile.imwrite(tmp_path / 'a.tif', np.asarray(picture), photometric='rgb', extratags=[tag])
+    assert images.header_size(tmp_path / 'a.tif') == images.read(tmp_path / 'a.tif').shape[:2]
+
+
+def test_an_orientation_in_xmp_alone(tmp_path, picture):
+    picture.save(tmp_path / 'a.jpg', xmp=XMP, quality=95)
+    picture.save(tmp_path / 'a.webp', xmp=XMP, lossless=True)
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_itxt('XML:com.adobe.xmp', XMP.decode())
+    picture.save(tmp_path / 'a.png', pnginfo=text)
+    tag = (700, 'B', len(XMP), XMP)
+    tifffile.imwrite(tmp_path / 'a.tif', np.asarray(picture), photometric='rgb', extratags=[tag])
+    for suffix in ('jpg', 'png', 'tif', 'webp'):
+        check_upright(tmp_path / f'a.{suffix}', picture, 6)
+    tifffile.imwrite(tmp_path / '16.tif', np.asarray(picture) * np.uint16(257), photometric='rgb', extratags=[tag])
+    assert read_picture(tmp_path / '16.tif').rgb.shape[:2] == picture.size
+
+
+@pytest.mark.parametrize('name', [b'eXIf', b'iTXt'])
+def test_an_orientation_behind_the_pixels_of_a_png(tmp_path, picture, name):
+    exif = PIL.Image.Exif()
+    exif[ORIENTATION] = 6
+    content = {b'eXIf': exif.tobytes()[6:], b'iTXt': b'XML:com.adobe.xmp' + bytes(5) + XMP}[name]
+    file = io.BytesIO()
+    putchunk(file, name, content)
+    data = pillow_bytes(picture, 'PNG')
+    (tmp_path / 'a.png').write_bytes(data[:-12] + file.getvalue() + data[-12:])
+    check_upright(tmp_path / 'a.png', picture, 6)
+
+
+@pytest.mark.parametrize('block', [b'no exif at all', b'II*\0\xff\xff\xff\xff', b'MM\0*\0\0\0\x08\xff\xff'])
+def test_damaged_exif_says_nothing(tmp_path, picture, block):
+    for suffix in ('png', 'webp'):
+        picture.save(tmp_path / f'a.{suffix}', exif=block, lossless=True)
+        check_upright(tmp_path / f'a.{suffix}', picture, 1)
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -276,6 +276,20 @@ def test_missing_key_and_damaged_image(tmp_path, bright):
     reader.image('rocket')
 
 
+def test_a_stored_photograph_of_another_size_once_it_is_turned(tmp_path, bright):
+    path = write(tmp_path / 'gt.lmdb', {'coffee': bright['coffee']})
+    turned, file = PIL.Image.Exif(), io.BytesIO()
+    turned[0x0112] = 6
+    PIL.Image.fromarray(bright['coffee']).save(file, 'JPEG', exif=turned)
+    with (
+        lmdb.open(str(path), map_size=1 << 28, lock=False) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        transaction.put(b'coffee', file.getvalue())
+    with pytest.raises(InputError, match=r'gt\.lmdb/coffee is 200x240, but meta_info\.txt says 240x200'):
+        LmdbReader(path).image('coffee')
+
+
 # --- processes --------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import csv
 from urllib.error import URLError
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
@@ -66,6 +67,21 @@ def test_table_and_rows(sets, capsys):
         assert list(table[0]) == ['image', 'psnr', 'psnr_gtmean']
         assert [row['image'] for row in table] == sorted(NAMES)
         assert [float(row['psnr']) for row in table] == pytest.approx(psnrs(sets, kind), rel=1e-9)
+
+
+def test_turned_photographs_are_compared_upright(tmp_path, capsys):
+    """Dark TIFF stored lying, with a tag, and an upright truth of the size that it has when it is read."""
+    turned = PIL.Image.Exif()
+    turned[0x0112] = 6
+    upright = photograph('coffee')[:96, :64]
+    for kind, picture, options in (('result', np.rot90(upright), {'exif': turned}), ('truth', upright, {})):
+        (tmp_path / kind).mkdir()
+        PIL.Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / kind / 'a.tif', **options)
+    assert evaluate(tmp_path, '--metrics', 'psnr') == 0
+    assert '| result | inf |' in capsys.readouterr().out
+    PIL.Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(tmp_path / 'truth' / 'a.tif')
+    assert evaluate(tmp_path, '--metrics', 'psnr') == 1
+    assert 'result/a.tif is 64x96, but' in capsys.readouterr().err
 
 
 def test_what_cannot_be_had_is_said(sets, offline, capsys):

@@ -65,7 +65,7 @@ def as_tags(block: bytes) -> PIL.Image.Exif:
     return tags
 
 
-def make_upright(block: bytes) -> tuple[bytes, int]:
+def make_upright(block: bytes) -> bytes:
     """Take the orientation out of an EXIF block.
 
     The orientation becomes 1, width and height change places where it was 5 or more, and the thumbnail, which shows the
@@ -75,7 +75,7 @@ def make_upright(block: bytes) -> tuple[bytes, int]:
         block: EXIF without a prefix.
 
     Returns:
-        The block for the picture upright, and the orientation that it had: 1…8.
+        The block for the picture upright.
 
     Raises:
         ValueError: The block is damaged.
@@ -85,13 +85,13 @@ def make_upright(block: bytes) -> tuple[bytes, int]:
         raise ValueError('no TIFF header')
     patched = bytearray(block)
     try:
-        orientation = _patch(patched, order)
+        _patch(patched, order)
     except (struct.error, KeyError) as error:
         raise ValueError(f'broken directory: {error}') from None
-    return bytes(patched), orientation
+    return bytes(patched)
 
 
-def _patch(block: bytearray, order: str) -> int:
+def _patch(block: bytearray, order: str) -> None:
     (offset,) = struct.unpack_from(f'{order}I', block, 4)
     entries, end = _directory(block, order, offset)
     if end + 4 <= len(block):
@@ -106,7 +106,6 @@ def _patch(block: bytearray, order: str) -> int:
     if 5 <= orientation <= 8 and IFD.Exif in entries:
         (offset,) = struct.unpack_from(f'{order}I', block, entries[IFD.Exif] + 8)
         _swap_sides(block, _directory(block, order, offset)[0])
-    return orientation if 1 <= orientation <= 8 else 1
 
 
 def _directory(block: bytearray, order: str, offset: int) -> tuple[dict[int, int], int]:

@@ -9,7 +9,6 @@ pages). XMP, IPTC, comments and thumbnails are not carried over.
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
+from entropy_sde_plugin.data.image_files import MODES_OF_8_BITS, opened, orientation, sample_bits, turn
 from entropy_sde_plugin.data.images import quiet_opencv
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures import exif
@@ -33,21 +33,6 @@ from entropy_sde_plugin.utils.paths import not_a_file
 __all__ = ['Picture', 'Samples', 'fit', 'read_picture', 'write_picture']
 
 Samples = NDArray[np.uint8 | np.uint16]
-
-_READ_FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
-
-_MODES = {
-    '1': 'L',
-    'L': 'L',
-    'LA': 'LA',
-    'P': 'RGB',
-    'PA': 'RGBA',
-    'RGB': 'RGB',
-    'RGBA': 'RGBA',
-    'RGBX': 'RGB',
-    'YCbCr': 'RGB',
-}
-"""Pillow's mode of a file of up to 8 bits -> the mode that holds it, transparent colours aside."""
 
 _WITH_ALPHA = {'L': 'LA', 'RGB': 'RGBA'}
 
@@ -86,19 +71,18 @@ def read_picture(path: Path) -> Picture:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}).') from None
-    with _one_line_errors(path), PIL.Image.open(io.BytesIO(data), formats=_READ_FORMATS) as file:
+    with _one_line_errors(path), opened(data) as file:
         is_gray, is_16_bit = _check(file, data)
+        to_turn = _orientation_of_samples(file, is_16_bit)
         file.load()  # of 16-bit files too: Pillow finds damage in them that OpenCV does not
-        samples = _decode_16_bits(data) if is_16_bit else _decode_8_bits(file)
+        samples = turn(_decode_16_bits(data) if is_16_bit else _decode_8_bits(file), to_turn)
         notes = _other_pictures(file)
-        block, orientation = exif.from_file(file), 1
+        block = exif.from_file(file)
         if block is not None:
             try:
-                block, orientation = exif.make_upright(block)
+                block = exif.make_upright(block)
             except ValueError as error:
                 notes, block = (*notes, f'the EXIF is damaged ({error}) and left out'), None
-        if file.format != 'TIFF':  # which both decoders turn by themselves
-            samples = _turn(samples, orientation)
         rgb, alpha = _split(samples)
         return Picture(rgb, is_gray, alpha, file.info.get('icc_profile') or None, block, notes)
 
@@ -131,22 +115,26 @@ def _check(file: Any, data: bytes) -> tuple[bool, bool]:
     if file.format == 'PNG':  # bit depth and colour type are in IHDR
         return data[25] in (0, 4), data[24] == 16
     bits = _tiff_bits(file) if file.format == 'TIFF' else 8
-    if file.mode not in _MODES and not (bits == 16 and file.mode.startswith('I;16')):
+    if file.mode not in MODES_OF_8_BITS and not (bits == 16 and file.mode.startswith('I;16')):
         raise InputError(f'{file.mode} samples; convert it to RGB of 8 or 16 bits first.')
     return file.mode in ('1', 'L', 'LA') or file.mode.startswith('I;16'), bits == 16
 
 
 def _tiff_bits(file: Any) -> int:
     tags = file.tag_v2
-    bits = max(tags.get(Base.BitsPerSample, (1,)))
-    if set(tags.get(Base.SampleFormat, (1,))) != {1} or 8 < bits != 16:
-        raise InputError(f'samples of {bits} bits, or signed or floating-point; convert it to 8 or 16 bits first.')
+    bits = sample_bits(file)
     if tags.get(Base.ExtraSamples, ()) not in ((), (2,)):
         raise InputError('channels beside the colours that are no plain (unassociated) alpha; flatten it first.')
     is_plain = tags.get(Base.PlanarConfiguration, 1) == 1 and tags.get(Base.PhotometricInterpretation) in (1, 2)
     if bits == 16 and not is_plain:
         raise InputError('16 bits in separate planes, or inverted; save it as interleaved RGB or gray first.')
     return bits
+
+
+def _orientation_of_samples(file: Any, is_16_bit: bool) -> int:
+    """Return how decoded samples lie: Pillow turns TIFF files itself, and OpenCV those that have a tag."""
+    is_upright = file.format == 'TIFF' and (not is_16_bit or Base.Orientation in file.tag_v2)
+    return 1 if is_upright else orientation(file)
 
 
 def _other_pictures(file: Any) -> tuple[str, ...]:
@@ -157,7 +145,7 @@ def _other_pictures(file: Any) -> tuple[str, ...]:
 
 def _decode_8_bits(file: PIL.Image.Image) -> NDArray[np.uint8]:
     """Return (H, W, C), C being 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha)."""
-    mode = _MODES[file.mode]
+    mode = MODES_OF_8_BITS[file.mode]
     if file.has_transparency_data:
         mode = _WITH_ALPHA.get(mode, mode)
     return np.atleast_3d(np.asarray(file.convert(mode), dtype=np.uint8))
@@ -172,14 +160,6 @@ def _decode_16_bits(data: bytes) -> NDArray[np.uint16]:
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}
     samples = np.atleast_3d(np.asarray(samples, np.uint16))
     return samples[..., order[samples.shape[2]]]
-
-
-def _turn(samples: Samples, orientation: int) -> Samples:
-    """Undo an EXIF orientation (CIPA DC-008, section 4.6.4): rotations, and for 2, 4, 5 and 7 a mirroring first."""
-    if orientation in (2, 4, 5, 7):
-        samples = samples[:, ::-1]
-    quarter_turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
-    return np.ascontiguousarray(np.rot90(samples, quarter_turns))
 
 
 def _split(samples: Samples) -> tuple[Samples, Samples | None]:

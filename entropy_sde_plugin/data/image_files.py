@@ -1,0 +1,134 @@
+"""Image files as Pillow opens them: what their headers say of size and orientation.
+
+Every reader takes the orientation from here and turns the pixels by it itself, so that a header never tells another
+size than decoding gives. OpenCV alone would miss what Pillow finds in XMP, and take values that Pillow does not.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL.ExifTags import Base
+
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['MODES_OF_8_BITS', 'READ_FORMATS', 'opened', 'orientation', 'sample_bits', 'turn', 'upright_size']
+
+READ_FORMATS = ('PNG', 'JPEG', 'WEBP', 'TIFF', 'BMP')
+"""Pillow's names of the formats that are read."""
+
+MODES_OF_8_BITS = {
+    '1': 'L',
+    'L': 'L',
+    'LA': 'LA',
+    'P': 'RGB',
+    'PA': 'RGBA',
+    'RGB': 'RGB',
+    'RGBA': 'RGBA',
+    'RGBX': 'RGB',
+    'YCbCr': 'RGB',
+}
+"""Pillow's mode of a file of up to 8 bits -> the mode that holds it, transparent colours aside."""
+
+Samples = TypeVar('Samples', bound=NDArray[Any])
+
+_PNG_METADATA = (b'eXIf', b'Raw profile type', b'XML:com.adobe.xmp')
+"""What a PNG file may hold an orientation in."""
+
+
+@contextmanager
+def opened(source: Path | bytes) -> Iterator[PIL.Image.Image]:
+    """Open an image file without decoding it.
+
+    Args:
+        source: The file, or its bytes.
+
+    Yields:
+        Pillow's image, not loaded.
+
+    Raises:
+        Exception: Whatever Pillow's decoders raise for a file that is no image; they have no common type.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of large pictures and faulty EXIF
+        with PIL.Image.open(file, formats=READ_FORMATS) as image:
+            yield image
+
+
+def sample_bits(image: PIL.Image.Image) -> int:
+    """Return the bits of a sample of an opened file, of which Pillow decodes no more than 8 of a colour.
+
+    Raises:
+        InputError: They are signed or floating-point numbers, or of no usual depth.
+    """
+    if image.format != 'TIFF':
+        return 8
+    tags = _tiff_tags(image)
+    bits = max(tags.get(Base.BitsPerSample, (1,)))
+    if set(tags.get(Base.SampleFormat, (1,))) != {1} or 8 < bits != 16:
+        raise InputError(f'samples of {bits} bits, or signed or floating-point; convert it to 8 or 16 bits first.')
+    return bits
+
+
+def _tiff_tags(image: Any) -> Any:
+    return image.tag_v2  # which Pillow's base class does not declare
+
+
+def orientation(image: PIL.Image.Image) -> int:
+    """Return the orientation of an opened file: 1…8 as in EXIF (CIPA DC-008, section 4.6.4), 1 for any other value.
+
+    It is that of EXIF, of TIFF's own tag, or, without either, of XMP.
+    """
+    try:
+        if image.format == 'PNG' and not _has_metadata_after_pixels(image):
+            exif = PIL.Image.Image.getexif(image)  # PngImageFile's decodes all pixels, to look behind them
+        else:
+            exif = image.getexif()
+    except (SyntaxError, ValueError):  # the block is none
+        return 1
+    value = exif.get(Base.Orientation, 1)
+    return int(value) if value in range(1, 9) else 1
+
+
+def _has_metadata_after_pixels(image: PIL.Image.Image) -> bool:
+    """Tell whether an opened PNG file may hold an orientation behind its pixels."""
+    file = image.fp
+    assert file is not None  # it is not loaded
+    position = file.tell()
+    try:
+        file.seek(8)
+        pixels_end = 8
+        while len(head := file.read(8)) == 8:
+            file.seek(int.from_bytes(head[:4], 'big') + 4, io.SEEK_CUR)
+            if head[4:] == b'IDAT':
+                pixels_end = file.tell()
+        file.seek(pixels_end)
+        rest = file.read()
+    finally:
+        file.seek(position)
+    return any(mark in rest for mark in _PNG_METADATA)
+
+
+def upright_size(image: PIL.Image.Image) -> tuple[int, int]:
+    """Return (height, width) of an opened file once it is turned upright."""
+    width, height = image.size
+    if image.format == 'TIFF':  # whose size Pillow turns by the tag, but not by XMP
+        width, height = (_tiff_tags(image)[tag] for tag in (Base.ImageWidth, Base.ImageLength))
+    return (width, height) if orientation(image) >= 5 else (height, width)
+
+
+def turn(samples: Samples, orientation: int) -> Samples:
+    """Turn samples (H, W, ...) upright: rotations, and for 2, 4, 5 and 7 a mirroring first."""
+    if orientation in (2, 4, 5, 7):
+        samples = samples[:, ::-1]
+    quarter_turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    return np.ascontiguousarray(np.rot90(samples, quarter_turns))
