@@ -17,7 +17,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     """
     from entropy_sde_plugin.data import datasets
     from entropy_sde_plugin.losses import SpatialEntropyLoss
-    from entropy_sde_plugin.metrics import fid, gt_mean, perceptual
+    from entropy_sde_plugin.metrics import fid, gt_mean, lldiffusion, perceptual
     from entropy_sde_plugin.models.irsde import IRSDEModel
     from entropy_sde_plugin.networks import ConditionalNAFNet, LLDiffusionNet
 
@@ -36,6 +36,8 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
             fid.calculate_fid,
             gt_mean.calculate_psnr_gtmean,
             gt_mean.calculate_ssim_gtmean,
+            lldiffusion.calculate_psnr_lldiffusion,
+            lldiffusion.calculate_ssim_lldiffusion,
         ),
         'model': (IRSDEModel,),
     }

@@ -27,8 +27,8 @@ def add_verb(verbs: Any) -> None:
         '--metrics',
         nargs='+',
         metavar='NAME',
-        help='psnr, ssim, lpips, lpips_vgg, lpips_squeeze, dists, niqe, fid, psnr_gtmean, ssim_gtmean '
-        '[psnr ssim lpips]',
+        help='psnr, ssim, lpips, lpips_vgg, lpips_squeeze, dists, niqe, fid, psnr_gtmean, ssim_gtmean, '
+        'psnr_lldiffusion, ssim_lldiffusion [psnr ssim lpips]',
     )
     evaluate.add_argument(
         '-o', '--output', type=Path, help='folder for metrics.csv, a row for each picture (and metrics_low.csv)'

@@ -50,6 +50,8 @@ METRICS = {
     'fid': NamedMetric('FID ↓', {'type': 'calculate_fid'}, 1, FrechetInceptionDistance.RELIABLE),
     'psnr_gtmean': NamedMetric('PSNR with GT mean, dB ↑', {'type': 'calculate_psnr_gtmean'}, 2),
     'ssim_gtmean': NamedMetric('SSIM with GT mean ↑', {'type': 'calculate_ssim_gtmean'}, 3),
+    'psnr_lldiffusion': NamedMetric('PSNR of LLDiffusion, dB ↑', {'type': 'calculate_psnr_lldiffusion'}, 2),
+    'ssim_lldiffusion': NamedMetric('SSIM of LLDiffusion ↑', {'type': 'calculate_ssim_lldiffusion'}, 3),
 }
 """Name on the command line and in files -> metric."""
 

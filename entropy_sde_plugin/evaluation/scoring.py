@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 from basicsr.metrics import calculate_metric
+from numpy.typing import NDArray
 
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.errors import MetricUnavailableError
@@ -48,6 +50,7 @@ class Scorer:
         self._set_metrics = {
             key: function.set_metric for key, function in functions.items() if hasattr(function, 'set_metric')
         }
+        self._take_unrounded = {key for key, function in functions.items() if hasattr(function, 'takes_unrounded')}
 
     @property
     def keys(self) -> list[str]:
@@ -59,14 +62,24 @@ class Scorer:
         """Whether a metric is among them that needs the whole set."""
         return bool(self._set_metrics)
 
-    def of_picture(self, image: RGBImage, truth: RGBImage | None) -> dict[str, Score]:
-        """Score one result against its truth, if there is one; both (H, W, 3), uint8, BGR."""
-        pictures = {'img': image} if truth is None else {'img': image, 'img2': truth}
-        return {
-            key: _attempt(lambda metric=metric: _of_picture(pictures, metric))
-            for key, metric in self._metrics.items()
-            if key not in self._set_metrics
-        }
+    def of_picture(
+        self, image: RGBImage, truth: RGBImage | None, unrounded: NDArray[np.float32] | None = None
+    ) -> dict[str, Score]:
+        """Score one result.
+
+        Args:
+            image: The result, (H, W, 3), uint8, BGR.
+            truth: What it is compared with, likewise, if there is one.
+            unrounded: The result in [0, 1] before it became ``image``, for the metrics that take it; ``image`` itself
+                by default.
+        """
+
+        def score(key: str, metric: Mapping[str, Any]) -> Score:
+            result = unrounded if unrounded is not None and key in self._take_unrounded else image
+            pictures = {'img': result} if truth is None else {'img': result, 'img2': truth}
+            return _attempt(lambda: _of_picture(pictures, metric))
+
+        return {key: score(key, metric) for key, metric in self._metrics.items() if key not in self._set_metrics}
 
     def of_set(self, pairs: Iterable[tuple[RGBImage, RGBImage | None]]) -> dict[str, Score]:
         """Score a set of results and their truths, in its order."""
@@ -81,7 +94,7 @@ class Scorer:
         return metric.compute()
 
 
-def _of_picture(pictures: dict[str, RGBImage], metric: Mapping[str, Any]) -> Any:
+def _of_picture(pictures: dict[str, NDArray[Any]], metric: Mapping[str, Any]) -> Any:
     """As BasicSR computes it, who would give NaN for a picture of which ``crop_border`` leaves nothing, or too little
     for SSIM. BasicSR's own models still get that NaN, and go on."""
     border, (height, width) = metric.get('crop_border', 0), pictures['img'].shape[:2]

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
@@ -23,11 +24,15 @@ __all__ = ['Restoration', 'Row', 'Summary', 'Validation', 'validate']
 
 
 class Restoration(NamedTuple):
-    """A restored picture, its name and its truth, if there is one; (H, W, 3), uint8, BGR, as BasicSR's metrics ask."""
+    """A restored picture, its name and its truth, if there is one; (H, W, 3), uint8, BGR, as BasicSR's metrics ask.
+
+    ``unrounded`` is the restored picture in [0, 1] before it was rounded to 8 bits.
+    """
 
     name: str
     image: RGBImage
     truth: RGBImage | None
+    unrounded: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ def _shard(
         bar.set_description(restored.name)
         if save is not None:
             save(restored.name, restored.image)
-        row = Row(seed, restored.name, scorer.of_picture(restored.image, restored.truth), seconds)
+        row = Row(seed, restored.name, scorer.of_picture(*restored[1:]), seconds)
         pair = (restored.image, restored.truth) if scorer.scores_sets else None
         yield _Scored(index, row, _digest(restored.name, data), pair)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 
-__all__ = ['InputOrder', 'check_ssim_window', 'ignore_better', 'rgb_pair']
+__all__ = ['InputOrder', 'check_ssim_window', 'crop', 'ignore_better', 'rgb_pair', 'takes_unrounded']
 
 InputOrder = Literal['HWC', 'CHW']
 Metric = TypeVar('Metric', bound=Callable[..., float])
@@ -35,14 +35,20 @@ SSIM_WINDOW = 11
 """Side of SSIM's Gaussian window in pixels."""
 
 
-def check_ssim_window(height: int, width: int) -> None:
+def check_ssim_window(height: int, width: int, window: int = SSIM_WINDOW) -> None:
     """Check that SSIM's window fits into a picture; where it does not, BasicSR's SSIM is NaN.
 
     Raises:
         MetricUnavailableError: It does not.
     """
-    if min(height, width) < SSIM_WINDOW:
-        raise MetricUnavailableError(f'SSIM needs {SSIM_WINDOW} pixels a side, not {height} x {width}.')
+    if min(height, width) < window:
+        raise MetricUnavailableError(f'SSIM needs {window} pixels a side, not {height} x {width}.')
+
+
+def takes_unrounded(metric: Metric) -> Metric:
+    """Mark a metric that validation gives the restored picture as floats in [0, 1], before it is rounded to 8 bits."""
+    metric.takes_unrounded = True  # pyright: ignore[reportFunctionMemberAccess]
+    return metric
 
 
 def rgb_pair(
@@ -70,9 +76,20 @@ def rgb_pair(
 
 
 def _rgb(img: NDArray[Any], crop_border: int, input_order: InputOrder) -> NDArray[np.uint8]:
+    if img.dtype != np.uint8:
+        raise InputError(f'A metric needs pictures of 8 bits, not {img.dtype}.')
+    return crop(img, crop_border, input_order)
+
+
+def crop(img: NDArray[Any], crop_border: int, input_order: InputOrder) -> NDArray[Any]:
+    """Return one picture as ``rgb_pair`` does, of any type.
+
+    Raises:
+        InputError: It has no three channels, or nothing is left after the crop.
+    """
     picture = img.transpose(1, 2, 0) if input_order == 'CHW' and img.ndim == 3 else img
-    if img.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise InputError(f'A metric needs colour pictures of 8 bits, not {img.dtype} of shape {img.shape}.')
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise InputError(f'A metric needs colour pictures, not one of shape {img.shape}.')
     height, width = picture.shape[:2]
     if not 0 <= crop_border < min(height, width) / 2:
         raise InputError(f'crop_border {crop_border} of a metric leaves nothing of a picture of {height} x {width}.')

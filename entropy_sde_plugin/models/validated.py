@@ -106,10 +106,11 @@ class ValidatedModel(SRModel):
             self.test()
         visuals = self.get_current_visuals()
         pictures = {kind: tensor2img([visuals[kind]]) for kind in ('result', 'gt') if kind in visuals}
+        unrounded = tensor2img([visuals['result']], out_type=np.float32)
         for used in ('lq', 'gt', 'output'):  # room for the next picture
             if hasattr(self, used):
                 delattr(self, used)
-        return Restoration(Path(data['lq_path'][0]).stem, pictures['result'], pictures.get('gt'))
+        return Restoration(Path(data['lq_path'][0]).stem, pictures['result'], pictures.get('gt'), unrounded)
 
     def _picture_path(self, image: str, dataset: str, current_iter: Any) -> str:
         """Where BasicSR puts a picture."""
