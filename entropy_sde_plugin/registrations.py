@@ -19,10 +19,10 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     from entropy_sde_plugin.losses import SpatialEntropyLoss
     from entropy_sde_plugin.metrics import fid, gt_mean, lldiffusion, perceptual
     from entropy_sde_plugin.models.irsde import IRSDEModel
-    from entropy_sde_plugin.networks import ConditionalNAFNet, LLDiffusionNet
+    from entropy_sde_plugin.networks import ConditionalNAFNet, ExposureNAFNet, ExposureUNet, LLDiffusionNet
 
     return {
-        'arch': (ConditionalNAFNet, LLDiffusionNet),
+        'arch': (ConditionalNAFNet, ExposureNAFNet, ExposureUNet, LLDiffusionNet),
         'dataset': (
             datasets.LOLDataset,
             datasets.NTIRELowLightDataset,

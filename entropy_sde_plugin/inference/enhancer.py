@@ -62,7 +62,10 @@ class Enhancer:
         steps = options.sampler.steps or min(DEFAULT_SAMPLER.steps or states, states)
         self.sampler = msgspec.structs.replace(options.sampler, steps=steps)
         self.times = self.process.time_grid(steps)
-        self.network = architecture_of_network(model.network).for_inference(
+        architecture = architecture_of_network(model.network)
+        if architecture.for_inference is None:
+            raise InputError(f'A {architecture.name} restores raw pictures, not RGB ones: take another model.')
+        self.network = architecture.for_inference(
             model.network.to(self.device),
             tile=options.tile,
             dtype=PRECISIONS[self.precision],

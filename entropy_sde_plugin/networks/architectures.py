@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFNet, network_options
+from entropy_sde_plugin.networks.exposure import RAW_PLANES
+from entropy_sde_plugin.networks.exposure_nafnet import ExposureNAFNet, nafnet_options
+from entropy_sde_plugin.networks.exposure_unet import ExposureUNet, unet_options
 from entropy_sde_plugin.networks.nafnet_strips import StripNetwork
 
 __all__ = ['ARCHITECTURES', 'Architecture', 'InferenceNetwork', 'architecture_of', 'architecture_of_network']
@@ -42,7 +45,8 @@ class Architecture:
         marks: Keys that its state dicts have; the architecture that shares the most with a state dict is taken.
         options: Reads the network's keyword arguments off a state dict. Raises ``InputError`` where it does not fit.
         channels: Number of image channels of a network.
-        for_inference: Prepares a network for images of any size, from (network, ``tile``, ``dtype``, ``compile``).
+        for_inference: Prepares a network for images of any size, from (network, ``tile``, ``dtype``, ``compile``); None
+            for a network of raw pictures, which :class:`~entropy_sde_plugin.inference.enhancer.Enhancer` cannot run.
     """
 
     network: type[nn.Module]
@@ -50,7 +54,7 @@ class Architecture:
     marks: frozenset[str]
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     channels: Callable[[Any], int]
-    for_inference: Callable[..., InferenceNetwork]
+    for_inference: Callable[..., InferenceNetwork] | None
 
     @property
     def name(self) -> str:
@@ -76,6 +80,22 @@ ARCHITECTURES: list[Architecture] = [
         options=network_options,
         channels=lambda network: network.ending.out_channels,
         for_inference=StripNetwork,
+    ),
+    Architecture(
+        network=ExposureUNet,
+        system='exposurediffusion',
+        marks=frozenset({'conv1_1.weight', 'upv6.weight', 'conv10_1.weight'}),
+        options=unet_options,
+        channels=lambda network: RAW_PLANES,
+        for_inference=None,
+    ),
+    Architecture(
+        network=ExposureNAFNet,
+        system='exposurediffusion',
+        marks=frozenset({'intro.weight', 'ending.weight', 'middle_blks.0.norm1.bias', 'encoders.0.0.norm1.bias'}),
+        options=nafnet_options,
+        channels=lambda network: RAW_PLANES,
+        for_inference=None,
     ),
 ]
 """The architectures whose weights are recognised."""
