@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from functools import lru_cache
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,20 @@ def run(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace, folder: Path) -> None:
     with needs_extra('page'):
-        from entropy_sde_plugin.demo.page import build_page, start
+        from entropy_sde_plugin.demo.page import Settings, build_page, start
     from entropy_sde_plugin.checkpoints.model import load_model
     from entropy_sde_plugin.inference.enhancer import Enhancer
     from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
+    from entropy_sde_plugin.inference.pictures.picture import Samples
 
     model = load_model(options.model)
 
-    @lru_cache(maxsize=1)
-    def enhancer(steps: int | None = None) -> Enhancer:
-        return Enhancer(model, EnhancerOptions(steps=steps))
+    def enhance(image: Samples, settings: Settings) -> Samples:
+        return Enhancer(model, EnhancerOptions(**asdict(settings))).enhance(image)
 
     page = build_page(
-        lambda image, steps: enhancer(steps).enhance(image),
-        steps=len(enhancer().times) - 1,  # the last time is that of the clean image
+        enhance,
+        steps=len(Enhancer(model).times) - 1,  # the last time is that of the clean image
         most_steps=len(model.process.times),
         about=f'Model: `{options.model.name}`. Pictures stay on the machine that serves this page, until it ends.',
         folder=folder,

@@ -9,8 +9,8 @@ from typing import Any
 from entropy_sde_plugin.cli.arguments import add_model
 from entropy_sde_plugin.errors import InputError
 
-DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF pictures, HEIC pictures (extra 'heif') and camera
-raw files (extra 'raw'). Transparency, colour profile and EXIF are kept; an input is never overwritten."""
+DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF and BMP pictures of 8 or 16 bits. Transparency, colour profile
+and EXIF are kept; an input is never overwritten."""
 
 EXAMPLE = """example:
   entropy-sde enhance -i photos -o bright --compare
@@ -19,6 +19,9 @@ A folder is taken with all its subfolders. What is in the output folder already 
 that was interrupted can be given again. Several processes share the pictures out:
   torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright
 """
+
+
+_ENHANCER_OPTIONS = ('device', 'precision', 'sampler', 'steps', 'brightness', 'strength', 'tile', 'compile')
 
 
 def add_verb(verbs: Any) -> None:
@@ -36,6 +39,14 @@ def add_verb(verbs: Any) -> None:
     add_model(parser)
     add('--sampler', metavar='NAME', help="how the diffusion is run backwards [the enhancer's default]")
     add('--steps', type=int, metavar='N', help="network calls for a picture [the enhancer's default]")
+    add(
+        '--brightness',
+        type=_brightness,
+        default='auto',
+        metavar='auto|keep|0.05…0.95',
+        help="mean brightness of the result; auto: the model's choice, keep: the input's [%(default)s]",
+    )
+    add('--strength', type=float, default=1.0, metavar='0…1', help='share of the result; the rest is the input [1]')
     add('--tile', type=_tile, default='auto', metavar='auto|N|0', help='side of the tiles; 0: none [%(default)s]')
     add('--seed', type=_seed, default=0, metavar='N', help='of the noise [%(default)s]')
     add('--device', default='auto', metavar='auto|cpu|cuda|cuda:N', help='[%(default)s]')
@@ -46,8 +57,8 @@ def add_verb(verbs: Any) -> None:
         '--ext',
         default='auto',
         metavar='auto|jpg|png|webp|tif',
-        help="format of the output; auto: the input's, and PNG for BMP, AVIF, HEIC and raw; 16 bits are rounded to 8 "
-        'for jpg and webp [%(default)s]',
+        help="format of the output; auto: the input's, and PNG for BMP; 16 bits are rounded to 8 for jpg and webp "
+        '[%(default)s]',
     )
     add('--compare', action='store_true', help='write a before | after picture beside each')
     add('--overwrite', action='store_true', help='do again what is in the output folder already')
@@ -60,6 +71,15 @@ def _tile(text: str) -> int | str:
     if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f"'{text}' is neither auto nor a number of pixels")
+
+
+def _brightness(text: str) -> str | float:
+    if text in ('auto', 'keep'):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither auto, keep nor a number from 0.05 to 0.95") from None
 
 
 def _seed(text: str) -> int:
@@ -79,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
         options.model,
         seed=options.seed,
         overwrite=options.overwrite,
-        **{name: getattr(options, name) for name in ('device', 'precision', 'sampler', 'steps', 'tile', 'compile')},
+        **{name: getattr(options, name) for name in _ENHANCER_OPTIONS},
     )
     if counts is not None:
         _report(options.output, *counts)

@@ -9,12 +9,13 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 import numpy as np
+import torch
 from gradio import themes
 from starlette.middleware import Middleware
 
@@ -22,14 +23,27 @@ from entropy_sde_plugin.data.images import encode_png
 from entropy_sde_plugin.demo.page_guard import Guard
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import Samples, read_picture, write_picture
+from entropy_sde_plugin.utils.luma import mean_luma
 
-__all__ = ['Enhance', 'build_page', 'start']
+__all__ = ['Enhance', 'Settings', 'build_page', 'start']
 
-Enhance = Callable[[Samples, int], Samples]
-"""(RGB array (H, W, 3), uint8 or uint16; steps) -> array of the same shape and type."""
+
+@dataclass(frozen=True)
+class Settings:
+    """What is chosen on the page; see :class:`~entropy_sde_plugin.inference.enhancer_options.EnhancerOptions`."""
+
+    steps: int
+    brightness: Literal['auto'] | float
+    strength: float
+
+
+Enhance = Callable[[Samples, Settings], Samples]
+"""(RGB array (H, W, 3), uint8 or uint16; settings) -> array of the same shape and type."""
+
+BRIGHTNESS = (0.05, 0.95)
 
 TITLE = """# Entropy-SDE
-Dark photographs become bright. Drop one in, choose the steps, drag the slider."""
+Dark photographs become bright. Drop one in, press the button, drag the slider."""
 
 # Pictures are judged on a dark ground, whatever the system's colours.
 DARK = "() => document.body.classList.add('dark')"
@@ -92,25 +106,36 @@ def build_page(
         The page, for :func:`start`.
     """
 
-    def run(upload: dict[str, Any] | None, steps: Any) -> tuple[tuple[str, str], gr.DownloadButton, str]:
+    def run(
+        upload: dict[str, Any] | None, steps: Any, auto: Any, brightness: Any, strength: Any
+    ) -> tuple[tuple[str, str], gr.DownloadButton, str, float]:
         if upload is None:
             raise gr.Error('Drop a picture in first.', print_exception=False)
         if steps not in range(1, most_steps + 1):
             raise gr.Error(f'Steps: choose a whole number from 1 to {most_steps}.', print_exception=False)
+        brightness = _number('Brightness', brightness, *BRIGHTNESS)
+        strength = _number('Strength', strength, 0, 1)
         path = Path(upload['path'])
         begin = time.monotonic()
         try:
             picture = read_picture(path)
-            after = enhance(picture.rgb, int(steps))
+            after = enhance(picture.rgb, Settings(int(steps), 'auto' if auto else brightness, strength))
             results = Path(tempfile.mkdtemp(dir=folder))
             output = results / f'{path.stem}_bright.png'
             write_picture(replace(picture, rgb=after), output)
         except InputError as error:
             raise gr.Error(str(error).removeprefix(f'{path}: '), print_exception=False) from None
         height, width = after.shape[:2]
-        figures = f'{width} × {height} pixels, {steps} steps, {time.monotonic() - begin:.1f} s'
+        luma = _mean_luma(after)
+        seconds = time.monotonic() - begin
+        figures = f'{width} × {height} pixels, {steps} steps, brightness {luma:.2f}, {seconds:.1f} s'
         shown = _shown(picture.rgb, results / 'before.png'), _shown(after, results / 'after.png')
-        return shown, gr.DownloadButton(value=str(output), interactive=True), figures
+        return (
+            shown,
+            gr.DownloadButton(value=str(output), interactive=True),
+            figures,
+            _on_slider(luma) if auto else brightness,
+        )
 
     with Page(title='Entropy-SDE', analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.Markdown(TITLE, elem_id='title')
@@ -124,6 +149,13 @@ def build_page(
                 )
                 chosen = gr.Slider(
                     1, most_steps, steps, step=1, label='Steps', info='Network calls for the picture.', elem_id='steps'
+                )
+                auto = gr.Checkbox(True, label='Automatic brightness', elem_id='auto')
+                brightness = gr.Slider(
+                    *BRIGHTNESS, 0.4, step=0.01, label='Brightness', info='Mean of the result.', elem_id='brightness'
+                )
+                strength = gr.Slider(
+                    0, 1, 1, step=0.05, label='Strength', info='1: the result, 0: the dark picture.', elem_id='strength'
                 )
                 button = gr.Button('Brighten', variant='primary', size='lg', elem_id='brighten')
                 if examples:
@@ -143,7 +175,14 @@ def build_page(
         picture.change(lambda: (None, _nothing(), ''), outputs=[slider, download, figures])
         # Not preprocessed: the file is read as it is, with its 16 bits, orientation and colour profile. gr.Image would
         # open it first, and a fault in it would be a bare "Error".
-        button.click(run, [picture, chosen], [slider, download, figures], show_progress_on=[slider], preprocess=False)
+        button.click(
+            run,
+            [picture, chosen, auto, brightness, strength],
+            [slider, download, figures, brightness],
+            show_progress_on=[slider],
+            preprocess=False,
+        )
+        brightness.input(lambda: False, outputs=[auto])  # who moves the slider means it
     return page
 
 
@@ -194,6 +233,22 @@ def start(page: Page, *, host: str, port: int) -> str:
     except (OSError, OverflowError):
         raise InputError(f'Port {port} of {host} cannot be had: choose others with --host and --port.') from None
     return address
+
+
+def _number(name: str, value: Any, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise gr.Error(f'{name}: choose a number from {low:g} to {high:g}.', print_exception=False)
+    return float(value)
+
+
+def _mean_luma(samples: Samples) -> float:
+    image = torch.from_numpy(samples.astype(np.float32) / np.iinfo(samples.dtype).max)
+    return mean_luma(image.permute(2, 0, 1)[None]).item()
+
+
+def _on_slider(luma: float) -> float:
+    low, high = BRIGHTNESS
+    return round(min(max(luma, low), high), 2)
 
 
 def _nothing() -> gr.DownloadButton:

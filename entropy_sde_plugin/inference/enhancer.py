@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model
+from entropy_sde_plugin.diffusion.brightness import wanted_brightness
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, PRECISIONS, SMALLEST_TILE, EnhancerOptions
 from entropy_sde_plugin.networks.architectures import architecture_of_network
+from entropy_sde_plugin.networks.brightness import with_brightness
 
 __all__ = ['Enhancer']
 
@@ -71,7 +73,7 @@ class Enhancer:
             dtype=PRECISIONS[self.precision],
             compile=options.compile,
         )
-        self._denoiser = NetworkDenoiser(self.network, self.process, model.prediction)
+        self._prediction = model.prediction
         self._sample = self.sampler.build()
 
     @classmethod
@@ -125,13 +127,7 @@ class Enhancer:
         """Sample on the device, (B, 3, H, W) in and out on the CPU; from where memory runs out on in smaller strips."""
         while True:
             try:
-                cond = self.process.from_unit(batch.to(self.device))
-                generators = [torch.Generator().manual_seed(seed) for _ in cond]
-                with torch.inference_mode():
-                    result = self._sample(
-                        self._denoiser, self.process, cond, self.times, generator=generators, callback=callback
-                    )
-                return self.process.to_unit(result).cpu().clone()
+                return self._sampled(batch.to(self.device), seed, callback).cpu()
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error) or self.network.tile == SMALLEST_TILE:
                     raise
@@ -141,6 +137,15 @@ class Enhancer:
             logging.getLogger('basicsr.enhancer').warning(
                 f'Out of memory for a picture of {width}x{height}: going on with tiles of {self.network.tile}.'
             )
+
+    @torch.inference_mode()
+    def _sampled(self, images: Tensor, seed: int, callback: Callback | None) -> Tensor:
+        wanted = wanted_brightness(self.sampler.brightness, images)
+        denoiser = NetworkDenoiser(with_brightness(self.network, wanted), self.process, self._prediction)
+        cond = self.process.from_unit(images)
+        generators = [torch.Generator().manual_seed(seed) for _ in images]
+        result = self._sample(denoiser, self.process, cond, self.times, generator=generators, callback=callback)
+        return self.sampler.finish(self.process.to_unit(result), images, wanted)
 
 
 def _checked(batch: Tensor) -> Tensor:

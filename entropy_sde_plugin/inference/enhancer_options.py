@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from entropy_sde_plugin.diffusion.brightness import Brightness
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.options.diffusion import SamplerOptions
 from entropy_sde_plugin.utils.schema import parse
@@ -35,6 +36,8 @@ class EnhancerOptions:
         eta: Share of fresh noise, for ``ddim`` only.
         tile: Strips of about ``tile`` x ``tile`` pixels at a time, 0 for the whole image, or ``'auto'``. It decides
             speed and memory, not the result.
+        brightness: Mean luma of the result, 0.05…0.95; ``'keep'`` is that of the input, ``'auto'`` the model's choice.
+        strength: Share of the result in the output, 0…1; the rest is the input.
         compile: Let torch.compile fuse the network: takes about a minute once, and may pay for many images.
 
     Attributes:
@@ -62,12 +65,20 @@ class EnhancerOptions:
         steps: int | None = None,
         eta: float | None = None,
         tile: int | str = 'auto',
+        brightness: Brightness = 'auto',
+        strength: float = 1.0,
         compile: bool = False,
     ) -> None:
         self.device = _device(device)
         self.precision = _precision(precision, self.device)
         self.tile = _tile(tile, self.device)
-        chosen = {'type': DEFAULT_SAMPLER.type if sampler is None else sampler, 'steps': steps, 'eta': eta}
+        chosen = {
+            'type': DEFAULT_SAMPLER.type if sampler is None else sampler,
+            'steps': steps,
+            'eta': eta,
+            'brightness': brightness,
+            'strength': strength,
+        }
         self.sampler = parse(SamplerOptions, chosen, 'sampler')
         self.compile = compile
 

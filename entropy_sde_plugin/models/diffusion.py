@@ -21,10 +21,12 @@ from torch.nn import functional
 
 from entropy_sde_plugin.checkpoints import files, weights
 from entropy_sde_plugin.checkpoints.weights_file import SETTINGS_KEY, WeightsFile
+from entropy_sde_plugin.diffusion.brightness import wanted_brightness
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.errors import DivergedError, InputError
 from entropy_sde_plugin.losses import SpatialEntropyLoss
 from entropy_sde_plugin.models.validated import ValidatedModel
+from entropy_sde_plugin.networks.brightness import with_brightness
 from entropy_sde_plugin.options.check import options_of
 from entropy_sde_plugin.options.diffusion import DiffusionOptions
 from entropy_sde_plugin.options.training import TrainOptions as CommonTrainOptions
@@ -42,15 +44,17 @@ class Draw:
         iteration: The step's iteration.
         t: Times, (B,).
         noise: Standard normal noise, shaped as the images.
+        chance: Uniform numbers in [0, 1), (B,), for what a system leaves to chance.
     """
 
     iteration: int
     t: Tensor
     noise: Tensor
+    chance: Tensor
 
     def part(self, part: slice) -> Draw:
         """The draws of some images of the batch."""
-        return Draw(self.iteration, self.t[part], self.noise[part])
+        return Draw(self.iteration, self.t[part], self.noise[part], self.chance[part])
 
 
 class DiffusionModel(ValidatedModel):
@@ -158,8 +162,10 @@ class DiffusionModel(ValidatedModel):
         network.eval()
         with torch.no_grad():
             sample, cond = sampler.build(), self.process.from_unit(self.lq)
-            restored = sample(self.denoiser(network), self.process, cond, self.options.times(), generator=generator)
-            self.output = self.process.to_unit(restored)
+            wanted = wanted_brightness(sampler.brightness, self.lq, getattr(self, 'gt', None))
+            denoiser = self.denoiser(with_brightness(network, wanted))
+            restored = sample(denoiser, self.process, cond, self.options.times(), generator=generator)
+            self.output = sampler.finish(self.process.to_unit(restored), self.lq, wanted)
         network.train(was_training)
         if self.full_size is not None and self.full_size != list(self.output.shape[-2:]):
             self.output = functional.interpolate(self.output, self.full_size, mode='bicubic').clamp(0, 1)
@@ -214,14 +220,16 @@ class DiffusionModel(ValidatedModel):
 
     def _draw(self, current_iter: int) -> Draw:
         """Times and noise of a batch, from a generator for each image."""
-        times, noises = [], []
+        times, noises, chances = [], [], []
         for row in range(self.gt.shape[0]):
             # BasicSR's sampler deals its order out by rank: row r of rank k is picture r · world_size + k of the batch.
             position = row * self.opt['world_size'] + self.opt['rank']
             generator = self._generator(current_iter, position)
             times.append(self.process.draw_time(generator))
             noises.append(torch.randn(self.gt.shape[1:], generator=generator))
-        return Draw(current_iter, torch.stack(times), torch.stack(noises).to(self.device))
+            chances.append(torch.rand((), generator=generator))
+        noise, chance = (torch.stack(values).to(self.device) for values in (noises, chances))
+        return Draw(current_iter, torch.stack(times), noise, chance)
 
     def _generator(self, *key: int) -> torch.Generator:
         seed = np.random.SeedSequence((self.opt['manual_seed'], *key)).generate_state(1, np.uint64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
@@ -9,7 +10,10 @@ from torch import Tensor
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.models.diffusion import DiffusionModel, Draw
 from entropy_sde_plugin.options.diffusion import DiffusionOptions, IRSDEOptions
+from entropy_sde_plugin.options.training import IRSDETrainOptions
+from entropy_sde_plugin.options.training import TrainOptions as CommonTrainOptions
 from entropy_sde_plugin.training.step import Losses
+from entropy_sde_plugin.utils.luma import mean_luma
 
 __all__ = ['IRSDEModel']
 
@@ -32,17 +36,24 @@ class IRSDEModel(DiffusionModel):
     """
 
     Options: ClassVar[type[DiffusionOptions]] = IRSDEOptions
+    TrainOptions: ClassVar[type[CommonTrainOptions]] = IRSDETrainOptions
+    options: IRSDEOptions
+    train_options: IRSDETrainOptions
     process: IRSDE
 
     def losses(self, part: slice, draw: Draw) -> Losses:
-        gt, lq = self.gt[part], self.lq[part]
-        predicted, target = self._compare(self.process.draw(gt, lq, draw.t, draw.noise), gt, lq, draw.t)
+        gt, lq, t = self.gt[part], self.lq[part], draw.t
+        denoiser = self.denoiser(partial(self.training_step.predict, **self._brightness_input(gt, draw.chance)))
+        xt = self.process.draw(gt, lq, t, draw.noise)
+        if self.train_options.objective == 'x0':
+            predicted, target = denoiser(xt, lq, t), gt
+        else:
+            predicted = self.process.reverse_sde_mean(xt, lq, denoiser.noise(xt, lq, t), t)
+            target = self.process.optimal_step(xt, gt, lq, t)
         return self.weighted({'l_pix': self.cri_pix, 'l_entropy': self.cri_entropy}, predicted, target, draw)
 
-    def _compare(self, xt: Tensor, gt: Tensor, lq: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The prediction and its target, both images (B, C, H, W), where ``train.objective`` compares."""
-        denoiser = self.denoiser(self.training_step.predict)
-        if self.train_options.objective == 'x0':
-            return denoiser(xt, lq, t), gt
-        noise = denoiser.noise(xt, lq, t)
-        return self.process.reverse_sde_mean(xt, lq, noise, t), self.process.optimal_step(xt, gt, lq, t)
+    def _brightness_input(self, gt: Tensor, chance: Tensor) -> dict[str, Tensor]:
+        """The truth's brightness as the network's input; for some images 0, so that it also learns to choose."""
+        if not getattr(self.get_bare_model(self.net_g), 'takes_brightness', False):
+            return {}
+        return {'brightness': mean_luma(gt) * (chance < self.train_options.brightness_prob)}

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.networks.brightness import BrightnessEmbedding
 from entropy_sde_plugin.networks.nafnet import NAFBlock, NAFNet, SimpleGate, block_counts, check_sizes
 from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
 from entropy_sde_plugin.networks.time_embedding import SinusoidalEmbedding
@@ -68,6 +70,7 @@ class ConditionalNAFNet(NAFNet):
         dec_blk_nums: Blocks of each level on the way up, as many levels as ``enc_blk_nums``.
         checkpoint_activations: Keep of each block its input alone, and compute the rest again in the backward pass:
             less memory in training for more time, the same gradients (arXiv 1604.06174).
+        brightness: Take the brightness that the result should have as a further input (RGB images only).
 
     Raises:
         InputError: A size that makes no network.
@@ -87,14 +90,18 @@ class ConditionalNAFNet(NAFNet):
         enc_blk_nums: Sequence[int] = (),
         dec_blk_nums: Sequence[int] = (),
         checkpoint_activations: bool = False,
+        brightness: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(width, middle_blk_num, enc_blk_nums, dec_blk_nums)
+        if brightness and img_channel != 3:
+            raise InputError(f'brightness: only RGB images have one, but img_channel is {img_channel}.', 'brightness')
         self.checkpoint_activations = checkpoint_activations
         time_dim = 4 * width
         self.time_mlp = nn.Sequential(
             SinusoidalEmbedding(width), nn.Linear(width, 2 * time_dim), SimpleGate(), nn.Linear(time_dim, time_dim)
         )
+        self.brightness = BrightnessEmbedding(width, time_dim) if brightness else None
         self.add_levels(
             lambda channels: ConditionalNAFBlock(channels, time_dim),
             in_channels=2 * img_channel,
@@ -105,19 +112,34 @@ class ConditionalNAFNet(NAFNet):
             dec_blk_nums=dec_blk_nums,
         )
 
-    def forward(self, x: Tensor, cond: Tensor, time: int | float | Tensor) -> Tensor:
+    @property
+    def takes_brightness(self) -> bool:
+        """Whether it has the input ``brightness``."""
+        return self.brightness is not None
+
+    def forward(self, x: Tensor, cond: Tensor, time: int | float | Tensor, brightness: Tensor | None = None) -> Tensor:
         """Predict from a state.
 
         Args:
             x: Noisy states x_t, (B, C, H, W), any H and W.
             cond: Degraded images mu in [0, 1], shaped as x.
             time: Raw time t (not t / T): a number, or a tensor of B values or of one.
+            brightness: Mean luma that the results should have, (B,) in (0, 1]; 0 for an image, or None, leaves it to
+                the network. Of a network built with ``brightness`` only.
 
         Returns:
             The prediction (noise, or the residual x0 - mu, as trained), shaped as x.
         """
-        times = torch.as_tensor(time, device=x.device).reshape(-1).expand(x.shape[0])
-        return self.through_levels(torch.cat([x - cond, cond], dim=1), self.time_mlp(times))
+        return self.through_levels(torch.cat([x - cond, cond], dim=1), self.embedding(cond, time, brightness))
+
+    def embedding(self, cond: Tensor, time: int | float | Tensor, brightness: Tensor | None = None) -> Tensor:
+        """Return what shifts and scales the blocks, (B, 4 width); arguments as of :meth:`forward`."""
+        times = torch.as_tensor(time, device=cond.device).reshape(-1).expand(cond.shape[0])
+        embedding = self.time_mlp(times)
+        if self.brightness is not None:
+            wanted = cond.new_zeros(cond.shape[0]) if brightness is None else brightness
+            embedding = embedding + self.brightness(cond, wanted)
+        return embedding
 
 
 def network_options(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -136,6 +158,7 @@ def network_options(state: Mapping[str, Tensor]) -> dict[str, Any]:
         'img_channel': size_of(state, 'ending.weight', 'ConditionalNAFNet')[0],
         'width': size_of(state, 'intro.weight', 'ConditionalNAFNet')[0],
         **block_counts(state),
+        'brightness': 'brightness.out.weight' in state,
     }
     check_fit(ConditionalNAFNet, options, state)
     return options

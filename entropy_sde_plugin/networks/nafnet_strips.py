@@ -56,13 +56,19 @@ class StripNetwork:
             self._attention_pass = torch.compile(attention_pass, dynamic=True)
             self._feed_forward_pass = torch.compile(feed_forward_pass, dynamic=True)
 
+    @property
+    def takes_brightness(self) -> bool:
+        """Whether it has the input ``brightness``."""
+        return self.network.takes_brightness
+
     @torch.inference_mode()
-    def __call__(self, x: Tensor, cond: Tensor, time: int) -> Tensor:
+    def __call__(self, x: Tensor, cond: Tensor, time: int, brightness: Tensor | None = None) -> Tensor:
         """Predict from states (B, C, H, W), float32, at one time; see :meth:`ConditionalNAFNet.forward`."""
-        embedding = self.network.time_mlp(torch.full((1,), time, device=x.device))
         result = torch.empty_like(x)
-        for image in zip(x, cond, result, strict=True):
-            self._image(*image, embedding)
+        for i in range(len(x)):  # one by one, so that an image's result does not depend on the batch
+            wanted = None if brightness is None else brightness[i : i + 1]
+            embedding = self.network.embedding(cond[i : i + 1], time, wanted)
+            self._image(x[i], cond[i], result[i], embedding)
         return result
 
     def _image(self, x: Tensor, cond: Tensor, result: Tensor, embedding: Tensor) -> None:

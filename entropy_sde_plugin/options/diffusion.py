@@ -7,8 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
+import torch
+from torch import Tensor
 
 from entropy_sde_plugin.diffusion import IRSDE, GaussianProcess
+from entropy_sde_plugin.diffusion.brightness import Brightness, match_brightness
 from entropy_sde_plugin.diffusion.denoiser import PREDICTIONS
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
@@ -53,6 +56,10 @@ class SamplerOptions(msgspec.Struct, frozen=True):
     """Share of fresh noise, for ``ddim`` only."""
     seed: int = 0
     """Seed of the noise, together with the picture's name."""
+    brightness: Brightness = 'auto'
+    """Brightness of the results, as mean luma: left to the model, that of the input, of the truth, or a number."""
+    strength: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    """Share of the result in the output; the rest is the input."""
 
     def __post_init__(self) -> None:
         if self.eta is not None and self.type != 'ddim':
@@ -62,6 +69,16 @@ class SamplerOptions(msgspec.Struct, frozen=True):
         """The sampler's function, its own arguments given."""
         function = SAMPLERS[self.type]
         return function if self.eta is None else partial(function, eta=self.eta)
+
+    def finish(self, results: Tensor, images: Tensor, wanted: Tensor) -> Tensor:
+        """Bring sampled images to the wanted brightness, and mix them with the input by ``strength``.
+
+        Args:
+            results: What was sampled, (B, C, H, W) in [0, 1].
+            images: The dark images, likewise.
+            wanted: As :func:`~entropy_sde_plugin.diffusion.brightness.wanted_brightness` returns it.
+        """
+        return torch.lerp(images, match_brightness(results, wanted), self.strength)
 
 
 class DiffusionOptions(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from entropy_sde_plugin.options.arguments import arguments_of, build_without_mem
 from entropy_sde_plugin.options.optimisation import check_optimiser, check_schedule
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
-__all__ = ['LOSSES', 'TrainOptions', 'check_losses', 'check_training']
+__all__ = ['LOSSES', 'IRSDETrainOptions', 'TrainOptions', 'check_losses', 'check_training']
 
 LOSSES = ('pixel_opt', 'entropy_opt')
 """The options of ``train`` that name a loss."""
@@ -60,6 +60,13 @@ class TrainOptions(msgspec.Struct, frozen=True):
     """Allow TF32 in matrix products and convolutions, or forbid it; by default as PyTorch has it."""
     keep_last_checkpoints: AtLeastOne | None = None
     """Pairs of weights and training state to keep; all by default."""
+
+
+class IRSDETrainOptions(TrainOptions, frozen=True):
+    """Section ``train`` of ``IRSDEModel``."""
+
+    brightness_prob: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.7
+    """Probability that a network with the input ``brightness`` gets the truth's; otherwise it chooses."""
 
 
 def check_losses(section: Mapping[str, Any]) -> None:

@@ -52,18 +52,18 @@ class TrainingStep:
             torch.backends.cuda.matmul.allow_tf32 = options.tf32
             torch.backends.cudnn.allow_tf32 = options.tf32
 
-    def predict(self, xt: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+    def predict(self, xt: Tensor, cond: Tensor, t: Tensor, **inputs: Tensor) -> Tensor:
         """The network's output under ``precision`` and ``channels_last``, in float32: (B, C, H, W), as ``xt``.
 
         The parameters stay in float32, and so does everything before and after the network.
         """
         if self._options.channels_last:
-            xt, mu = (image.contiguous(memory_format=torch.channels_last) for image in (xt, mu))
+            xt, cond = (image.contiguous(memory_format=torch.channels_last) for image in (xt, cond))
         dtype = _AUTOCAST_DTYPES.get(self._options.precision)
         if dtype is None:
-            return self._network(xt, mu, t)
+            return self._network(xt, cond, t, **inputs)
         with torch.autocast(self._device.type, dtype):
-            output = self._network(xt, mu, t)
+            output = self._network(xt, cond, t, **inputs)
         return output.float()
 
     def __call__(self, losses_of: Callable[[slice], Losses], batch_size: int) -> tuple[Losses, bool]:

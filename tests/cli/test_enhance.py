@@ -56,6 +56,32 @@ def enhance(*arguments):
     return main(['enhance', '-i', 'photos', '-o', 'out', '--model', 'net.pth', *arguments])
 
 
+@pytest.mark.parametrize(('text', 'brightness'), [('keep', 'keep'), ('0.3', 0.3), ('auto', 'auto')])
+def test_brightness_and_strength_reach_the_enhancer(photos, built, text, brightness):
+    assert enhance('--brightness', text, '--strength', '0.5') == 0
+    sampler = built[0]['sampler']
+    assert (sampler.brightness, sampler.strength) == (brightness, 0.5)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--brightness', 'dim'], "'dim' is neither auto, keep nor a number"),
+        (['--brightness', '2'], "'sampler.brightness'"),
+        (['--brightness', 'nan'], "'sampler.brightness'"),
+        (['--strength', '-1'], "'sampler.strength'"),
+    ],
+)
+def test_wrong_brightness_and_strength_are_named(photos, built, capsys, arguments, message):
+    try:
+        code = enhance(*arguments)
+    except SystemExit as end:
+        code = end.code
+    assert code != 0
+    assert message in capsys.readouterr().err
+    assert not Path('out').exists()
+
+
 def test_a_folder_is_brightened_and_resumed(photos, built, capsys):
     assert enhance() == 0
     assert 'out: 3 pictures enhanced.' in capsys.readouterr().out

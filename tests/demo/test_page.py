@@ -16,7 +16,7 @@ from PIL import Image
 from entropy_sde_plugin.data.synthesis import darken
 from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.browser import FLAGS
-from tests.support.page import enhance, served_page
+from tests.support.page import enhance, enhanced, served_page
 from tests.support.pictures import write_png
 
 WAIT = 60  # seconds, for a machine with other things to do
@@ -85,7 +85,7 @@ def test_a_photograph_becomes_before_and_after_and_a_download(browser, address, 
     brighten(browser, address, write_png(tmp_path / 'my coffee.png', dark))
 
     before, after = before_and_after(browser)
-    bright = enhance(dark, 2)
+    bright = enhanced(dark, 2)
     for shown, true in ((before, dark), (after, bright)):
         np.testing.assert_array_equal(shown, true)
     assert after.mean() > before.mean() + 60
@@ -117,7 +117,7 @@ def test_steps_are_those_that_were_chosen(browser, address, tmp_path):
     until(browser, lambda: found(browser, '#picture img'))
     found(browser, '#brighten')[0].click()
     path = downloaded(browser, tmp_path / 'downloads')
-    np.testing.assert_array_equal(np.asarray(Image.open(path)), enhance(dark, 7))
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), enhanced(dark, 7))
 
 
 def test_a_damaged_picture_is_told_on_the_page(browser, address, tmp_path):

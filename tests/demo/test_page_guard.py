@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.page import enhance, served_page
+from tests.support.page import enhanced, served_page
 from tests.support.pictures import write_png
 
 FILE_DATA = {'meta': {'_type': 'gradio.FileData'}}
@@ -65,8 +65,8 @@ class Client:
         (end,) = (message for message in messages if message['msg'] == 'process_completed')
         return end['success'], end['output'].get('data', end['output'].get('error'))
 
-    def run(self, picture, steps=2):
-        return self.call('run', picture, steps)
+    def run(self, picture, steps=2, auto=True, brightness=0.4, strength=1):
+        return self.call('run', picture, steps, auto, brightness, strength)
 
     def file(self, path: str, **headers):
         return self.ask('GET', f'/gradio_api/file={quote(path)}', headers=headers)
@@ -92,12 +92,41 @@ def png_bytes(samples):
 
 def test_an_upload_is_brightened(client):
     path = client.upload('dark one.png', png_bytes(DARK))
-    success, (_, download, figures) = client.run({'path': path, 'orig_name': 'dark one.png', **FILE_DATA}, 3)
+    success, (_, download, figures, _) = client.run({'path': path, 'orig_name': 'dark one.png', **FILE_DATA}, 3)
     assert success
     assert '32 × 24 pixels, 3 steps' in figures
     status, _, data = client.file(download['value']['path'])
     assert status == 200
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), enhance(DARK, 3))
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), enhanced(DARK, 3))
+
+
+def test_brightness_and_strength_are_those_that_were_chosen(client):
+    path = client.upload('dark.png', png_bytes(DARK))
+    success, (_, download, figures, slider) = client.run({'path': path, **FILE_DATA}, 2, False, 0.6, 0.5)
+    assert success
+    assert 'brightness 0.30' in figures  # the stand-in gives 0.6, half of it by the strength
+    assert slider == 0.6
+    data = client.file(download['value']['path'])[2]
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), enhanced(DARK, 2, 0.6, 0.5))
+
+
+def test_the_slider_shows_the_brightness_that_auto_chose(client):
+    path = client.upload('dark.png', png_bytes(DARK))
+    _, (_, _, _, slider) = client.run({'path': path, **FILE_DATA}, 2, True, 0.6)
+    luma = enhanced(DARK, 2).astype(float) @ [0.299, 0.587, 0.114]
+    assert slider == round(luma.mean() / 255, 2)
+
+
+def test_settings_out_of_their_range_are_refused(client):
+    picture = {'path': client.upload('dark.png', png_bytes(DARK)), **FILE_DATA}
+    for value in (0, 1, -0.5, 'bright', None, True):
+        success, message = client.run(picture, 2, False, value)
+        assert not success
+        assert 'from 0.05 to 0.95' in message
+    for value in (1.5, -1, 'all', None):
+        success, message = client.run(picture, 2, False, 0.5, value)
+        assert not success
+        assert 'from 0 to 1' in message
 
 
 def test_an_example_is_brightened(client):
@@ -178,7 +207,7 @@ def test_what_comes_with_an_own_file_changes_nothing(client, secret):
         'is_stream': True,
         'mime_type': 'text/html',
     }
-    success, (_, download, _) = client.run({'path': path, **more, **FILE_DATA})
+    success, (_, download, _, _) = client.run({'path': path, **more, **FILE_DATA})
     assert success
     assert Path(download['value']['path']).name == 'own_bright.png'
 

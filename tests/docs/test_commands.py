@@ -66,6 +66,7 @@ COMMANDS = {
     '.venv/bin/entropy-sde enhance -i holiday dark.jpg -o bright --compare': Run('--steps 1'),
     '.venv/bin/entropy-sde enhance -i dark.jpg -o bright --compare': Run('--steps 1'),
     'entropy-sde enhance -i holiday dark.jpg -o bright --compare': Run('--steps 1'),
+    'entropy-sde enhance -i dark.jpg -o bright --brightness 0.3': Run('--steps 1'),
     'entropy-sde enhance -i LOLv1/eval15/low -o bright': Run('--steps 1'),
     'torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright': TestedBy(
         'test_torchrun_shares_a_folder_out'

@@ -9,6 +9,7 @@ import torch
 from entropy_sde_plugin.checkpoints.model import Model, save_model
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.diffusion import CLEAN
+from entropy_sde_plugin.diffusion.brightness import match_brightness
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS
 from entropy_sde_plugin.errors import InputError
@@ -159,3 +160,60 @@ def test_wrong_options_are_told(model, options, told):
 def test_what_is_no_picture_is_refused(model, image, told):
     with pytest.raises(InputError, match=told):
         enhancer(model).enhance(image)
+
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@pytest.mark.parametrize('told', [False, True])
+@pytest.mark.parametrize('wanted', [0.15, 0.55])
+def test_the_brightness_is_the_wanted_one(told, wanted):
+    """With a network that is told, and with one that cannot be."""
+    model = Model(random_network(brightness=told), IRSDEOptions(prediction='x0'))
+    result = enhancer(model, brightness=wanted).enhance(DARK)
+    assert (result @ LUMA).mean() / 255 == pytest.approx(wanted, abs=2e-3)
+
+
+def test_the_input_s_brightness_can_be_kept(model):
+    result = enhancer(model, brightness='keep').enhance(DARK)
+    assert (result @ LUMA).mean() == pytest.approx((DARK @ LUMA).mean(), abs=0.5)
+    assert not np.array_equal(result, DARK)
+
+
+def test_the_network_is_told_the_wanted_brightness():
+    model = Model(random_network(brightness=True), IRSDEOptions(prediction='x0'))
+    torch.nn.init.normal_(model.network.brightness.out.weight, generator=torch.Generator().manual_seed(0))
+    dark = torch.from_numpy(DARK.transpose(2, 0, 1)[None] / 255).float()
+
+    def network(x, cond, time):
+        return model.network(x, cond, time, torch.tensor([0.3]))
+
+    generator = torch.Generator().manual_seed(0)
+    denoiser = NetworkDenoiser(network, model.process, 'x0')
+    with torch.no_grad():
+        sampled = SAMPLERS['posterior'](denoiser, model.process, dark, model.process.time_grid(3), generator=generator)
+    expected = match_brightness(sampled, torch.tensor([0.3]))
+    torch.testing.assert_close(enhancer(model, brightness=0.3).enhance(dark), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+def test_strength_mixes_the_result_with_the_input(model, dtype):
+    scale = np.iinfo(dtype).max if dtype != np.float32 else 1
+    image = (DARK / 255 * scale).astype(dtype)
+    none, half, whole = (enhancer(model, strength=s).enhance(image).astype(float) for s in (0, 0.5, 1))
+    assert np.array_equal(none, image)
+    assert np.abs(half - (whole + image) / 2).max() <= max(1e-6, 0.51 * (scale > 1))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'brightness': 0.01}, "'sampler.brightness'.*0.05"),
+        ({'brightness': 'dim'}, "'sampler.brightness'.*'auto'"),
+        ({'brightness': 'truth'}, 'ground truth'),
+        ({'strength': 1.5}, "'sampler.strength'.* 1"),
+    ],
+)
+def test_wrong_brightness_and_strength_are_refused(model, options, message):
+    with pytest.raises(InputError, match=message):
+        enhancer(model, **options).enhance(DARK)

@@ -281,3 +281,73 @@ def test_wrong_options_are_refused_before_anything_is_loaded(changes, told):
 def test_text_numbers_of_yaml_are_numbers():
     check(options(sde__eps='5e-3', train__grad_clip_norm='1e-1'))
     assert model(sde__eps='5e-3').options.sde.eps == 0.005
+
+
+LUMA = torch.tensor([0.299, 0.587, 0.114])
+
+
+def luma(images):
+    return (images.mean((2, 3)) * LUMA).sum(1)
+
+
+def told_model(**changes):
+    return model(network_g__brightness=True, prediction='x0', train__objective='x0', **changes)
+
+
+def inputs_of(network):
+    """What the network's brightness input gets from now on."""
+    seen = []
+    network.brightness.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1].clone()))
+    return seen
+
+
+def test_training_tells_the_truths_brightness():
+    m = told_model(train__brightness_prob=1.0)
+    data = batch()
+    m.feed_data(data)
+    seen = inputs_of(m.net_g)
+    m.optimize_parameters(1)
+    torch.testing.assert_close(seen[0], luma(data['gt']))
+
+
+def test_training_leaves_it_to_the_network_as_often_as_asked():
+    m = told_model(train__brightness_prob=0.7)
+    data = batch()
+    m.feed_data(data)
+    seen = inputs_of(m.net_g)
+    for iteration in range(200):
+        m.losses(slice(None), m._draw(iteration))
+    told = torch.cat(seen) > 0
+    assert abs(told.float().mean() - 0.7) < 0.1
+    torch.testing.assert_close(torch.cat(seen)[told], luma(data['gt']).repeat(200)[told])
+
+
+def test_the_choice_belongs_to_the_image_and_not_to_the_part():
+    """The parts of an accumulated batch draw what the whole one does."""
+    m = told_model(train__brightness_prob=0.5)
+    m.feed_data(batch())
+    seen = inputs_of(m.net_g)
+    draw = m._draw(3)
+    m.losses(slice(None), draw)
+    for i in range(len(draw.t)):
+        m.losses(slice(i, i + 1), draw.part(slice(i, i + 1)))
+    assert torch.equal(seen[0], torch.cat(seen[1:]))
+
+
+def test_validation_can_ask_for_the_truths_brightness():
+    m = told_model(sampler__brightness='truth')
+    data = batch()
+    m.feed_data(data)
+    torch.nn.init.zeros_(m.net_g_ema.ending.weight)
+    torch.nn.init.constant_(m.net_g_ema.ending.bias, 0.3)  # results that neither end of the range clips
+    seen = inputs_of(m.net_g_ema)
+    m.test()
+    torch.testing.assert_close(seen[0], luma(data['gt']))
+    torch.testing.assert_close(luma(m.output), luma(data['gt']), atol=1e-3, rtol=0)
+
+
+def test_a_network_without_the_input_is_left_alone():
+    m = model(prediction='x0', train__objective='x0')
+    m.feed_data(batch())
+    m.optimize_parameters(1)
+    assert m._brightness_input(m.gt, m._draw(1).chance) == {}

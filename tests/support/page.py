@@ -14,10 +14,20 @@ from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.pictures import write_png
 
 
-def enhance(image, steps):
-    """Brighter, and different for every number of steps; in place of a model."""
+def enhance(image, settings):
+    """Brighter, and different for all settings; in place of a model."""
     top = np.iinfo(image.dtype).max
-    return np.rint(top * (image / top) ** (1 / (1 + steps))).astype(image.dtype)
+    brighter = (image / top) ** (1 / (1 + settings.steps))
+    if settings.brightness != 'auto':
+        brighter = np.full_like(brighter, settings.brightness)
+    return np.rint(top * settings.strength * brighter).astype(image.dtype)
+
+
+def enhanced(image, steps, brightness='auto', strength=1.0):
+    """What the page should give for these settings."""
+    from entropy_sde_plugin.demo.page import Settings
+
+    return enhance(image, Settings(steps, brightness, strength))
 
 
 def free_port() -> int:
