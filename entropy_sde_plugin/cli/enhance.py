@@ -9,8 +9,8 @@ from typing import Any
 from entropy_sde_plugin.cli.arguments import add_model
 from entropy_sde_plugin.errors import InputError
 
-DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF and BMP pictures of 8 or 16 bits. Transparency, colour profile
-and EXIF are kept; an input is never overwritten."""
+DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF pictures, HEIC pictures (extra 'heif') and camera
+raw files (extra 'raw'). Transparency, colour profile and EXIF are kept; an input is never overwritten."""
 
 EXAMPLE = """example:
   entropy-sde enhance -i photos -o bright --compare
@@ -57,8 +57,8 @@ def add_verb(verbs: Any) -> None:
         '--ext',
         default='auto',
         metavar='auto|jpg|png|webp|tif',
-        help="format of the output; auto: the input's, and PNG for BMP; 16 bits are rounded to 8 for jpg and webp "
-        '[%(default)s]',
+        help="format of the output; auto: the input's, and PNG for BMP, AVIF, HEIC and raw; 16 bits are rounded to 8 "
+        'for jpg and webp [%(default)s]',
     )
     add('--compare', action='store_true', help='write a before | after picture beside each')
     add('--overwrite', action='store_true', help='do again what is in the output folder already')

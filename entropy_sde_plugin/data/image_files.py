@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.extras import needs_extra
 
-__all__ = ['MODES_OF_8_BITS', 'READ_FORMATS', 'opened', 'orientation', 'sample_bits', 'turn', 'upright_size']
+__all__ = ['MODES_OF_8_BITS', 'equal_frames', 'opened', 'orientation', 'sample_bits', 'turn', 'upright_size']
 
-READ_FORMATS = ('PNG', 'JPEG', 'WEBP', 'TIFF', 'BMP')
-"""Pillow's names of the formats that are read."""
+_FORMATS = ('PNG', 'JPEG', 'WEBP', 'TIFF', 'BMP', 'AVIF')
+"""Pillow's names of the formats that it reads by itself."""
 
 MODES_OF_8_BITS = {
     '1': 'L',
@@ -38,7 +39,7 @@ MODES_OF_8_BITS = {
 }
 """Pillow's mode of a file of up to 8 bits -> the mode that holds it, transparent colours aside."""
 
-Samples = TypeVar('Samples', bound=NDArray[Any])
+Sample = TypeVar('Sample', bound=np.generic)
 
 _PNG_METADATA = (b'eXIf', b'Raw profile type', b'XML:com.adobe.xmp')
 """What a PNG file may hold an orientation in."""
@@ -55,13 +56,32 @@ def opened(source: Path | bytes) -> Iterator[PIL.Image.Image]:
         Pillow's image, not loaded.
 
     Raises:
+        InputError: The file is HEIF, and the extra that reads it is not installed.
         Exception: Whatever Pillow's decoders raise for a file that is no image; they have no common type.
     """
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of large pictures and faulty EXIF
-        with PIL.Image.open(file, formats=READ_FORMATS) as image:
-            yield image
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open('rb') as file:
+        formats = _formats_of(file.read(64))
+        file.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of large pictures and faulty EXIF
+            with PIL.Image.open(file, formats=formats) as image:
+                yield image
+
+
+def _formats_of(head: bytes) -> tuple[str, ...]:
+    """Return the formats to try for a file that begins so (brands of HEIF: ISO/IEC 23008-12, section 10)."""
+    is_heif = head[4:8] == b'ftyp' and (head[8:11] in (b'hei', b'hev') or head[8:12] in (b'mif1', b'msf1'))
+    if not is_heif or b'avif' in head[: int.from_bytes(head[:4], 'big')]:
+        return _FORMATS
+    with needs_extra('heif'):
+        import pi_heif
+    pi_heif.register_heif_opener()
+    return ('HEIF',)
+
+
+def equal_frames(image: PIL.Image.Image) -> int:
+    """Return how many pages or frames an opened file has, none of them the main one; 1 where there is a main one."""
+    return 1 if image.format in ('MPO', 'HEIF') else getattr(image, 'n_frames', 1)
 
 
 def sample_bits(image: PIL.Image.Image) -> int:
@@ -70,6 +90,10 @@ def sample_bits(image: PIL.Image.Image) -> int:
     Raises:
         InputError: They are signed or floating-point numbers, or of no usual depth.
     """
+    if image.format == 'HEIF':
+        return image.info['bit_depth']
+    if image.format == 'AVIF':
+        return _avif_bits(image)
     if image.format != 'TIFF':
         return 8
     tags = _tiff_tags(image)
@@ -77,6 +101,16 @@ def sample_bits(image: PIL.Image.Image) -> int:
     if set(tags.get(Base.SampleFormat, (1,))) != {1} or 8 < bits != 16:
         raise InputError(f'samples of {bits} bits, or signed or floating-point; convert it to 8 or 16 bits first.')
     return bits
+
+
+def _avif_bits(image: PIL.Image.Image) -> int:
+    """Read high_bitdepth and twelve_bit of the box av1C (AV1-ISOBMFF, section 2.3.3)."""
+    file = image.fp
+    assert file is not None  # it is not loaded
+    file.seek(0)
+    data = file.read()
+    flags = data[data.index(b'av1C') + 6]
+    return 8 + 2 * bool(flags & 0x40) + 2 * bool(flags & 0x20)
 
 
 def _tiff_tags(image: Any) -> Any:
@@ -126,7 +160,7 @@ def upright_size(image: PIL.Image.Image) -> tuple[int, int]:
     return (width, height) if orientation(image) >= 5 else (height, width)
 
 
-def turn(samples: Samples, orientation: int) -> Samples:
+def turn(samples: NDArray[Sample], orientation: int) -> NDArray[Sample]:
     """Turn samples (H, W, ...) upright: rotations, and for 2, 4, 5 and 7 a mirroring first."""
     if orientation in (2, 4, 5, 7):
         samples = samples[:, ::-1]

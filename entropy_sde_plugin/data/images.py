@@ -12,16 +12,29 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from entropy_sde_plugin.data.image_files import MODES_OF_8_BITS, opened, orientation, sample_bits, turn, upright_size
+from entropy_sde_plugin.data.image_files import (
+    MODES_OF_8_BITS,
+    equal_frames,
+    opened,
+    orientation,
+    sample_bits,
+    turn,
+    upright_size,
+)
+from entropy_sde_plugin.data.raw import RAW_SUFFIXES, develop, developed_size, open_raw
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.paths import not_a_file
 
-__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'quiet_opencv', 'read']
+__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'quiet_opencv', 'read', 'to_8_bits']
 
 RGBImage = NDArray[np.uint8]
 """An image of shape (H, W, 3), RGB, 0…255."""
 
-IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
+IMAGE_SUFFIXES = RAW_SUFFIXES | {
+    '.avif', '.bmp', '.heic', '.heif', '.hif', '.jfif', '.jif', '.jpe', '.jpeg', '.jpg', '.png', '.tif', '.tiff',
+    '.webp',
+}  # fmt: skip
+"""Suffixes of the files that are taken for images, in lower case."""
 
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
@@ -46,9 +59,12 @@ def decode(data: bytes, where: str) -> RGBImage:
     if data.startswith(_PNG_SIGNATURE) and not _png_is_whole(data):  # libpng would write of it to standard error
         raise _unreadable(where)
     with _header(data, where) as file:
-        if file.format == 'TIFF':  # which OpenCV turns by itself, by other rules
+        turned = orientation(file)
+        if file.format == 'TIFF':  # which OpenCV turns by itself, by other rules than Pillow does
             return _decode_by_pillow(file, where)
-        return turn(_decode_by_opencv(data, where), orientation(file))
+        if file.format in ('AVIF', 'HEIF'):
+            return turn(_decode_by_pillow(file, where), turned)
+        return turn(_decode_by_opencv(data, where), turned)
 
 
 def _decode_by_opencv(data: bytes, where: str) -> RGBImage:
@@ -66,7 +82,7 @@ def _decode_by_opencv(data: bytes, where: str) -> RGBImage:
 
 
 def _decode_by_pillow(file: PIL.Image.Image, where: str) -> RGBImage:
-    """Decode an opened TIFF file; Pillow turns it."""
+    """Decode without turning, but for TIFF files, which Pillow turns."""
     try:
         bits = sample_bits(file)
     except InputError as error:
@@ -82,6 +98,11 @@ def _decode_by_pillow(file: PIL.Image.Image, where: str) -> RGBImage:
     if file.has_transparency_data:
         _check_opaque(np.asarray(file.convert('RGBA'))[..., 3], where)
     return np.array(file.convert('RGB'))
+
+
+def to_8_bits(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Round samples of 16 bits to the nearest of 8."""
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _unreadable(where: str) -> InputError:
@@ -150,8 +171,11 @@ def encode_png(image: RGBImage, compress_level: int = 1) -> bytes:
 
 
 def read(path: Path) -> RGBImage:
-    """Read an image file; see ``decode``."""
+    """Read an image file; see ``decode``. A camera's raw file is developed (``raw.develop``) and rounded to 8 bits."""
     _check_file(path)
+    if path.suffix.lower() in RAW_SUFFIXES:
+        with open_raw(path) as raw:
+            return to_8_bits(develop(raw))
     try:
         return decode(path.read_bytes(), str(path))
     except OSError as error:
@@ -170,6 +194,9 @@ def header_size(path: Path) -> tuple[int, int]:
         InputError: The header is not that of an image, or says CIELAB, or several pages or frames.
     """
     _check_file(path)
+    if path.suffix.lower() in RAW_SUFFIXES:
+        with open_raw(path) as raw:
+            return developed_size(raw)
     with _header(path, str(path)) as file:
         return upright_size(file)
 
@@ -180,7 +207,9 @@ def _header(source: Path | bytes, where: str) -> Iterator[PIL.Image.Image]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(opened(source))
-            frames = 1 if file.format == 'MPO' else getattr(file, 'n_frames', 1)
+            frames = equal_frames(file)
+        except InputError as error:
+            raise InputError(f'{where}: {error}') from None
         except Exception:  # the errors of Pillow's decoders have no common type
             raise _unreadable(where) from None
         if file.mode == 'LAB':  # of which decoders make other colours

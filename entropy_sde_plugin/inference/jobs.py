@@ -9,13 +9,14 @@ from pathlib import Path
 
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
 from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.inference.pictures.formats import FORMATS
 from entropy_sde_plugin.utils.paths import not_a_file
 from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['EXTENSIONS', 'Job', 'plan']
 
 EXTENSIONS = ('auto', 'jpg', 'png', 'webp', 'tif')
-"""Formats of the output; ``auto`` keeps the input's suffix, and writes PNG for BMP."""
+"""Formats of the output; ``auto`` keeps the input's suffix, and writes PNG for what is read but not written."""
 
 _LONGEST_NAME = 240
 """In bytes: file systems take 255, and `atomic_file` adds to the name while it writes."""
@@ -79,7 +80,7 @@ def plan(
         with problems.collect():
             for source, name in _pictures(given, output):
                 ending = source.suffix if extension == 'auto' else f'.{extension}'
-                ending = '.png' if ending.lower() == '.bmp' else ending
+                ending = ending if ending.lower() in FORMATS else '.png'
                 target, comparison = (
                     output / name.with_name(f'{name.stem}{suffix}{mark}{ending}') for mark in ('', '_compare')
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import cv2
 import numpy as np
@@ -12,8 +13,12 @@ import tifffile
 from PIL.PngImagePlugin import putchunk
 
 from entropy_sde_plugin.data import images
+from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import read_picture
+from tests.support.commands import ROOT
+
+IMAGES = ROOT / 'tests' / 'golden' / 'images'
 
 
 def pillow_bytes(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
@@ -112,12 +117,13 @@ def check_upright(path, picture, orientation):
 
 
 @pytest.mark.parametrize('value', [*range(10), 77, 65535])
-@pytest.mark.parametrize('kind', ['jpg', 'png', 'webp', 'tif'])
+@pytest.mark.parametrize('kind', ['avif', 'jpg', 'png', 'webp', 'tif'])
 def test_every_reader_and_the_header_take_the_orientation_alike(tmp_path, picture, kind, value):
+    picture = picture.crop((0, 0, 96, 64))
     exif = PIL.Image.Exif()
     exif[ORIENTATION] = value
     path = tmp_path / f'photo.{kind}'
-    options = {'jpg': {'quality': 95}, 'webp': {'lossless': True}}.get(kind, {})
+    options = {'avif': {'quality': 95}, 'jpg': {'quality': 95}, 'webp': {'lossless': True}}.get(kind, {})
     picture.save(path, exif=exif, **options)
     check_upright(path, picture, value)
 
@@ -160,6 +166,28 @@ def test_damaged_exif_says_nothing(tmp_path, picture, block):
     for suffix in ('png', 'webp'):
         picture.save(tmp_path / f'a.{suffix}', exif=block, lossless=True)
         check_upright(tmp_path / f'a.{suffix}', picture, 1)
+
+
+def test_heic_is_turned_as_it_says_itself_and_not_once_more_by_exif():
+    path = IMAGES / 'turned.heic'
+    lying = cv2.resize(photograph('coffee')[:256, :384], (96, 64), interpolation=cv2.INTER_AREA)
+    check_upright(path, PIL.Image.fromarray(lying), 6)
+    assert read_picture(path).exif is not None
+
+
+def test_deep_heic_and_avif_are_refused(tmp_path):
+    done, data = cv2.imencode('.avif', np.zeros((8, 8, 3), np.uint16), [cv2.IMWRITE_AVIF_DEPTH, 10])
+    assert done
+    for content in (data.tobytes(), (IMAGES / 'ten_bits.heic').read_bytes()):
+        with pytest.raises(InputError, match=r'^x: 10-bit samples; convert it to 8 bits a channel\.$'):
+            images.decode(content, 'x')
+
+
+def test_the_missing_extra_of_heic_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pi_heif', None)
+    for read in (images.header_size, images.read, read_picture):
+        with pytest.raises(InputError, match=r"turned\.heic: .*pip install 'entropy-sde-plugin\[heif\]'\.$"):
+            read(IMAGES / 'turned.heic')
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -68,6 +68,23 @@ def test_the_tree_below_a_folder_is_kept(photos, tmp_path):
         assert file.format == 'JPEG'
 
 
+def test_every_suffix_of_jpeg_stays_and_what_is_not_written_becomes_png(tmp_path):
+    photo = PIL.Image.fromarray(photograph('coffee')[:16, :24])
+    (tmp_path / 'in').mkdir()
+    for suffix in ('jpg', 'JPEG', 'jpe', 'Jfif', 'jif'):
+        photo.save(tmp_path / 'in' / f'{suffix}.{suffix}', 'JPEG')
+    photo.save(tmp_path / 'in' / 'a.AVIF')
+    photo.save(tmp_path / 'in' / 'b.bmp')
+    golden = ROOT / 'tests' / 'golden'
+    jobs = plan([tmp_path / 'in', golden / 'images', golden / 'raw'], tmp_path / 'out')
+    assert enhance_pictures(jobs, gamma, show_progress=False) == 0
+    kinds = {path.name: PIL.Image.open(path).format for path in (tmp_path / 'out').iterdir()}
+    as_jpeg = ('jpg.jpg', 'JPEG.JPEG', 'jpe.jpe', 'Jfif.Jfif', 'jif.jif')
+    as_png = ('a.png', 'b.png', 'turned.png', 'ten_bits.png', 'halide_grbg.png')
+    assert kinds == dict.fromkeys(as_jpeg, 'JPEG') | dict.fromkeys(as_png, 'PNG')
+    assert read_picture(tmp_path / 'out' / 'halide_grbg.png').rgb.dtype == np.uint16
+
+
 def test_suffix_and_extension(photos, tmp_path):
     PIL.Image.fromarray(photograph('coffee')[:8, :8]).save(photos / 'e.bmp')
     jobs = plan([photos / 'b.png', photos / 'trip', photos / 'e.bmp'], tmp_path, suffix='_bright', compare=True)

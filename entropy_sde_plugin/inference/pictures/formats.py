@@ -14,6 +14,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import putchunk
 
+from entropy_sde_plugin.data.images import to_8_bits
 from entropy_sde_plugin.inference.pictures.tiff import encode_tiff
 
 __all__ = ['FORMATS', 'Format']
@@ -68,7 +69,7 @@ def _encode_png(samples: NDArray[Any], icc_profile: bytes | None, exif: bytes | 
 
 def _encode_by_pillow(name: str, samples: NDArray[Any], icc_profile: bytes | None, **options: Any) -> bytes:
     if samples.dtype == np.uint16:
-        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        samples = to_8_bits(samples)
     file = io.BytesIO()
     image = PIL.Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
     image.save(file, name, icc_profile=icc_profile, **options)
@@ -100,8 +101,11 @@ _TIFF = Format(encode_tiff, max_side=2**31 - 1, has_16_bits=True)
 _WEBP = Format(_encode_webp, max_side=16383, has_gray=False, has_16_bit_gray_alpha=False)
 
 FORMATS = {
-    '.jpg': _JPEG,
+    '.jfif': _JPEG,
+    '.jif': _JPEG,
+    '.jpe': _JPEG,
     '.jpeg': _JPEG,
+    '.jpg': _JPEG,
     '.png': _PNG,
     '.tif': _TIFF,
     '.tiff': _TIFF,

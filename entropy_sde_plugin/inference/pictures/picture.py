@@ -10,7 +10,7 @@ pages). XMP, IPTC, comments and thumbnails are not carried over.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +22,9 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
-from entropy_sde_plugin.data.image_files import MODES_OF_8_BITS, opened, orientation, sample_bits, turn
+from entropy_sde_plugin.data.image_files import MODES_OF_8_BITS, equal_frames, opened, orientation, sample_bits, turn
 from entropy_sde_plugin.data.images import quiet_opencv
+from entropy_sde_plugin.data.raw import RAW_SUFFIXES, develop, open_raw
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures import exif
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
@@ -59,7 +60,7 @@ class Picture:
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a JPEG, PNG, WebP, TIFF or BMP file, whatever its name.
+    """Read a JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIF file, whatever its name, or a camera's raw file, by its suffix.
 
     Raises:
         InputError: The file cannot be read, is no such picture, is cut off or damaged, or holds what cannot be enhanced
@@ -67,16 +68,18 @@ def read_picture(path: Path) -> Picture:
     """
     if fault := not_a_file(path):  # a pipe would be waited for
         raise InputError(f'{path}: {fault}.')
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return _develop(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}).') from None
     with _one_line_errors(path), opened(data) as file:
-        is_gray, is_16_bit = _check(file, data)
-        to_turn = _orientation_of_samples(file, is_16_bit)
-        file.load()  # of 16-bit files too: Pillow finds damage in them that OpenCV does not
-        samples = turn(_decode_16_bits(data) if is_16_bit else _decode_8_bits(file), to_turn)
-        notes = _other_pictures(file)
+        is_gray, bits = _check(file, data)
+        notes = _what_is_not_read(file, bits)
+        decode, to_turn = _decoder(file, bits), _orientation_of_samples(file, bits)
+        file.load()  # of 16-bit files too: Pillow finds damage in them that other decoders do not
+        samples = turn(decode(file, data), to_turn)
         block = exif.from_file(file)
         if block is not None:
             try:
@@ -99,7 +102,7 @@ def _one_line_errors(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except PIL.UnidentifiedImageError:
-        raise InputError(f'{path}: no JPEG, PNG, WebP, TIFF or BMP picture of 8 or 16 bits a channel.') from None
+        raise InputError(f'{path}: no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC picture.') from None
     except PIL.Image.DecompressionBombError:
         limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise InputError(f'{path}: more than {limit} million pixels; cut it into parts first.') from None
@@ -108,51 +111,62 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         raise InputError(f'{path}: damaged or cut off ({reason}); get the file again.') from None
 
 
-def _check(file: Any, data: bytes) -> tuple[bool, bool]:
-    """Refuse what cannot be written back; return whether a file is gray, and whether it has 16 bits."""
-    if getattr(file, 'n_frames', 1) > 1 and file.format != 'MPO':
-        raise InputError(f'{file.n_frames} pages or frames; save the one that is meant as a picture first.')
+def _check(file: Any, data: bytes) -> tuple[bool, int]:
+    """Refuse what cannot be written back; return whether a file is gray, and its bits a channel: 8 or more."""
+    if (frames := equal_frames(file)) > 1:
+        raise InputError(f'{frames} pages or frames; save the one that is meant as a picture first.')
     if file.format == 'PNG':  # bit depth and colour type are in IHDR
-        return data[25] in (0, 4), data[24] == 16
-    bits = _tiff_bits(file) if file.format == 'TIFF' else 8
+        return data[25] in (0, 4), max(8, data[24])
+    bits = max(8, sample_bits(file))
+    if file.format == 'TIFF':
+        _check_tiff(file.tag_v2, bits)
     if file.mode not in MODES_OF_8_BITS and not (bits == 16 and file.mode.startswith('I;16')):
         raise InputError(f'{file.mode} samples; convert it to RGB of 8 or 16 bits first.')
-    return file.mode in ('1', 'L', 'LA') or file.mode.startswith('I;16'), bits == 16
+    return file.mode in ('1', 'L', 'LA') or file.mode.startswith('I;16'), bits
 
 
-def _tiff_bits(file: Any) -> int:
-    tags = file.tag_v2
-    bits = sample_bits(file)
+def _check_tiff(tags: Any, bits: int) -> None:
     if tags.get(Base.ExtraSamples, ()) not in ((), (2,)):
         raise InputError('channels beside the colours that are no plain (unassociated) alpha; flatten it first.')
     is_plain = tags.get(Base.PlanarConfiguration, 1) == 1 and tags.get(Base.PhotometricInterpretation) in (1, 2)
     if bits == 16 and not is_plain:
         raise InputError('16 bits in separate planes, or inverted; save it as interleaved RGB or gray first.')
-    return bits
 
 
-def _orientation_of_samples(file: Any, is_16_bit: bool) -> int:
+def _what_is_not_read(file: Any, bits: int) -> tuple[str, ...]:
+    notes = []
+    if (count := getattr(file, 'n_frames', 1)) > 1:
+        notes.append(f'the main one of its {count} pictures is taken (the others: preview, gain map or second eye)')
+    if file.format == 'AVIF' and bits > 8:
+        notes.append(f'its {bits} bits a channel are read as 8')
+    return tuple(notes)
+
+
+Decoder = Callable[[PIL.Image.Image, bytes], Samples]
+"""(loaded file, its bytes) -> (H, W, C), C being 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha)."""
+
+
+def _decoder(file: PIL.Image.Image, bits: int) -> Decoder:
+    if bits == 8 or file.format == 'AVIF':
+        return _decode_8_bits
+    return _decode_deep_heif if file.format == 'HEIF' else _decode_16_bits
+
+
+def _orientation_of_samples(file: Any, bits: int) -> int:
     """Return how decoded samples lie: Pillow turns TIFF files itself, and OpenCV those that have a tag."""
-    is_upright = file.format == 'TIFF' and (not is_16_bit or Base.Orientation in file.tag_v2)
+    is_upright = file.format == 'TIFF' and (bits == 8 or Base.Orientation in file.tag_v2)
     return 1 if is_upright else orientation(file)
 
 
-def _other_pictures(file: Any) -> tuple[str, ...]:
-    if file.format != 'MPO':
-        return ()
-    return (f'the first of its {file.n_frames} pictures is taken (the others: preview, gain map or second eye)',)
-
-
-def _decode_8_bits(file: PIL.Image.Image) -> NDArray[np.uint8]:
-    """Return (H, W, C), C being 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha)."""
+def _decode_8_bits(file: PIL.Image.Image, data: bytes) -> NDArray[np.uint8]:
     mode = MODES_OF_8_BITS[file.mode]
     if file.has_transparency_data:
         mode = _WITH_ALPHA.get(mode, mode)
     return np.atleast_3d(np.asarray(file.convert(mode), dtype=np.uint8))
 
 
-def _decode_16_bits(data: bytes) -> NDArray[np.uint16]:
-    """Return (H, W, C) as above, without C = 2; by OpenCV, since Pillow keeps 8 bits of a colour."""
+def _decode_16_bits(file: PIL.Image.Image, data: bytes) -> NDArray[np.uint16]:
+    """Decode by OpenCV, since Pillow keeps 8 bits of a colour; C is not 2."""
     with quiet_opencv():
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
@@ -160,6 +174,20 @@ def _decode_16_bits(data: bytes) -> NDArray[np.uint16]:
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}
     samples = np.atleast_3d(np.asarray(samples, np.uint16))
     return samples[..., order[samples.shape[2]]]
+
+
+def _decode_deep_heif(file: PIL.Image.Image, data: bytes) -> NDArray[np.uint16]:
+    """Decode 10 or 12 bits, spread over the range of 16."""
+    import pi_heif  # which has opened the file already
+
+    samples = np.asarray(pi_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False))
+    top = 2 ** file.info['bit_depth'] - 1
+    return np.atleast_3d((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
+
+
+def _develop(path: Path) -> Picture:
+    with open_raw(path) as raw:
+        return Picture(develop(raw))
 
 
 def _split(samples: Samples) -> tuple[Samples, Samples | None]:

@@ -15,6 +15,7 @@ import tifffile
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import Picture, fit, read_picture, write_picture
+from tests.support.commands import ROOT
 
 PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile('sRGB')).tobytes()
 GRAY_PROFILE = PROFILE[:16] + b'GRAY' + PROFILE[20:]
@@ -290,7 +291,23 @@ def test_of_a_file_with_several_pictures_the_main_one_is_taken_and_that_is_told(
     main.save(tmp_path / 'a.jpg', format='MPO', save_all=True, append_images=[preview])
     picture = read_picture(tmp_path / 'a.jpg')
     assert picture.rgb.shape == (64, 64, 3)
-    assert 'the first of its 2 pictures' in picture.notes[0]
+    assert 'the main one of its 2 pictures' in picture.notes[0]
+
+
+def test_10_bits_of_heic_are_spread_over_16(tmp_path):
+    ramp = np.linspace(0, 65535, 64 * 96 * 3).reshape(64, 96, 3).astype(np.uint16) >> 6
+    picture = read_picture(ROOT / 'tests' / 'golden' / 'images' / 'ten_bits.heic')
+    assert picture.notes == ()
+    np.testing.assert_array_equal(picture.rgb, np.rint(ramp * (65535 / 1023)))
+
+
+def test_10_bits_of_avif_are_told(tmp_path):
+    done, data = cv2.imencode('.avif', np.full((8, 8, 3), 512, np.uint16), [cv2.IMWRITE_AVIF_DEPTH, 10])
+    assert done
+    (tmp_path / 'a.avif').write_bytes(data.tobytes())
+    picture = read_picture(tmp_path / 'a.avif')
+    assert picture.notes == ('its 10 bits a channel are read as 8',)
+    assert np.abs(picture.rgb.astype(int) - 128).max() <= 1
 
 
 # --- hostile files ----------------------------------------------------------------------------------------------------
@@ -325,7 +342,7 @@ def test_what_cannot_be_given_back_is_refused_in_one_line(tmp_path):
         'mixed.tif': 'no plain (unassociated) alpha',
         'floats.tif': 'picture of 8 or 16 bits a channel',
         'five.tif': 'channels beside the colours',
-        'gif.png': 'no JPEG, PNG, WebP, TIFF or BMP picture',
+        'gif.png': 'no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC picture',
     }
     assert expected.keys() == {file.name for file in tmp_path.iterdir()}
     for name, words in expected.items():

@@ -1,0 +1,94 @@
+"""Camera raw files: opening them, and developing what they hold to a picture.
+
+Needs the extra ``raw`` (rawpy, LibRaw). Opening and developing are apart: whoever needs the mosaic itself opens a file
+and takes ``raw_image_visible`` and its pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.extras import needs_extra
+
+if TYPE_CHECKING:
+    import rawpy
+
+__all__ = ['RAW_SUFFIXES', 'develop', 'developed_size', 'open_raw']
+
+RAW_SUFFIXES = frozenset(
+    {
+        '.3fr', '.arw', '.cr2', '.cr3', '.crw', '.dcr', '.dng', '.erf', '.iiq', '.kdc', '.mef', '.mos', '.mrw', '.nef',
+        '.nrw', '.orf', '.pef', '.raf', '.rw2', '.rwl', '.sr2', '.srf', '.srw',
+    }
+)  # fmt: skip
+"""Without ``.raw``: LibRaw guesses the size and the pattern of a file without a header, and often wrongly."""
+
+_SRGB_CURVE = (2.4, 12.92)
+"""Exponent and slope near black, as LibRaw takes them (IEC 61966-2-1)."""
+
+
+@contextmanager
+def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
+    """Open a raw file. Its pixels are read when they are asked for.
+
+    Args:
+        path: A file of a camera, or a DNG file with a mosaic.
+
+    Yields:
+        rawpy's object.
+
+    Raises:
+        InputError: rawpy is not installed, or, also in the block, the file is damaged or holds no mosaic of colours.
+    """
+    try:
+        with needs_extra('raw'):
+            import rawpy
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from None
+    try:
+        with rawpy.imread(str(path)) as raw:
+            if raw.raw_type != rawpy.RawType.Flat or raw.raw_pattern is None:
+                raise InputError(f'{path}: no mosaic of colours (a linear or monochrome raw file); develop it first.')
+            yield raw
+    except rawpy.LibRawError as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+        raise InputError(f'{path}: no readable raw file ({reason}); get the file again.') from None
+
+
+def developed_size(raw: rawpy.RawPy) -> tuple[int, int]:
+    """Return (height, width) of the developed picture, without reading the pixels."""
+    sizes = raw.sizes
+    lies = sizes.flip in (5, 6)  # quarter turns, in LibRaw's numbers
+    return (sizes.iwidth, sizes.iheight) if lies else (sizes.iheight, sizes.iwidth)
+
+
+def develop(raw: rawpy.RawPy) -> NDArray[np.uint16]:
+    """Develop a picture as the camera was set, without brightening: its white balance, sRGB, upright.
+
+    Returns:
+        Array of shape (H, W, 3), uint16, RGB, full range.
+    """
+    developed = raw.postprocess(
+        user_wb=_white_balance(raw),
+        output_bps=16,
+        gamma=_SRGB_CURVE,
+        no_auto_bright=True,
+        adjust_maximum_thr=0,  # white is the camera's, whatever the brightest pixel
+    )
+    return np.asarray(developed, np.uint16)
+
+
+def _white_balance(raw: rawpy.RawPy) -> list[float]:
+    """Return the gains of R, G, B, G: the camera's, or where it wrote none, those of daylight, or none at all."""
+    for gains in (raw.camera_whitebalance, raw.daylight_whitebalance):
+        red, green, blue, second_green = gains
+        if min(red, green, blue) > 0:
+            return [red, green, blue, second_green if second_green > 0 else green]
+    return [1.0] * 4
