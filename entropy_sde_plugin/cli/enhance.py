@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,16 @@ def run(options: argparse.Namespace) -> None:
     from entropy_sde_plugin.inference.jobs import plan
     from entropy_sde_plugin.inference.run import enhance_files
 
+    left_out: list[Path] = []
     counts = enhance_files(
-        plan(options.input, options.output, suffix=options.suffix, extension=options.ext, compare=options.compare),
+        plan(
+            options.input,
+            options.output,
+            suffix=options.suffix,
+            extension=options.ext,
+            compare=options.compare,
+            left_out=left_out,
+        ),
         options.output,
         options.model,
         seed=options.seed,
@@ -102,13 +111,17 @@ def run(options: argparse.Namespace) -> None:
         **{name: getattr(options, name) for name in _ENHANCER_OPTIONS},
     )
     if counts is not None:
-        _report(options.output, *counts)
+        _report(options.output, left_out, *counts)
 
 
-def _report(output: Path, enhanced: int, present: int, skipped: int) -> None:
+def _report(output: Path, left_out: Sequence[Path], enhanced: int, present: int, skipped: int) -> None:
+    from entropy_sde_plugin.data.folders import listed
+
     line = f'{output}: {enhanced} {"picture" if enhanced == 1 else "pictures"} enhanced'
     if present:
         line += f', {present} were there already (--overwrite does them again)'
     print(f'{line}.')
+    if left_out:
+        print(f'No pictures, left alone: {listed(left_out)}')
     if skipped:
         raise InputError(f'{skipped} of {enhanced + present + skipped} pictures were passed over, each named above.')

@@ -17,6 +17,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
+from PIL.ImageFile import ImageFile
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.extras import needs_extra
@@ -46,7 +47,7 @@ _PNG_METADATA = (b'eXIf', b'Raw profile type', b'XML:com.adobe.xmp')
 
 
 @contextmanager
-def opened(source: Path | bytes) -> Iterator[PIL.Image.Image]:
+def opened(source: Path | bytes) -> Iterator[ImageFile]:
     """Open an image file without decoding it.
 
     Args:
@@ -79,12 +80,12 @@ def _formats_of(head: bytes) -> tuple[str, ...]:
     return ('HEIF',)
 
 
-def equal_frames(image: PIL.Image.Image) -> int:
+def equal_frames(image: ImageFile) -> int:
     """Return how many pages or frames an opened file has, none of them the main one; 1 where there is a main one."""
     return 1 if image.format in ('MPO', 'HEIF') else getattr(image, 'n_frames', 1)
 
 
-def sample_bits(image: PIL.Image.Image) -> int:
+def sample_bits(image: ImageFile) -> int:
     """Return the bits of a sample of an opened file, of which Pillow decodes no more than 8 of a colour.
 
     Raises:
@@ -103,7 +104,7 @@ def sample_bits(image: PIL.Image.Image) -> int:
     return bits
 
 
-def _avif_bits(image: PIL.Image.Image) -> int:
+def _avif_bits(image: ImageFile) -> int:
     """Read high_bitdepth and twelve_bit of the box av1C (AV1-ISOBMFF, section 2.3.3)."""
     file = image.fp
     assert file is not None  # it is not loaded
@@ -117,7 +118,7 @@ def _tiff_tags(image: Any) -> Any:
     return image.tag_v2  # which Pillow's base class does not declare
 
 
-def orientation(image: PIL.Image.Image) -> int:
+def orientation(image: ImageFile) -> int:
     """Return the orientation of an opened file: 1…8 as in EXIF (CIPA DC-008, section 4.6.4), 1 for any other value.
 
     It is that of EXIF, of TIFF's own tag, or, without either, of XMP.
@@ -133,7 +134,7 @@ def orientation(image: PIL.Image.Image) -> int:
     return int(value) if value in range(1, 9) else 1
 
 
-def _has_metadata_after_pixels(image: PIL.Image.Image) -> bool:
+def _has_metadata_after_pixels(image: ImageFile) -> bool:
     """Tell whether an opened PNG file may hold an orientation behind its pixels."""
     file = image.fp
     assert file is not None  # it is not loaded
@@ -152,7 +153,7 @@ def _has_metadata_after_pixels(image: PIL.Image.Image) -> bool:
     return any(mark in rest for mark in _PNG_METADATA)
 
 
-def upright_size(image: PIL.Image.Image) -> tuple[int, int]:
+def upright_size(image: ImageFile) -> tuple[int, int]:
     """Return (height, width) of an opened file once it is turned upright."""
     width, height = image.size
     if image.format == 'TIFF':  # whose size Pillow turns by the tag, but not by XMP

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
+from PIL.ImageFile import ImageFile
 
 from entropy_sde_plugin.data.image_files import (
     MODES_OF_8_BITS,
@@ -81,7 +81,7 @@ def _decode_by_opencv(data: bytes, where: str) -> RGBImage:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _decode_by_pillow(file: PIL.Image.Image, where: str) -> RGBImage:
+def _decode_by_pillow(file: ImageFile, where: str) -> RGBImage:
     """Decode without turning, but for TIFF files, which Pillow turns."""
     try:
         bits = sample_bits(file)
@@ -202,7 +202,7 @@ def header_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _header(source: Path | bytes, where: str) -> Iterator[PIL.Image.Image]:
+def _header(source: Path | bytes, where: str) -> Iterator[ImageFile]:
     """Open an image that can be read; errors as those of ``header_size``."""
     with ExitStack() as stack:
         try:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb import check_keys, lmdb_writer
 from entropy_sde_plugin.data.public_datasets import Layout
-from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs
+from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs, renamed
 from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 from entropy_sde_plugin.utils.problems import Problems
 
@@ -91,10 +91,13 @@ def _open_split(layout: Layout, source: str | Path, name: str, problems: Problem
         gt = ImageFolder(bright, problems)
         pairs = match_pairs(lq, gt, layout.lq_name, problems=problems)
         with problems.collect():
-            check_keys([layout.key(image) for image in gt.names], str(bright))
+            check_keys([renamed(image, layout.key) for image in gt.names], str(bright))
         with problems.collect():
             check_sizes(lq, gt, pairs)
-    return _Split(name, lq, gt, pairs)
+    split = _Split(name, lq, gt, pairs)
+    for folder in split.sources:
+        folder.warn_of_left_out()
+    return split
 
 
 def _write_split(layout: Layout, split: _Split, folder: Path, progress: Progress) -> None:
@@ -117,4 +120,4 @@ def _images(
             with problems.collect():
                 pictures.append(source.image(str(name)))
         if len(pictures) == len(split.sources):
-            yield pair.lq if pair.gt is None else layout.key(pair.gt), pictures
+            yield pair.lq if pair.gt is None else renamed(pair.gt, layout.key), pictures

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from entropy_sde_plugin.data import images
+from entropy_sde_plugin.data.folders import FolderFiles, files_below, listed
 from entropy_sde_plugin.data.lmdb import LmdbReader
 from entropy_sde_plugin.errors import InputError, about
+from entropy_sde_plugin.utils.distributed import warn
 from entropy_sde_plugin.utils.problems import Problems, collecting
 
-__all__ = ['ImageFolder', 'ImageSource', 'Pair', 'check_sizes', 'match_pairs', 'open_source']
+__all__ = ['ImageFolder', 'ImageSource', 'Pair', 'check_sizes', 'match_pairs', 'open_source', 'renamed']
 
 
 class ImageSource(Protocol):
@@ -48,13 +50,16 @@ class ImageSource(Protocol):
 
 
 class ImageFolder:
-    """The images of one folder, named by their file names without suffix.
+    """The images of a folder and its subfolders, named by their paths in it without suffix, as ``'trip/00001'``.
 
-    Other files, hidden files and subfolders are left alone.
+    Hidden files are left alone.
 
     Args:
         path: The folder.
         problems: Where to note names that differ in their suffix alone; the first of them counts.
+
+    Attributes:
+        left_out: What it holds beside images: other files, and links to folders.
 
     Raises:
         InputError: No such folder, no images in it, or, without ``problems``, names that differ in their suffix alone.
@@ -65,27 +70,35 @@ class ImageFolder:
 
     def __init__(self, path: str | Path, problems: Problems | None = None) -> None:
         self.path = Path(path)
+        found = self._list()
+        self.left_out = found.others
         files = defaultdict(list)
-        for file in self._entries():
-            if file.suffix.lower() in images.IMAGE_SUFFIXES and not file.name.startswith('.'):
-                files[file.stem].append(file)
+        for file in found.images:
+            files[file.relative_to(self.path).with_suffix('').as_posix()].append(file)
         with collecting(problems) as faults:
             for same in files.values():
                 if len(same) > 1:
                     shared = ' and '.join(file.name for file in same)
-                    faults.add(f'{path}: {shared} share a name; rename or remove one.')
+                    faults.add(f'{same[0].parent}: {shared} share a name; rename or remove one.')
         if not files:
-            raise InputError(f"'{path}' holds no images ({', '.join(sorted(images.IMAGE_SUFFIXES))}).")
+            raise InputError(f"'{path}' holds no images; they are known by their names, as '.jpg' or '.png'.")
         self._files = {name: same[0] for name, same in files.items()}
         self.names = tuple(sorted(self._files))
 
-    def _entries(self) -> list[Path]:
+    def _list(self) -> FolderFiles:
         try:
-            return sorted(self.path.iterdir())
+            return files_below(self.path)
         except (FileNotFoundError, NotADirectoryError, ValueError):  # the last of a zero byte
             raise InputError(f"'{self.path}' is no folder. Check the path; that of a database ends in .lmdb.") from None
         except OSError as error:
-            raise InputError(f"'{self.path}' cannot be read ({error.strerror}).") from None
+            raise InputError(f"'{error.filename}' cannot be read ({error.strerror}).") from None
+
+    def warn_of_left_out(self) -> None:
+        """Print what the folder holds beside images, once for all processes."""
+        if self.left_out:
+            warn(
+                f'no images, left out of {self.path}: {listed([file.relative_to(self.path) for file in self.left_out])}'
+            )
 
     def where(self, name: str) -> str:
         """Return the file's path."""
@@ -101,7 +114,7 @@ class ImageFolder:
 
 
 def open_source(path: str | Path, backend: Literal['lmdb', 'disk'] | None = None, *, option: str = '') -> ImageSource:
-    """Open a folder of images or a database.
+    """Open a folder of images or a database, and print what a folder holds beside images.
 
     Args:
         path: The folder or database.
@@ -113,7 +126,11 @@ def open_source(path: str | Path, backend: Literal['lmdb', 'disk'] | None = None
     """
     is_database = backend == 'lmdb' or (backend is None and str(path).rstrip('/').endswith('.lmdb'))
     with about(option):
-        source = LmdbReader(path) if is_database else ImageFolder(path)
+        if is_database:
+            source = LmdbReader(path)
+        else:
+            source = ImageFolder(path)
+            source.warn_of_left_out()
     source.option = option
     return source
 
@@ -123,6 +140,17 @@ class Pair(NamedTuple):
 
     lq: str
     gt: str | None
+
+
+def renamed(name: str, rename: Callable[[str], str]) -> str:
+    """Rename an image within its subfolder.
+
+    Example:
+        >>> renamed('trip/00001', '{}_low'.format)
+        'trip/00001_low'
+    """
+    folder, slash, last = name.rpartition('/')
+    return f'{folder}{slash}{rename(last)}'
 
 
 def match_pairs(
@@ -137,7 +165,8 @@ def match_pairs(
     Args:
         lq: The dark images.
         gt: The bright images.
-        lq_name: Gives the name of the dark image from that of the bright one.
+        lq_name: Gives the name of the dark image from that of the bright one, both without their subfolder, which
+            partners share.
         names: Names of the bright images to take; all of them by default, and then no dark image may be left over.
         problems: Where to note images without a partner.
 
@@ -148,20 +177,19 @@ def match_pairs(
         InputError: Without ``problems``, one line per image without a partner.
     """
     bright, dark = set(gt.names), set(lq.names)
+    partners = {name: renamed(name, lq_name) for name in gt.names}
     pairs = []
     with collecting(problems) as faults:
         for name in gt.names if names is None else names:
             if name not in bright:
                 faults.add(f"{gt.path}: there is no image '{name}'.", gt.option)
-            elif lq_name(name) not in dark:
-                faults.add(f"{gt.where(name)}: its partner '{lq_name(name)}' is not in {lq.path}.", gt.option)
+            elif partners[name] not in dark:
+                faults.add(f"{gt.where(name)}: its partner '{partners[name]}' is not in {lq.path}.", gt.option)
             else:
-                pairs.append(Pair(lq_name(name), name))
+                pairs.append(Pair(partners[name], name))
         if names is None:
-            wanted = {lq_name(name) for name in gt.names}
-            for name in lq.names:
-                if name not in wanted:
-                    faults.add(f'{lq.where(name)}: no partner in {gt.path}.', lq.option)
+            for name in sorted(dark.difference(partners.values())):
+                faults.add(f'{lq.where(name)}: no partner in {gt.path}.', lq.option)
     return pairs
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from entropy_sde_plugin.data.folders import files_below
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
@@ -48,13 +49,18 @@ class Job:
 
 
 def plan(
-    inputs: Sequence[Path], output: Path, *, suffix: str = '', extension: str = 'auto', compare: bool = False
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    suffix: str = '',
+    extension: str = 'auto',
+    compare: bool = False,
+    left_out: list[Path] | None = None,
 ) -> list[Job]:
     """List the pictures of files and folders with the files that they become.
 
     A file ``-i a/b.jpg`` becomes ``<output>/b<suffix>.jpg``; the pictures below a folder ``-i a`` become
-    ``<output>/<path below a><suffix>.<extension>``. Hidden files and folders, links to folders, and the output folder
-    are left alone.
+    ``<output>/<path below a><suffix>.<extension>``. Hidden files and folders and the output folder are left alone.
 
     Args:
         inputs: Files and folders.
@@ -62,6 +68,7 @@ def plan(
         suffix: Text appended to the names.
         extension: One of ``EXTENSIONS``.
         compare: Add ``…_compare.<extension>``, a before | after picture.
+        left_out: Where to note what the folders hold beside pictures: other files, and links to folders.
 
     Returns:
         The jobs in the order of the inputs, sorted within a folder; no job twice.
@@ -76,9 +83,10 @@ def plan(
         raise InputError(f"--suffix: '{suffix}' is no part of a file name.")
     problems = Problems()
     jobs = []
+    others = [] if left_out is None else left_out
     for given in inputs:
         with problems.collect():
-            for source, name in _pictures(given, output):
+            for source, name in _pictures(given, output, others):
                 ending = source.suffix if extension == 'auto' else f'.{extension}'
                 ending = ending if ending.lower() in FORMATS else '.png'
                 target, comparison = (
@@ -91,33 +99,25 @@ def plan(
     return jobs
 
 
-def _pictures(given: Path, output: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the pictures of an input, each with its path in the output folder."""
+def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yield the pictures of an input, each with its path in the output folder; note what is none."""
     if given.is_dir():
         if given.resolve() == output.resolve():
             raise InputError(f"'{given}' is the input folder and the output folder; choose another for -o.")
-        found = [(path, path.relative_to(given)) for path in _walk(given, output.resolve())]
-        if not found:
-            raise InputError(f"'{given}' holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-        yield from found
+        try:
+            found = files_below(given, without=output.resolve())
+        except OSError as error:
+            raise InputError(f"'{error.filename}': the folder cannot be read ({error.strerror}).") from None
+        if not found.images:
+            raise InputError(f"'{given}' holds no pictures; they are known by their names, as '.jpg' or '.png'.")
+        others.extend(path for path in found.others if path not in others)
+        yield from ((path, path.relative_to(given)) for path in found.images)
     elif fault := not_a_file(given):
         raise InputError(f"'{given}': {fault}.")
     elif given.suffix.lower() not in IMAGE_SUFFIXES:
-        raise InputError(f"'{given}' is not named as a picture ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        raise InputError(f"'{given}' is not named as a picture, as '.jpg' or '.png'.")
     else:
         yield given, Path(given.name)
-
-
-def _walk(folder: Path, output: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise InputError(f"'{error.filename}': the folder cannot be read ({error.strerror}).")
-
-    for place, folders, files in os.walk(folder, onerror=refuse):
-        here = Path(place)
-        folders[:] = sorted(name for name in folders if name[0] != '.' and (here / name).resolve() != output)
-        for name in sorted(files):
-            if name[0] != '.' and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield here / name
 
 
 def _check_outputs(jobs: Sequence[Job], problems: Problems) -> None:

@@ -100,6 +100,14 @@ def test_a_folder_is_brightened_and_resumed(photos, built, capsys):
     np.testing.assert_array_equal(cv2.imread('out/a.png'), StandIn.enhance(cv2.imread('photos/a.png'), seed=3))
 
 
+def test_files_that_are_no_pictures_are_counted_and_named_at_the_end(photos, built, capsys):
+    for name in ('film.mov', 'sub/notes.txt'):
+        (photos / name).touch()
+    assert enhance() == 0
+    _, last = capsys.readouterr().out.splitlines()
+    assert last == 'No pictures, left alone: 2 files: photos/film.mov, photos/sub/notes.txt'
+
+
 def test_every_option_reaches_its_place(photos, built, monkeypatch):
     monkeypatch.setattr('torch.cuda.device_count', lambda: 2)
     assert enhance() == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from entropy_sde_plugin.data.folders import listed
 from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs, open_source
 from entropy_sde_plugin.errors import InputError
 from tests.support.pictures import write_png
@@ -32,14 +35,35 @@ def test_the_backend_may_be_named(tmp_path, bright):
         open_source(tmp_path / 'odd.lmdb')
 
 
-def test_a_folder_leaves_other_files_alone(tmp_path, bright):
+def test_a_folder_is_read_with_its_subfolders_and_names_what_it_leaves_out(tmp_path, bright, capsys):
     images = tmp_path / 'images'
     write_png(images / 'a.png', bright['coffee'])
     write_png(images / 'B.v2.PNG', bright['coffee'])
     write_png(images / '.hidden.png', bright['coffee'])
-    write_png(images / 'below' / 'c.png', bright['coffee'])
-    (images / 'README.txt').write_text('about')
-    assert ImageFolder(images).names == ('B.v2', 'a')
+    write_png(images / '.cache' / 'd.png', bright['coffee'])
+    write_png(images / 'below' / 'deep' / 'a.png', bright['rocket'])
+    (images / 'below' / 'README.txt').write_text('about')
+    (images / 'elsewhere').symlink_to(tmp_path)
+    source = open_source(images)
+    assert source.names == ('B.v2', 'a', 'below/deep/a')
+    assert source.where('below/deep/a') == f'{images}/below/deep/a.png'
+    np.testing.assert_array_equal(source.image('below/deep/a'), bright['rocket'])
+    said = f'warning: no images, left out of {images}: 2 files: elsewhere, below/README.txt\n'
+    assert capsys.readouterr().err == said
+
+
+def test_partners_in_subfolders(tmp_path, bright):
+    """The same names in two folders, and one on top; a template acts on the last part."""
+    lq = folder(tmp_path / 'lq', ['low_1', 'a/low_1', 'b/low_1'], bright['coffee'])
+    gt = folder(tmp_path / 'gt', ['1', 'a/1', 'b/1'], bright['coffee'])
+    assert match_pairs(lq, gt, 'low_{}'.format) == [Pair('low_1', '1'), Pair('a/low_1', 'a/1'), Pair('b/low_1', 'b/1')]
+    (tmp_path / 'lq' / 'b' / 'low_1.png').unlink()
+    with pytest.raises(InputError, match=r"gt/b/1\.png: its partner 'b/low_1' is not in"):
+        match_pairs(ImageFolder(tmp_path / 'lq'), gt, 'low_{}'.format)
+
+
+def test_a_long_list_is_cut(tmp_path):
+    assert listed([Path(f'{i}.txt') for i in range(22)]).endswith(' 18.txt, 19.txt, and 2 more')
 
 
 def test_bad_folders(tmp_path, bright):

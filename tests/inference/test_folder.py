@@ -68,6 +68,14 @@ def test_the_tree_below_a_folder_is_kept(photos, tmp_path):
         assert file.format == 'JPEG'
 
 
+def test_what_is_no_picture_is_noted(photos, tmp_path):
+    (photos / 'trip' / 'film.mov').touch()
+    (photos / 'link').symlink_to(photos / 'trip')
+    left_out = []
+    assert len(plan([photos, photos, photos / 'b.png'], photos / 'out', left_out=left_out)) == 4
+    assert left_out == [photos / 'link', photos / 'notes.txt', photos / 'trip' / 'film.mov']
+
+
 def test_every_suffix_of_jpeg_stays_and_what_is_not_written_becomes_png(tmp_path):
     photo = PIL.Image.fromarray(photograph('coffee')[:16, :24])
     (tmp_path / 'in').mkdir()

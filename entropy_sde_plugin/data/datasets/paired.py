@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from entropy_sde_plugin.data.datasets.base import PairDataset
@@ -76,7 +76,7 @@ def _listed_names(path: str) -> Sequence[str]:
     except (OSError, ValueError) as error:  # a zero byte in the path
         reason = error.strerror if isinstance(error, OSError) else 'no UTF-8 text'
         raise InputError(f"meta_info_file '{path}' cannot be read ({reason}).", option='meta_info_file') from None
-    names = [Path(line.split()[0]).stem for line in lines if line.strip()]
+    names = [str(PurePosixPath(line.split()[0]).with_suffix('')) for line in lines if line.strip()]
     if not names:
         raise InputError(f"meta_info_file '{path}' names no images.", option='meta_info_file')
     return names

@@ -21,6 +21,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
+from PIL.ImageFile import ImageFile
 
 from entropy_sde_plugin.data.image_files import MODES_OF_8_BITS, equal_frames, opened, orientation, sample_bits, turn
 from entropy_sde_plugin.data.images import quiet_opencv
@@ -142,11 +143,11 @@ def _what_is_not_read(file: Any, bits: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-Decoder = Callable[[PIL.Image.Image, bytes], Samples]
+Decoder = Callable[[ImageFile, bytes], Samples]
 """(loaded file, its bytes) -> (H, W, C), C being 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha)."""
 
 
-def _decoder(file: PIL.Image.Image, bits: int) -> Decoder:
+def _decoder(file: ImageFile, bits: int) -> Decoder:
     if bits == 8 or file.format == 'AVIF':
         return _decode_8_bits
     return _decode_deep_heif if file.format == 'HEIF' else _decode_16_bits
@@ -158,14 +159,14 @@ def _orientation_of_samples(file: Any, bits: int) -> int:
     return 1 if is_upright else orientation(file)
 
 
-def _decode_8_bits(file: PIL.Image.Image, data: bytes) -> NDArray[np.uint8]:
+def _decode_8_bits(file: ImageFile, data: bytes) -> NDArray[np.uint8]:
     mode = MODES_OF_8_BITS[file.mode]
     if file.has_transparency_data:
         mode = _WITH_ALPHA.get(mode, mode)
     return np.atleast_3d(np.asarray(file.convert(mode), dtype=np.uint8))
 
 
-def _decode_16_bits(file: PIL.Image.Image, data: bytes) -> NDArray[np.uint16]:
+def _decode_16_bits(file: ImageFile, data: bytes) -> NDArray[np.uint16]:
     """Decode by OpenCV, since Pillow keeps 8 bits of a colour; C is not 2."""
     with quiet_opencv():
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -176,7 +177,7 @@ def _decode_16_bits(file: PIL.Image.Image, data: bytes) -> NDArray[np.uint16]:
     return samples[..., order[samples.shape[2]]]
 
 
-def _decode_deep_heif(file: PIL.Image.Image, data: bytes) -> NDArray[np.uint16]:
+def _decode_deep_heif(file: ImageFile, data: bytes) -> NDArray[np.uint16]:
     """Decode 10 or 12 bits, spread over the range of 16."""
     import pi_heif  # which has opened the file already
 
