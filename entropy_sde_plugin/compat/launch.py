@@ -20,6 +20,7 @@ import yaml
 
 from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.compat.pipeline import patch_pipeline
+from entropy_sde_plugin.compat.processes import check_launcher
 from entropy_sde_plugin.errors import report_input_errors
 from entropy_sde_plugin.options.locations import one_line_errors
 from entropy_sde_plugin.options.overrides import overriding_loader
@@ -74,6 +75,8 @@ def patch_parse_options() -> None:
         patch_pipeline(sys._getframe(1).f_globals)
         with underscore_local_rank(), one_line_errors(), overriding_loader() as overrides:
             opt, args = original(str(Path.cwd()), is_train)
+        if not opt['dist']:
+            check_launcher()
         args.force_yml = overrides or None
         opt['root_path'] = str(Path.cwd())
         share_seed(opt)

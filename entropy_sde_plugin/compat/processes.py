@@ -14,7 +14,27 @@ import torch.distributed
 from entropy_sde_plugin.compat.patching import mentions
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['patch_init_dist']
+__all__ = ['check_launcher', 'patch_init_dist']
+
+
+def check_launcher() -> None:
+    """Refuse processes that were started together without being told so: each would take itself for the whole run.
+
+    P+M options.py:98, for a run without ``--launcher``. Symptom: two trainings in one folder, of which one renames the
+    other's.
+
+    Raises:
+        InputError: torchrun or srun started several processes.
+    """
+    for starter, variables, launcher in (
+        ('torchrun', ('RANK', 'WORLD_SIZE'), 'pytorch'),
+        ('srun', ('SLURM_STEP_ID', 'SLURM_STEP_NUM_TASKS'), 'slurm'),
+    ):
+        *_, count = (os.environ.get(name, '') for name in variables)
+        if variables[0] in os.environ and count.isdecimal() and int(count) > 1:
+            raise InputError(
+                f'{starter} started {count} processes that would each run alone: add --launcher {launcher}.'
+            )
 
 
 def patch_init_dist() -> None:

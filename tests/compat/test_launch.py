@@ -253,6 +253,34 @@ def test_a_launcher_that_did_not_launch_is_told_in_one_line(parse, opt, monkeypa
         basicsr.utils.dist_util._init_dist_pytorch('nccl')
 
 
+@pytest.mark.parametrize('is_train', [True, False])
+@pytest.mark.parametrize('resume', [[], ['--auto_resume']])
+@pytest.mark.parametrize(
+    ('environment', 'told'),
+    [
+        ({'RANK': '1', 'WORLD_SIZE': '2'}, 'torchrun started 2 processes.* add --launcher pytorch'),
+        ({'SLURM_STEP_ID': '0', 'SLURM_STEP_NUM_TASKS': '16'}, 'srun started 16 processes.* add --launcher slurm'),
+    ],
+)
+def test_a_forgotten_launcher_is_told_in_one_line(
+    parse, opt, monkeypatch, tmp_path, environment, told, resume, is_train
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=told) as caught:
+        parse(opt, *resume, is_train=is_train)
+    assert '\n' not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ['opt.yml']
+
+
+@pytest.mark.parametrize('environment', [{'RANK': '0', 'WORLD_SIZE': '1'}, {'SLURM_STEP_NUM_TASKS': '4'}])
+def test_one_process_needs_no_launcher(parse, opt, monkeypatch, environment):
+    """The second is what a batch script has that starts one process out of its job of four tasks."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert parse(opt)['world_size'] == 1
+
+
 def test_applying_twice_changes_nothing():
     def functions():
         return {
