@@ -21,8 +21,7 @@ that was interrupted can be given again. Several processes share the pictures ou
   torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright
 """
 
-
-_ENHANCER_OPTIONS = ('device', 'precision', 'sampler', 'steps', 'brightness', 'strength', 'tile', 'compile')
+_ENHANCER_OPTIONS = ('device', 'precision', 'sampler', 'steps', 'brightness', 'strength', 'tile', 'stride', 'compile')
 
 
 def add_verb(verbs: Any) -> None:
@@ -49,6 +48,7 @@ def add_verb(verbs: Any) -> None:
     )
     add('--strength', type=float, default=1.0, metavar='0…1', help='share of the result; the rest is the input [1]')
     add('--tile', type=_tile, default='auto', metavar='auto|N|0', help='side of the tiles; 0: none [%(default)s]')
+    add('--stride', type=int, metavar='N', help='average patches of --tile pixels at this distance, if the model can')
     add('--seed', type=_seed, default=0, metavar='N', help='of the noise [%(default)s]')
     add('--device', default='auto', metavar='auto|cpu|cuda|cuda:N', help='[%(default)s]')
     add('--precision', choices=('auto', 'fp32', 'bf16', 'fp16'), default='auto', help='[%(default)s]')

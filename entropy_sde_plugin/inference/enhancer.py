@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, PRECISIONS, SMALLEST_TILE, EnhancerOptions
-from entropy_sde_plugin.networks.architectures import architecture_of_network
+from entropy_sde_plugin.networks.architectures import InferenceNetwork, architecture_of_network
 from entropy_sde_plugin.networks.brightness import with_brightness
 
 __all__ = ['Enhancer']
@@ -46,7 +47,7 @@ class Enhancer:
         times: The sampler's time grid.
 
     Raises:
-        InputError: More steps than the model's process has noisy states.
+        InputError: More steps than the model's process has noisy states, or a stride for a network without patches.
 
     Example:
         >>> from entropy_sde_plugin.utils.resources import packaged_model
@@ -64,17 +65,21 @@ class Enhancer:
         steps = options.sampler.steps or min(DEFAULT_SAMPLER.steps or states, states)
         self.sampler = msgspec.structs.replace(options.sampler, steps=steps)
         self.times = self.process.time_grid(steps)
-        architecture = architecture_of_network(model.network)
-        if architecture.for_inference is None:
-            raise InputError(f'A {architecture.name} restores raw pictures, not RGB ones: take another model.')
-        self.network = architecture.for_inference(
-            model.network.to(self.device),
-            tile=options.tile,
-            dtype=PRECISIONS[self.precision],
-            compile=options.compile,
-        )
+        self.network = self._for_inference(model, options)
         self._prediction = model.prediction
         self._sample = self.sampler.build()
+
+    def _for_inference(self, model: Model, options: EnhancerOptions) -> InferenceNetwork:
+        architecture = architecture_of_network(model.network)
+        prepare = architecture.for_inference
+        if prepare is None:
+            raise InputError(f'A {architecture.name} restores raw pictures, not RGB ones: take another model.')
+        if options.stride is not None:
+            if architecture.patches is None:
+                raise InputError(f'stride: a {architecture.name} has no patches, leave it out.', option='stride')
+            prepare = partial(architecture.patches, stride=options.stride)
+        network, dtype = model.network.to(self.device), PRECISIONS[self.precision]
+        return prepare(network, tile=options.tile, dtype=dtype, compile=options.compile)
 
     @classmethod
     def from_file(cls, path: str | Path, **options: Any) -> Enhancer:

@@ -16,9 +16,6 @@ DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8)
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
-#: Strips of this many pixels squared. On a CPU their working set fits into the caches; a GPU needs fewer launches.
-AUTO_TILE_CPU = 128
-AUTO_TILE = 1024
 SMALLEST_TILE = 16
 
 
@@ -34,8 +31,10 @@ class EnhancerOptions:
         steps: Network calls for an image; None takes those of :data:`DEFAULT_SAMPLER`, or fewer where the process has
             fewer states.
         eta: Share of fresh noise, for ``ddim`` only.
-        tile: Strips of about ``tile`` x ``tile`` pixels at a time, 0 for the whole image, or ``'auto'``. It decides
-            speed and memory, not the result.
+        tile: About ``tile`` x ``tile`` pixels at a time, 0 for the whole image, or ``'auto'`` for what suits the
+            network. It decides speed and memory; for networks that work in tiles, not strips, the result as well.
+        stride: Restore patches of ``tile`` x ``tile`` pixels, each by itself, at this distance, and average them; for
+            networks that can.
         brightness: Mean luma of the result, 0.05…0.95; ``'keep'`` is that of the input, ``'auto'`` the model's choice.
         strength: Share of the result in the output, 0…1; the rest is the input.
         compile: Let torch.compile fuse the network: takes about a minute once, and may pay for many images.
@@ -44,7 +43,8 @@ class EnhancerOptions:
         device: The device.
         precision: A key of :data:`PRECISIONS`.
         sampler: The sampler; its ``steps`` are None where none were given.
-        tile: Pixels, 0 for the whole image.
+        tile: Pixels, 0 for the whole image, None for what suits the network.
+        stride: As given.
         compile: As given.
 
     Raises:
@@ -52,8 +52,8 @@ class EnhancerOptions:
 
     Example:
         >>> options = EnhancerOptions(device='cpu', precision='fp32', steps=4)
-        >>> options.sampler.type, options.sampler.steps, options.tile
-        ('posterior', 4, 128)
+        >>> options.sampler.type, options.sampler.steps, options.precision
+        ('posterior', 4, 'fp32')
     """
 
     def __init__(
@@ -65,13 +65,15 @@ class EnhancerOptions:
         steps: int | None = None,
         eta: float | None = None,
         tile: int | str = 'auto',
+        stride: int | None = None,
         brightness: Brightness = 'auto',
         strength: float = 1.0,
         compile: bool = False,
     ) -> None:
         self.device = _device(device)
         self.precision = _precision(precision, self.device)
-        self.tile = _tile(tile, self.device)
+        self.tile = _tile(tile)
+        self.stride = stride
         chosen = {
             'type': DEFAULT_SAMPLER.type if sampler is None else sampler,
             'steps': steps,
@@ -112,9 +114,9 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get('avx512_bf16') or capabilities.get('amx_bf16') or capabilities.get('bf16'))
 
 
-def _tile(tile: int | str, device: torch.device) -> int:
+def _tile(tile: int | str) -> int | None:
     if tile == 'auto':
-        return AUTO_TILE_CPU if device.type == 'cpu' else AUTO_TILE
+        return None
     if not isinstance(tile, int) or isinstance(tile, bool) or (tile != 0 and tile < SMALLEST_TILE):
         raise InputError(f"tile: '{tile}' is neither auto, 0 (the whole picture) nor at least {SMALLEST_TILE}.")
     return tile

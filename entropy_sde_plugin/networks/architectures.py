@@ -17,6 +17,8 @@ from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFNet, ne
 from entropy_sde_plugin.networks.exposure import RAW_PLANES
 from entropy_sde_plugin.networks.exposure_nafnet import ExposureNAFNet, nafnet_options
 from entropy_sde_plugin.networks.exposure_unet import ExposureUNet, unet_options
+from entropy_sde_plugin.networks.lldiffusion import LLDiffusionNet, lldiffusion_options
+from entropy_sde_plugin.networks.lldiffusion_inference import Patches, WholeOrTiles
 from entropy_sde_plugin.networks.nafnet_strips import StripNetwork
 
 __all__ = ['ARCHITECTURES', 'Architecture', 'InferenceNetwork', 'architecture_of', 'architecture_of_network']
@@ -27,7 +29,7 @@ class InferenceNetwork(Protocol):
 
     Attributes:
         tile: About how many pixels squared are worked on at a time, 0 for the whole image. It decides memory and speed,
-            and may be lowered between two calls where memory runs out.
+            for some networks the result too, and may be lowered between two calls where memory runs out.
     """
 
     tile: int
@@ -45,8 +47,10 @@ class Architecture:
         marks: Keys that its state dicts have; the architecture that shares the most with a state dict is taken.
         options: Reads the network's keyword arguments off a state dict. Raises ``InputError`` where it does not fit.
         channels: Number of image channels of a network.
-        for_inference: Prepares a network for images of any size, from (network, ``tile``, ``dtype``, ``compile``); None
-            for a network of raw pictures, which :class:`~entropy_sde_plugin.inference.enhancer.Enhancer` cannot run.
+        for_inference: Prepares a network for images of any size, from (network, ``tile``, ``dtype``, ``compile``); a
+            tile of None is what suits the network. None for a network of raw pictures, which
+            :class:`~entropy_sde_plugin.inference.enhancer.Enhancer` cannot run.
+        patches: The same with ``stride``, for networks that also restore images patch by patch.
     """
 
     network: type[nn.Module]
@@ -55,6 +59,7 @@ class Architecture:
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     channels: Callable[[Any], int]
     for_inference: Callable[..., InferenceNetwork] | None
+    patches: Callable[..., InferenceNetwork] | None = None
 
     @property
     def name(self) -> str:
@@ -96,6 +101,15 @@ ARCHITECTURES: list[Architecture] = [
         options=nafnet_options,
         channels=lambda network: RAW_PLANES,
         for_inference=None,
+    ),
+    Architecture(
+        network=LLDiffusionNet,
+        system='lldiffusion',
+        marks=frozenset({'encoder.encoder.conv_7x7.weight', 'diff_unet.conv_in.weight', 'deg_unet.conv_in.weight'}),
+        options=lldiffusion_options,
+        channels=lambda network: network.diff_unet.conv_out.out_channels,
+        for_inference=WholeOrTiles,
+        patches=Patches,
     ),
 ]
 """The architectures whose weights are recognised."""

@@ -17,7 +17,7 @@ from entropy_sde_plugin.networks.lldiffusion_unet import LEVELS, FuseMode, UNet
 from entropy_sde_plugin.networks.padding import reflect_to
 from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
 
-__all__ = ['Features', 'LLDiffusionNet', 'color_map', 'lldiffusion_options']
+__all__ = ['Features', 'LLDiffusionNet', 'color_map', 'lldiffusion_options', 'padded']
 
 MULTIPLE = 32
 """The sides of an image are padded to a multiple of this …"""
@@ -67,8 +67,8 @@ class LLDiffusionNet(nn.Module):
     the released network, so that its checkpoints load strictly. All images are RGB in [-1, 1], of any size: sides are
     padded by reflection to a multiple of 32, and to 64 at least.
 
-    As released, the middle blocks are not told the time, and with ``fuse_mode='cattn'`` some channel attentions are
-    never asked: their parameters get no gradient.
+    As released, the middle blocks do not get the time, and with ``fuse_mode='cattn'`` some channel attentions are not
+    used: their parameters get no gradient.
 
     Args:
         ch: Width of the denoiser, a multiple of 32.
@@ -124,7 +124,7 @@ class LLDiffusionNet(nn.Module):
         Args:
             cond: (B, 3, H, W).
         """
-        cond = _padded(cond)
+        cond = padded(cond)
         return Features(self.encoder(cond), color_map(cond))
 
     def forward(self, x: Tensor, cond: Tensor, time: int | float | Tensor, features: Features | None = None) -> Tensor:
@@ -141,7 +141,7 @@ class LLDiffusionNet(nn.Module):
         """
         height, width = x.shape[-2:]
         known = self.features(cond) if features is None else features
-        state = torch.cat([_padded(x), _padded(cond), known.color_map], dim=1)
+        state = torch.cat([padded(x), padded(cond), known.color_map], dim=1)
         times = torch.as_tensor(time, device=x.device).reshape(-1)
         return self.diff_unet(state, known.maps, times)[..., :height, :width]
 
@@ -158,10 +158,11 @@ class LLDiffusionNet(nn.Module):
         """
         height, width = high.shape[-2:]
         known = self.features(cond) if features is None else features
-        return self.deg_unet(_padded(high), known.maps)[..., :height, :width]
+        return self.deg_unet(padded(high), known.maps)[..., :height, :width]
 
 
-def _padded(images: Tensor) -> Tensor:
+def padded(images: Tensor) -> Tensor:
+    """Return images (B, C, H, W) at a size that the network takes, continued by reflection."""
     height, width = (max(side + -side % MULTIPLE, SMALLEST) for side in images.shape[-2:])
     return reflect_to(images, height, width)
 

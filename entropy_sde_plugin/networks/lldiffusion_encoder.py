@@ -17,6 +17,10 @@ MAP_WIDTHS = (32, 32, 16, 16, 8, 8)
 """Channels of the maps, in multiples of the encoder's width; their sides are 1/16, 1/8, 1/4, 1/2, 1 and 1 of the
 image's."""
 
+REACH = 2
+"""How many pixels of the trunk's output beyond a part its maps depend on. At each stage pixel p needs p + 1 of the
+doubled image, which is (p + 1) / 2, rounded up, of the image before: 1 pixel beyond the border, then 2, and no more."""
+
 SLOPE = 0.2
 
 
@@ -83,6 +87,28 @@ class LatentMapEncoder(nn.Module):
             The maps: see :data:`MAP_WIDTHS`.
         """
         return self.upsample(self.encoder(image))
+
+    def maps_of_part(self, trunk: Tensor, top: int, left: int, height: int, width: int) -> tuple[Tensor, ...]:
+        """Return the maps of a part of images, the same as in the maps of the whole.
+
+        Args:
+            trunk: What :class:`Trunk` makes of the whole images, (B, 32 width, H/32, W/32).
+            top, left, height, width: The part, in multiples of 32 pixels.
+
+        Returns:
+            The maps, as :meth:`forward` returns them of the part.
+        """
+        first_row, first_column = max(top - REACH, 0), max(left - REACH, 0)
+        rows = slice(first_row, top + height + REACH)
+        columns = slice(first_column, left + width + REACH)
+        around = self.upsample(trunk[..., rows, columns])
+        scales = (2, 4, 8, 16, 32, 32)
+        return tuple(
+            each.narrow(2, (top - first_row) * scale, height * scale)
+            .narrow(3, (left - first_column) * scale, width * scale)
+            .contiguous()
+            for each, scale in zip(around, scales, strict=False)
+        )
 
 
 class Trunk(nn.Module):

@@ -42,8 +42,8 @@ class UNet(nn.Module):
         num_res_blocks: Blocks of each level on the way down; one more on the way up.
         fuse_mode: How the maps are taken up.
         map_widths: Channels of the maps, from the coarsest.
-        unused_width: Channels of a channel attention that the released network has and never asks.
-        timed: Whether it is told a time.
+        unused_width: Channels of a channel attention that the released network has and never uses.
+        timed: Whether the time is an input.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class UNet(nn.Module):
         Args:
             x: (B, C, H, W); H and W multiples of 32.
             maps: The encoder's, of images of this size.
-            time: Raw times, (B,) or (1,); None where the network is told none.
+            time: Raw times, (B,) or (1,); None where the network takes none.
 
         Returns:
             (B, 3, H, W).
@@ -141,7 +141,7 @@ class DownLevel(Level):
 
 
 class Middle(nn.Module):
-    """The bottom of the U. Its blocks have room for the time and, as released, are not told it."""
+    """The bottom of the U. Its blocks have weights for the time and, as released, do not get it."""
 
     def __init__(self, width: int, time_dim: int) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class UpPath(nn.Module):
             in_widths = [before + left.pop() for before in [first] + [width] * (blocks - 1)]
             self.add_module(str(index), UpLevel(in_widths, width, time_dim, LEVELS - 1 - index))
         if fuse_mode == 'cattn':
-            # Those of levels that no map enters are not asked; the released checkpoints hold them.
+            # Those of levels that no map enters are not used; the released checkpoints hold them.
             self.fuse = Fusion(dict(enumerate(entering)))
 
     def forward(self, x: Tensor, embedding: Tensor | None, skips: list[Tensor], maps: Sequence[Tensor]) -> Tensor:

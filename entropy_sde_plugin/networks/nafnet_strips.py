@@ -25,6 +25,10 @@ from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFBlock, 
 
 __all__ = ['StripNetwork']
 
+#: Strips of this many pixels squared. On a CPU their working set fits into the caches; a GPU needs fewer launches.
+AUTO_TILE_CPU = 128
+AUTO_TILE = 1024
+
 
 class StripNetwork:
     """A trained network for inference, (x, cond, time) -> prediction as :class:`ConditionalNAFNet`.
@@ -32,7 +36,7 @@ class StripNetwork:
     Args:
         network: In evaluation mode, float32, on the device to compute on. Its weights are read at every call.
         tile: Work through about ``tile`` x ``tile`` pixels at a time, as strips over the picture's whole width; 0 takes
-            the whole picture.
+            the whole picture, None what suits the device.
         dtype: Of features and products; sums over the picture and the last convolution are float32.
         compile: Let torch.compile fuse the passes; costs a minute once and needs a C++ compiler.
 
@@ -41,8 +45,15 @@ class StripNetwork:
     """
 
     def __init__(
-        self, network: ConditionalNAFNet, *, tile: int, dtype: torch.dtype = torch.float32, compile: bool = False
+        self,
+        network: ConditionalNAFNet,
+        *,
+        tile: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        compile: bool = False,
     ) -> None:
+        if tile is None:
+            tile = AUTO_TILE_CPU if network.intro.weight.is_cpu else AUTO_TILE
         if tile < 0:
             raise InputError(f'tile must be 0 (the whole picture) or above, got {tile}.')
         self.network = network

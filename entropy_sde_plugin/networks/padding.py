@@ -31,5 +31,6 @@ def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
 
 def _mirrored(length: int, size: int, device: torch.device) -> Tensor:
     """The indices 0, 1, …, length - 1, length - 2, …, 0, 1, …: as many as ``size``."""
-    last = length - 1
-    return last - (last - torch.arange(size, device=device) % max(2 * last, 1)).abs()
+    steps = torch.arange(size, device=device)
+    last = torch.full_like(steps, length - 1)  # a tensor, which the export to ONNX asks for
+    return last - (last - steps % (2 * last).clamp(min=1)).abs()

@@ -1,4 +1,4 @@
-"""How the networks are told the diffusion time."""
+"""The diffusion time as an input of a network."""
 
 from __future__ import annotations
 

@@ -118,6 +118,8 @@ def test_every_option_reaches_its_place(photos, built, monkeypatch):
         '8',
         '--tile',
         '512',
+        '--stride',
+        '64',
         '--device',
         'cuda:1',
         '--precision',
@@ -133,6 +135,7 @@ def test_every_option_reaches_its_place(photos, built, monkeypatch):
             'precision': 'bf16',
             'sampler': SamplerOptions(type='ddim', steps=8),
             'tile': 512,
+            'stride': 64,
             'compile': True,
         },
     ]
