@@ -13,8 +13,9 @@ from __future__ import annotations
 import enum
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -47,40 +48,26 @@ _CLEAN_MOMENTS = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.
 
 
 class Process(ABC):
-    """A diffusion between clean images and noise, with states that are numbered by whole times.
+    """What leads from a degraded image to a clean one, through states that it knows.
 
     Attributes:
         image_range: Least and greatest value of a clean image, e.g. ``(0, 1)`` or ``(-1, 1)``.
-        times: The noisy states, from the least noisy to the noisiest.
 
     Example:
         >>> from entropy_sde_plugin.diffusion import DDPM, IRSDE
-        >>> [(process.times, process.image_range) for process in (IRSDE(), DDPM())]
-        [(range(1, 101), (0.0, 1.0)), (range(0, 1000), (-1.0, 1.0))]
+        >>> [process.image_range for process in (IRSDE(), DDPM())]
+        [(0.0, 1.0), (-1.0, 1.0)]
     """
 
     image_range: tuple[float, float]
-    times: range
 
     @abstractmethod
-    def time_grid(self, steps: int) -> TimeGrid:
+    def time_grid(self, steps: int) -> Sequence[Any]:
         """Return the states that a sampler visits in ``steps`` network calls; the last is :data:`CLEAN`.
 
         Raises:
-            InputError: Fewer than one step, or more than there are noisy states.
+            InputError: Fewer than one step, or more than there are states.
         """
-
-    @abstractmethod
-    def draw(self, x0: Tensor, cond: Tensor, t: Time, noise: Tensor) -> Tensor:
-        """Return the state at ``t`` of clean images, made with standard normal ``noise``; all (B, C, H, W)."""
-
-    @abstractmethod
-    def start(self, cond: Tensor, noise: Tensor) -> Tensor:
-        """Return where sampling starts, made with standard normal ``noise``; all (B, C, H, W)."""
-
-    def draw_time(self, generator: torch.Generator) -> Tensor:
-        """Draw one of the noisy states, uniformly; an integer tensor of shape ()."""
-        return torch.randint(self.times.start, self.times.stop, (), generator=generator)
 
     def from_unit(self, images: Tensor) -> Tensor:
         """Map images from [0, 1] to ``image_range``."""
@@ -91,6 +78,72 @@ class Process(ABC):
         """Map images from ``image_range`` to [0, 1]."""
         low, high = self.image_range
         return images if (low, high) == (0, 1) else (images - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much of the image and of the noise a state holds: x_t = m + decay (x0 - m) + std · noise.
+
+    Attributes:
+        decay: a_t, in (0, 1].
+        std: s_t, in image units.
+    """
+
+    decay: float
+    std: float
+
+    @property
+    def log_ratio(self) -> float:
+        """ln(a_t / s_t), half the logarithm of the signal-to-noise ratio."""
+        return math.log(self.decay / self.std)
+
+
+class GaussianProcess(Process):
+    """A diffusion whose states are Gaussian around the clean image: x_t = m + a_t (x0 - m) + s_t noise.
+
+    The noisy states are numbered by whole times.
+    m is :meth:`mean`, the image that the process drifts to. The variance is preserved: a_t² + s_t² / S² = 1, where S is
+    ``stationary_std``. Images are (B, C, H, W), of any floating dtype and device.
+    A time outside ``times``, or times that do not match the batch, are an ``InputError``.
+
+    Attributes:
+        times: The noisy states, from the least noisy to the noisiest.
+        decays: a_t, float64, indexed by the time.
+        stds: s_t, float64, indexed by the time.
+        stationary_std: Standard deviation of the state that sampling starts from, in image units.
+
+    Example:
+        >>> from entropy_sde_plugin.diffusion import DDPM
+        >>> process, x0, noise = DDPM(), torch.full((1, 3, 4, 4), 0.5), torch.ones(1, 3, 4, 4)
+        >>> xt = process.draw(x0, x0, 300, noise)
+        >>> bool(torch.allclose(process.x0_from_noise(xt, x0, noise, 300), x0))
+        True
+    """
+
+    times: range
+    decays: Tensor
+    stds: Tensor
+    stationary_std: float
+
+    @abstractmethod
+    def mean(self, cond: Tensor) -> Tensor:
+        """Return the image m that the process drifts to; it broadcasts with ``cond``."""
+
+    @abstractmethod
+    def time_grid(self, steps: int) -> TimeGrid: ...
+
+    def start(self, cond: Tensor, noise: Tensor) -> Tensor:
+        """Return where sampling starts, made with standard normal ``noise``; all (B, C, H, W)."""
+        return self.mean(cond) + self.stationary_std * noise
+
+    def draw(self, x0: Tensor, cond: Tensor, t: Time, noise: Tensor) -> Tensor:
+        """Return the state at ``t`` of clean images, made with standard normal ``noise``; all (B, C, H, W)."""
+        mean, std = self.marginal(x0, cond, t)
+        return mean + std * noise
+
+    def draw_time(self, generator: torch.Generator) -> Tensor:
+        """Draw one of the noisy states, uniformly; an integer tensor of shape ()."""
+        return torch.randint(self.times.start, self.times.stop, (), generator=generator)
 
     def check_steps(self, steps: int) -> None:
         """Check a number of sampling steps.
@@ -113,60 +166,6 @@ class Process(ABC):
         if times.numel() == 0 or times.min() < first or times.max() > last:
             raise InputError(f'Diffusion times lie in {first}…{last}, got {times.tolist()}.')
         return times
-
-
-@dataclass(frozen=True)
-class Level:
-    """How much of the image and of the noise a state holds: x_t = m + decay (x0 - m) + std · noise.
-
-    Attributes:
-        decay: a_t, in (0, 1].
-        std: s_t, in image units.
-    """
-
-    decay: float
-    std: float
-
-    @property
-    def log_ratio(self) -> float:
-        """ln(a_t / s_t), half the logarithm of the signal-to-noise ratio."""
-        return math.log(self.decay / self.std)
-
-
-class GaussianProcess(Process):
-    """A process whose states are Gaussian around the clean image: x_t = m + a_t (x0 - m) + s_t noise.
-
-    m is :meth:`mean`, the image that the process drifts to. The variance is preserved: a_t² + s_t² / S² = 1, where S is
-    ``stationary_std``. Images are (B, C, H, W), of any floating dtype and device.
-    A time outside ``times``, or times that do not match the batch, are an ``InputError``.
-
-    Attributes:
-        decays: a_t, float64, indexed by the time.
-        stds: s_t, float64, indexed by the time.
-        stationary_std: Standard deviation of the state that sampling starts from, in image units.
-
-    Example:
-        >>> from entropy_sde_plugin.diffusion import DDPM
-        >>> process, x0, noise = DDPM(), torch.full((1, 3, 4, 4), 0.5), torch.ones(1, 3, 4, 4)
-        >>> xt = process.draw(x0, x0, 300, noise)
-        >>> bool(torch.allclose(process.x0_from_noise(xt, x0, noise, 300), x0))
-        True
-    """
-
-    decays: Tensor
-    stds: Tensor
-    stationary_std: float
-
-    @abstractmethod
-    def mean(self, cond: Tensor) -> Tensor:
-        """Return the image m that the process drifts to; it broadcasts with ``cond``."""
-
-    def start(self, cond: Tensor, noise: Tensor) -> Tensor:
-        return self.mean(cond) + self.stationary_std * noise
-
-    def draw(self, x0: Tensor, cond: Tensor, t: Time, noise: Tensor) -> Tensor:
-        mean, std = self.marginal(x0, cond, t)
-        return mean + std * noise
 
     def level(self, t: int) -> Level:
         """Return the moments of a noisy state."""

@@ -53,7 +53,7 @@ class ExposureNAFBlock(NAFBlock):
 
 
 class ExposureNAFNet(NAFNet):
-    """NAFNet that predicts a clean raw picture from the state of an exposure; it is told no time step.
+    """NAFNet that predicts a clean raw picture from the state of an exposure. It has no time input.
 
     The paper's NAFNet-1 is the default. Its NAFNet-2 is ``enc_blk_nums=[2, 2, 4, 4], middle_blk_num=12,
     dec_blk_nums=[2, 2, 2, 2]`` (6,897,865 parameters).

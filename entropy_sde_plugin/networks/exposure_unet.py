@@ -31,7 +31,7 @@ SIZE_MULTIPLE = 2 ** (len(WIDTHS) - 1)
 
 
 class ExposureUNet(nn.Module):
-    """U-Net that predicts a clean raw picture from the state of an exposure; it is told no time step.
+    """U-Net that predicts a clean raw picture from the state of an exposure. It has no time input.
 
     The published ones take 8 planes (7,761,801 parameters) or, with ``concat_origin``, 12 (7,762,953).
 

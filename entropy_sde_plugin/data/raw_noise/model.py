@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropy_sde_plugin.data.raw_noise.poisson import poisson
+from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['RELEASED_RANGE', 'NoiseDraws', 'NoiseModel', 'NoiseParameters', 'tukey_lambda_quantile']
+__all__ = ['NoiseDraws', 'NoiseModel', 'NoiseParameters', 'tukey_lambda_quantile']
 
 Planes = NDArray[np.floating]
-
-RELEASED_RANGE = 15583.0
-"""White less black level in ADU, which the released ExposureDiffusion takes for every camera (16383 - 800)."""
 
 
 @dataclass(frozen=True)
