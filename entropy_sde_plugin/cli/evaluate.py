@@ -24,6 +24,14 @@ def add_verb(verbs: Any) -> None:
         '--suffix', default='', help="what the results' names have after those of the truth, e.g. _test_lolv1"
     )
     evaluate.add_argument(
+        '--names',
+        type=_template,
+        nargs=2,
+        default=('{}', '{}'),
+        metavar=('TRUTH', 'OTHERS'),
+        help="what truth and other images are called around the part that they share, e.g. 'normal{}' 'low{}'",
+    )
+    evaluate.add_argument(
         '--metrics',
         nargs='+',
         metavar='NAME',
@@ -36,18 +44,25 @@ def add_verb(verbs: Any) -> None:
     evaluate.set_defaults(run=run)
 
 
+def _template(text: str) -> str:
+    if text.count('{}') != 1:
+        raise argparse.ArgumentTypeError(f"'{text}' must contain {{}} once")
+    return text
+
+
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
     register()
-    from entropy_sde_plugin.data.sources import open_source
+    from entropy_sde_plugin.data.sources import by_templates, open_source
     from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table, write_csv
 
     metrics = options.metrics or DEFAULT_METRICS
     truth = open_source(options.truth)
     evaluations = {}
     if options.low is not None:
-        evaluations['low'] = evaluate(open_source(options.low), truth, metrics)
-    evaluations['result'] = evaluate(open_source(options.result), truth, metrics, lambda name: name + options.suffix)
+        evaluations['low'] = evaluate(open_source(options.low), truth, metrics, by_templates(*options.names))
+    result_name = by_templates(options.names[0], options.names[1] + options.suffix)
+    evaluations['result'] = evaluate(open_source(options.result), truth, metrics, result_name)
     print(format_table(evaluations), end='')
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,16 @@ from entropy_sde_plugin.errors import InputError, about
 from entropy_sde_plugin.utils.distributed import warn
 from entropy_sde_plugin.utils.problems import Problems, collecting
 
-__all__ = ['ImageFolder', 'ImageSource', 'Pair', 'check_sizes', 'match_pairs', 'open_source', 'renamed']
+__all__ = [
+    'ImageFolder',
+    'ImageSource',
+    'Pair',
+    'by_templates',
+    'check_sizes',
+    'match_pairs',
+    'open_source',
+    'renamed',
+]
 
 
 class ImageSource(Protocol):
@@ -153,6 +162,31 @@ def renamed(name: str, rename: Callable[[str], str]) -> str:
     return f'{folder}{slash}{rename(last)}'
 
 
+def by_templates(gt_template: str, lq_template: str) -> Callable[[str], str]:
+    """Return how the dark image is called where the bright one is called so.
+
+    Args:
+        gt_template: Name of the bright image around ``{}``, the part that partners share.
+        lq_template: Name of the dark image around the same part.
+
+    Returns:
+        A function that raises an ``InputError`` for a name that does not follow ``gt_template``.
+
+    Example:
+        >>> by_templates('normal{}', 'low{}')('normal00001')
+        'low00001'
+    """
+    before, _, after = gt_template.partition('{}')
+
+    def lq_name(name: str) -> str:
+        shared = name.removeprefix(before).removesuffix(after)
+        if f'{before}{shared}{after}' != name:
+            raise InputError(f"the name does not have the form '{gt_template}'.")
+        return lq_template.replace('{}', shared)
+
+    return lq_name
+
+
 def match_pairs(
     lq: ImageSource,
     gt: ImageSource,
@@ -177,20 +211,29 @@ def match_pairs(
         InputError: Without ``problems``, one line per image without a partner.
     """
     bright, dark = set(gt.names), set(lq.names)
-    partners = {name: renamed(name, lq_name) for name in gt.names}
     pairs = []
     with collecting(problems) as faults:
         for name in gt.names if names is None else names:
             if name not in bright:
                 faults.add(f"{gt.path}: there is no image '{name}'.", gt.option)
-            elif partners[name] not in dark:
-                faults.add(f"{gt.where(name)}: its partner '{partners[name]}' is not in {lq.path}.", gt.option)
-            else:
-                pairs.append(Pair(partners[name], name))
+                continue
+            with faults.collect(gt.option):
+                partner = _partner(name, gt, lq_name)
+                if partner in dark:
+                    pairs.append(Pair(partner, name))
+                else:
+                    faults.add(f"{gt.where(name)}: its partner '{partner}' is not in {lq.path}.", gt.option)
         if names is None:
-            for name in sorted(dark.difference(partners.values())):
+            for name in sorted(dark.difference(pair.lq for pair in pairs)):
                 faults.add(f'{lq.where(name)}: no partner in {gt.path}.', lq.option)
     return pairs
+
+
+def _partner(name: str, gt: ImageSource, lq_name: Callable[[str], str]) -> str:
+    try:
+        return renamed(name, lq_name)
+    except InputError as error:
+        raise InputError(f'{gt.where(name)}: {error}', error.option) from None
 
 
 def check_sizes(lq: ImageSource, gt: ImageSource, pairs: Sequence[Pair]) -> None:

@@ -116,6 +116,20 @@ def test_names_by_template_and_meta_info_file(tmp_path, bright):
     assert len(dataset) == 2
 
 
+def test_names_that_differ_by_a_prefix_on_each_side(tmp_path, bright):
+    """As in LOL-v2-real, also in subfolders."""
+    for folder in ('', 'a/'):
+        write_png(tmp_path / 'gt' / f'{folder}normal1.png', bright['coffee'])
+        write_png(tmp_path / 'lq' / f'{folder}low1.png', bright['coffee'])
+    opt = paired(tmp_path, 'val', '', filename_tmpl='low{}', filename_tmpl_gt='normal{}')
+    assert PairedLowLightDataset(opt).pairs == (('a/low1', 'a/normal1'), ('low1', 'normal1'))
+    with pytest.raises(InputError, match=r"filename_tmpl and filename_tmpl_gt say how: 'low\{\}' and 'normal\{\}'"):
+        PairedLowLightDataset(paired(tmp_path, 'val', ''))
+    write_png(tmp_path / 'gt' / '2.png', bright['coffee'])
+    with pytest.raises(InputError, match=r"^\S*gt/2\.png: the name does not have the form 'normal\{\}'\.$"):
+        PairedLowLightDataset(opt)
+
+
 def test_darkened_crops_are_those_of_the_low_light_model(pairs):
     """Undoing exposure and gamma recovers the bright crop up to noise whose size the model tells."""
     dataset = SyntheticLowLightDataset(
@@ -277,7 +291,8 @@ def test_training_and_validation_share_a_database_under_basicsrs_loaders(pairs):
         ({'resize_prob': 1.5}, "'datasets.train.resize_prob': expected float <= 1"),
         ({'resize_factor': 1.2}, "'datasets.train.resize_factor': expected float <= 1"),
         ({'scale': 2}, "'datasets.train.scale': 2 is not one of its values"),
-        ({'filename_tmpl': 'low'}, "'filename_tmpl' must contain {}"),
+        ({'filename_tmpl': 'low'}, "'filename_tmpl' must contain {} once"),
+        ({'filename_tmpl_gt': '{}{}'}, "'filename_tmpl_gt' must contain {} once"),
         ({'dataroot_gt': None}, "'dataroot_gt', the folder or database of the bright images, is missing"),
         ({'dataroot_gt': 'nowhere'}, "'nowhere' is no folder"),
         ({'dataroot_gt': 'nowhere.lmdb'}, "'nowhere.lmdb' is no image database"),

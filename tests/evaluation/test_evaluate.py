@@ -69,6 +69,18 @@ def test_table_and_rows(sets, capsys):
         assert [float(row['psnr']) for row in table] == pytest.approx(psnrs(sets, kind), rel=1e-9)
 
 
+def test_names_that_differ_by_a_prefix_on_each_side(sets, capsys):
+    for kind, template in (('truth', 'normal{}'), ('low', 'low{}'), ('result', 'low{}_run')):
+        for name in NAMES:
+            (sets / kind / f'{name}.png').rename(sets / kind / f'{template.format(name)}.png')
+    options = ('--low', str(sets / 'low'), '--metrics', 'psnr', '--names', 'normal{}', 'low{}', '--suffix', '_run')
+    assert evaluate(sets, *options) == 0
+    assert '| result | ' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        evaluate(sets, '--names', 'normal', 'low{}')
+    assert "'normal' must contain {} once" in capsys.readouterr().err
+
+
 def test_turned_photographs_are_compared_upright(tmp_path, capsys):
     """Dark TIFF stored lying, with a tag, and an upright truth of the size that it has when it is read."""
     turned = PIL.Image.Exif()

@@ -8,8 +8,9 @@ from typing import Any
 
 from entropy_sde_plugin.data.datasets.base import PairDataset
 from entropy_sde_plugin.data.options import PairOptions, options_of
-from entropy_sde_plugin.data.sources import Pair, match_pairs, open_source
+from entropy_sde_plugin.data.sources import ImageSource, Pair, by_templates, match_pairs, open_source
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['PairedLowLightDataset', 'PairedLowLightOptions']
 
@@ -23,14 +24,18 @@ class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
     """Folder or database of the bright images; validation and test may go without."""
     filename_tmpl: str = '{}'
     """Name of the dark image from that of the bright one, both without suffix, e.g. ``'{}_low'``."""
+    filename_tmpl_gt: str = '{}'
+    """Name of the bright image where ``{}`` is only the part that partners share: ``'normal{}'`` with
+    ``filename_tmpl: 'low{}'``."""
     meta_info_file: str | None = None
     """Text file that names the bright images to take, one a line, first word of it; all by default."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if '{}' not in self.filename_tmpl:
-            reason = f"'filename_tmpl' must contain {{}}, but is {self.filename_tmpl!r}."
-            raise InputError(reason, option='filename_tmpl')
+        for option in ('filename_tmpl', 'filename_tmpl_gt'):
+            template = getattr(self, option)
+            if template.count('{}') != 1:
+                raise InputError(f"'{option}' must contain {{}} once, but is {template!r}.", option=option)
         if self.dataroot_gt is None and (self.phase == 'train' or self.meta_info_file is not None):
             reason = "'dataroot_gt', the folder or database of the bright images, is missing."
             raise InputError(reason, option='dataroot_gt')
@@ -66,7 +71,21 @@ class PairedLowLightDataset(PairDataset):
             return
         gt = open_source(options.dataroot_gt, options.backend, option='dataroot_gt')
         names = _listed_names(options.meta_info_file) if options.meta_info_file is not None else None
-        super().__init__(opt, options, lq, gt, match_pairs(lq, gt, options.filename_tmpl.format, names))
+        super().__init__(opt, options, lq, gt, _pairs(options, lq, gt, names))
+
+
+def _pairs(
+    options: PairedLowLightOptions, lq: ImageSource, gt: ImageSource, names: Sequence[str] | None
+) -> Sequence[Pair]:
+    problems = Problems()
+    pairs = match_pairs(lq, gt, by_templates(options.filename_tmpl_gt, options.filename_tmpl), names, problems)
+    if not pairs:
+        problems.add(
+            "Partners have one name. Where theirs differ, filename_tmpl and filename_tmpl_gt say how: 'low{}' and "
+            "'normal{}' pair low00001 with normal00001."
+        )
+    problems.raise_any()
+    return pairs
 
 
 def _listed_names(path: str) -> Sequence[str]:
