@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entropy_sde_plugin import register
+
+if TYPE_CHECKING:
+    from entropy_sde_plugin.evaluation.evaluate import Evaluation
 
 
 def add_verb(verbs: Any) -> None:
@@ -54,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the verb."""
     register()
     from entropy_sde_plugin.data.sources import by_templates, open_source
-    from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table, write_csv
+    from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table
 
     metrics = options.metrics or DEFAULT_METRICS
     truth = open_source(options.truth)
@@ -63,10 +67,17 @@ def run(options: argparse.Namespace) -> None:
         evaluations['low'] = evaluate(open_source(options.low), truth, metrics, by_templates(*options.names))
     result_name = by_templates(options.names[0], options.names[1] + options.suffix)
     evaluations['result'] = evaluate(open_source(options.result), truth, metrics, result_name)
+    files = _write(options.output, evaluations) if options.output is not None else []
     print(format_table(evaluations), end='')
-    if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)
-        files = {'result': options.output / 'metrics.csv', 'low': options.output / 'metrics_low.csv'}
-        for kind, evaluation in evaluations.items():
-            write_csv(files[kind], evaluation)
-            print(f'A row for each picture: {files[kind]}')
+    for file in files:
+        print(f'A row for each picture: {file}')
+
+
+def _write(folder: Path, evaluations: Mapping[str, Evaluation]) -> list[Path]:
+    from entropy_sde_plugin.evaluation.evaluate import write_csv
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {'result': folder / 'metrics.csv', 'low': folder / 'metrics_low.csv'}
+    for kind, evaluation in evaluations.items():
+        write_csv(files[kind], evaluation)
+    return [files[kind] for kind in evaluations]

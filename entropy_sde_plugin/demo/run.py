@@ -5,6 +5,7 @@ Everything lies below one folder: the databases, BasicSR's ``experiments/``, the
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -91,7 +92,15 @@ def _train(folder: Path, overrides: Sequence[str]) -> None:
         '--force_yml',
         *overrides,
     ]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, 'PYTHONIOENCODING': 'utf-8'},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding='utf-8',
+        errors='replace',  # of what libraries write by themselves
+    )
     assert process.stdout is not None
     tail: list[str] = []
     with tqdm(unit='it', desc='training', dynamic_ncols=True) as bar:

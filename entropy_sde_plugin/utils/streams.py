@@ -18,8 +18,8 @@ __all__ = ['secure']
 def secure() -> None:
     """Make the standard streams of this process safe to write to, whatever they are connected to. Idempotent.
 
-    What is written to a stream that is closed, or to a pipe whose reader has left, is dropped. Streams that other code
-    has put in the place of Python's own are left alone.
+    What is written to a stream that is closed, or to a pipe whose reader has left, is dropped; characters that its
+    encoding lacks are replaced. Streams that other code has put in the place of Python's own are left alone.
     """
     _fill_gaps()
     sys.stdout = _secured(sys.stdout, sys.__stdout__, 1)
@@ -46,7 +46,7 @@ def _secured(stream: TextIO | None, original: TextIO | None, number: int) -> Tex
     return io.TextIOWrapper(
         io.BufferedWriter(_PatientFile(number, 'w', closefd=False)),
         encoding=stream.encoding,
-        errors=stream.errors,
+        errors='replace' if stream.errors == 'strict' else stream.errors,
         line_buffering=stream.line_buffering or stream.write_through,
     )
 

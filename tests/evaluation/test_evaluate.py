@@ -1,6 +1,8 @@
 """``entropy-sde evaluate``: anybody's pictures, our protocol."""
 
 import csv
+import io
+import sys
 from urllib.error import URLError
 
 import numpy as np
@@ -79,6 +81,13 @@ def test_names_that_differ_by_a_prefix_on_each_side(sets, capsys):
     with pytest.raises(SystemExit):
         evaluate(sets, '--names', 'normal', 'low{}')
     assert "'normal' must contain {} once" in capsys.readouterr().err
+
+
+def test_rows_are_written_before_anything_is_printed(sets, monkeypatch):
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(io.BytesIO(), encoding='ascii'))
+    with pytest.raises(UnicodeEncodeError):
+        evaluate(sets, '--metrics', 'psnr', '-o', str(sets / 'scores'))
+    assert len(rows(sets / 'scores' / 'metrics.csv')) == len(NAMES)
 
 
 def test_turned_photographs_are_compared_upright(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -43,3 +44,30 @@ def test_other_faults_are_still_errors(tmp_path):
     )
     assert finished.returncode != 0
     assert 'No space left on device' in finished.stderr
+
+
+@pytest.mark.parametrize('encoding', ['ascii', 'latin-1', 'cp1252', 'utf-8', 'ascii:backslashreplace'])
+def test_characters_that_do_not_fit_are_replaced(encoding):
+    program = r"from entropy_sde_plugin.utils import streams; streams.secure(); print('PSNR \u2191 \u591c \udce9')"
+    environment = {**os.environ, 'PYTHONIOENCODING': encoding}
+    finished = subprocess.run([sys.executable, '-c', program], capture_output=True, env=environment)
+    expected = {
+        'utf-8': 'PSNR \u2191 \u591c ?\n'.encode(),
+        'ascii:backslashreplace': rb'PSNR \u2191 \u591c \udce9' + b'\n',
+    }
+    assert finished.stdout == expected.get(encoding, b'PSNR ? ? ?\n'), finished.stderr
+
+
+def test_every_help_can_be_read_in_ascii():
+    program = """
+from entropy_sde_plugin.cli import VERBS, main
+for arguments in ([], *([verb.replace('_', '-')] for verb in VERBS)):
+    try:
+        main([*arguments, '--help'])
+    except SystemExit as ending:
+        assert ending.code == 0
+"""
+    environment = {**os.environ, 'PYTHONIOENCODING': 'ascii'}
+    finished = subprocess.run([sys.executable, '-c', program], capture_output=True, env=environment, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count('usage: entropy-sde') >= 9
