@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from entropy_sde_plugin.checkpoints.released import released_state, with_current_names
 from entropy_sde_plugin.errors import InputError, quoted
 from entropy_sde_plugin.options.diffusion import system_of
 
@@ -53,9 +55,9 @@ class WeightsFile:
     A file of up to 64 MB is opened once, and can be asked for several of its entries.
 
     Args:
-        path: A safetensors file; or ``{'params': …, 'params_ema': …}`` as BasicSR saves it, or a bare state dict as the
-            released networks come. Its content says which, whatever its name. Keys may carry the prefix ``module.`` of
-            DataParallel.
+        path: A safetensors file; ``{'params': …, 'params_ema': …}`` as BasicSR saves it; a bare state dict as IR-SDE's
+            networks are released; or a released checkpoint of LLDiffusion (:mod:`.released`). Its content says which,
+            whatever its name. Keys may carry the prefix ``module.`` of DataParallel.
         lazy: Leave the tensors of a large safetensors file or zip archive, as torch writes, on the disk: it costs no
             time, and whether its numbers are finite is not checked.
 
@@ -107,7 +109,8 @@ class WeightsFile:
             checked = state if self.on_disk else {key: _finite(key, value) for key, value in state.items()}
         except InputError as error:
             raise InputError(f"Weights '{self.path}': {error}") from None
-        return Weights({str(key).removeprefix('module.'): value for key, value in checked.items()}, settings, entry)
+        names = {str(key).removeprefix('module.'): value for key, value in checked.items()}
+        return Weights(with_current_names(names), settings, entry)
 
     def release(self) -> None:
         """Give back the memory of the tensors; no weights can be asked for afterwards."""
@@ -118,6 +121,9 @@ class WeightsFile:
         content = self._content
         if not isinstance(content, Mapping):
             raise InputError(f"Weights '{self.path}' hold a {type(content).__name__}, not a dictionary of weights.")
+        if (released := released_state(content, param_key)) is not None:
+            state, entry = released
+            return (state, None), entry
         entry = next((key for key in (param_key, 'params') if key in content), None)
         state = content if entry is None else content[entry]
         if not isinstance(state, Mapping):
@@ -165,10 +171,13 @@ def _safetensors(path: Path, data: bytes | None) -> tuple[Mapping[str, Any], Any
 
 
 def _unpickled(path: Path, data: bytes | None, on_disk: bool) -> Any:
-    """Return tensors and plain containers from a pickle; anything else in it is refused, not run."""
+    """Return tensors and plain containers from a pickle; anything else in it is refused, not run.
+
+    A Namespace is a container too: it takes attributes and runs nothing. Released checkpoints hold their options in it.
+    """
     in_place = on_disk and zipfile.is_zipfile(path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter('ignore')  # about unusual pickles: what matters is said below
             source = path if data is None else io.BytesIO(data)
             return torch.load(source, map_location='cpu', weights_only=True, mmap=in_place)

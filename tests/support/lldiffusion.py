@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import zlib
 
 import numpy as np
@@ -72,3 +74,38 @@ def relative_error(made, expected):
     """Distance in the L2 norm, relative to the expected values' norm."""
     expected = torch.as_tensor(expected)
     return ((made - expected).double().norm() / expected.double().norm()).item()
+
+
+def small_network(seed=0, **sizes):
+    """A network as small as can be, in evaluation mode, with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LLDiffusionNet(**{'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2, **sizes}).eval()
+
+
+def released_checkpoint(net, average, *, older=False):
+    """What a file of the release holds, with real optimiser and scheduler states.
+
+    Args:
+        net: Its current weights.
+        average: Their moving average.
+        older: Number the levels on the way up from the finest, as earlier files do.
+    """
+    optimizer = torch.optim.Adam(net.parameters())
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [100, 1000, 5000], gamma=0.5)
+
+    def name(key):
+        return re.sub(r'(unet\.up\.)(\d)', lambda match: f'{match[1]}{5 - int(match[2])}', key) if older else key
+
+    data = argparse.Namespace(image_size=128, root='data/LOL')
+    return {
+        'epoch': 356,
+        'step': 0,
+        'state_dict': {f'module.{name(key)}': value for key, value in net.state_dict().items()},
+        'optimizer': optimizer.state_dict(),
+        'ema_helper': {name(key): value.detach() for key, value in average.named_parameters()},
+        'params': argparse.Namespace(config='LOL.yml', seed=0),
+        'config': argparse.Namespace(data=data, device=torch.device('cpu')),
+        'lr_scheduler': scheduler.state_dict(),
+    }

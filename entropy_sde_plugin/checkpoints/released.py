@@ -1,0 +1,50 @@
+"""Layouts of checkpoints that other projects released, read as state dicts of our networks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ['released_state', 'with_current_names']
+
+_LEVELS = 6
+"""Of LLDiffusion's U-Nets."""
+
+
+def released_state(content: Mapping[str, Any], param_key: str | None) -> tuple[Mapping[str, Any], str] | None:
+    """Return the weights of LLDiffusion's checkpoints, and the entry that they come from; None for other files.
+
+    These files hold the weights as ``state_dict`` and, without a prefix of their keys, the average of the trained ones
+    as ``ema_helper``. Buffers, which belong to the spectral norms, are in the first alone.
+
+    Args:
+        content: What the file holds.
+        param_key: BasicSR's name of the wanted entry: ``params_ema`` is the average, any other the weights.
+    """
+    state, average = (content.get(entry) for entry in ('state_dict', 'ema_helper'))
+    if not isinstance(state, Mapping) or not isinstance(average, Mapping):
+        return None
+    if param_key != 'params_ema':
+        return state, 'state_dict'
+    return {str(key).removeprefix('module.'): value for key, value in state.items()} | dict(average), 'ema_helper'
+
+
+def with_current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of LLDiffusion under the names of its last release, others as they are.
+
+    Earlier files count the levels on the way up from the finest. The finest is that without an ``upsample``.
+    """
+    renamed = dict(state)
+    for unet in ('deg_unet', 'diff_unet'):
+        finest, coarsest = (f'{unet}.up.{level}.upsample.conv.weight' for level in (0, _LEVELS - 1))
+        if coarsest in state and finest not in state:
+            renamed = {_counted_from_the_coarsest(key, unet): value for key, value in renamed.items()}
+    return renamed
+
+
+def _counted_from_the_coarsest(key: str, unet: str) -> str:
+    match = re.match(rf'({unet}\.up\.)(\d)(\..*)', key)
+    return f'{match[1]}{_LEVELS - 1 - int(match[2])}{match[3]}' if match else key

@@ -1,0 +1,61 @@
+"""Checkpoints in the layout of LLDiffusion's release: none is available, so they are made here."""
+
+import argparse
+import os
+
+import pytest
+import torch
+
+from entropy_sde_plugin.checkpoints.weights import load_weights
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.networks.architectures import architecture_of
+from tests.support.lldiffusion import released_checkpoint, small_network
+
+
+@pytest.fixture(scope='module')
+def current():
+    return small_network(1)
+
+
+@pytest.fixture(scope='module')
+def average():
+    return small_network(2)
+
+
+def assert_same(found, expected):
+    assert list(found) == list(expected)
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+
+
+@pytest.mark.parametrize('older', [False, True])
+def test_current_weights_and_their_average(current, average, tmp_path, older):
+    """Of the average the spectral norms' vectors, which are no parameters, are the current ones."""
+    torch.save(released_checkpoint(current, average, older=older), tmp_path / 'best-355-23.32.pth')
+    state, settings, entry = load_weights(tmp_path / 'best-355-23.32.pth', 'params')
+    assert_same(state, current.state_dict())
+    assert (settings, entry) == (None, 'state_dict')
+    state, _, entry = load_weights(tmp_path / 'best-355-23.32.pth', 'params_ema')
+    assert_same(state, {**current.state_dict(), **dict(average.named_parameters())})
+    assert entry == 'ema_helper'
+    assert_same(architecture_of(state).build(state).state_dict(), state)
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_bare_weights_of_an_earlier_file(current, average, tmp_path, prefix):
+    bare = released_checkpoint(current, average, older=True)['state_dict']
+    torch.save({prefix + key.removeprefix('module.'): value for key, value in bare.items()}, tmp_path / 'bare.pth')
+    assert_same(load_weights(tmp_path / 'bare.pth').state, current.state_dict())
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.mkdir, ('was_executed',)
+
+
+def test_nothing_in_its_options_is_run(current, average, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = released_checkpoint(current, average) | {'config': argparse.Namespace(data=Malicious())}
+    torch.save(content, 'a.pth')
+    with pytest.raises(InputError, match=r'Python objects \(posix\.mkdir\), which are never run'):
+        load_weights('a.pth')
+    assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
