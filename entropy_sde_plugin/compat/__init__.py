@@ -3,17 +3,18 @@
 One small function for each defect, with the version (P: 1.4.2 from PyPI, M: git master 8d56e3a), the place and the
 symptom. Code is replaced only where it is broken; what merely adds a check around BasicSR's code is always applied.
 
-============= ==========================================================================
-Module        Fixes
-============= ==========================================================================
-``stand_ins`` modules that BasicSR's import misses
-``launch``    option files, command line, devices, output folders, seeds
-``processes`` starting several processes
-``pipeline``  the pipeline's local variables: its loaders and writer, resuming
-``data``      LMDB, sampler and draws, workers, loaders, data sets that are built already
-``models``    optimisers, processes without CUDA, saving and resuming, steps, validation
-``metrics``   JPEG and FID under current OpenCV and SciPy, NIQE on small pictures
-============= ==========================================================================
+============== =========================================================================
+Module         Fixes
+============== =========================================================================
+``stand_ins``  modules that BasicSR's import misses
+``launch``     option files, command line, devices, output folders, seeds
+``text_files`` copies of option files, and logs, as UTF-8
+``processes``  starting several processes
+``pipeline``   the pipeline's local variables: its loaders and writer, resuming
+``data``       LMDB, sampler and draws, workers, loaders, data sets that are built already
+``models``     optimisers, processes without CUDA, saving and resuming, steps, validation
+``metrics``    JPEG and FID under current OpenCV and SciPy, NIQE on small pictures
+============== =========================================================================
 
 Not fixed, because a plugin comes too late or would have to rewrite the code:
 
@@ -62,12 +63,14 @@ def apply() -> None:
     """Apply all fixes to the imported BasicSR. Idempotent."""
     import basicsr.train  # noqa: F401
 
-    from entropy_sde_plugin.compat import data, launch, metrics, models, pipeline, processes
+    from entropy_sde_plugin.compat import data, launch, metrics, models, pipeline, processes, text_files
 
     launch.silence_runpy_warning()
     launch.patch_ordered_yaml()
     launch.patch_parse_options()
     launch.patch_make_exp_dirs()
+    text_files.patch_copy_opt_file()
+    text_files.patch_get_root_logger()
     processes.patch_init_dist()
     pipeline.patch_pipeline(sys.modules['basicsr.train'].__dict__)
     models.patch_get_optimizer()

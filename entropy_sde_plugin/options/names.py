@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import PurePath
 
 from entropy_sde_plugin.errors import InputError, quoted
@@ -19,7 +21,16 @@ def check_folder_name(name: object, option: str) -> None:
         InputError: It is not text that names one folder or file.
     """
     is_one_part = isinstance(name, str) and PurePath(name).name == name and name not in ('', '..') and '\0' not in name
-    if not is_one_part or len(str(name).encode()) > _LONGEST_NAME:
+    try:
+        size = len(os.fsencode(str(name)))
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise InputError(
+            f"'{option}' has characters that file names cannot have under this locale ({encoding}): set "
+            f'LC_ALL=C.UTF-8, or choose another name than {quoted(name)}.',
+            option,
+        ) from None
+    if not is_one_part or size > _LONGEST_NAME:
         raise InputError(
             f"'{option}' must be able to name a folder, in at most {_LONGEST_NAME} bytes, but is {quoted(name)}.",
             option,

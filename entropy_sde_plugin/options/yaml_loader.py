@@ -51,7 +51,7 @@ class OptionLoader(yaml.SafeLoader):
     def __init__(self, stream: Any) -> None:
         file = getattr(stream, 'name', 'the option file')
         try:
-            super().__init__(stream if isinstance(stream, str) else stream.read())
+            super().__init__(stream if isinstance(stream, str) else _text(stream))
         except UnicodeDecodeError as error:
             raise InputError(f'{file}: byte {error.start} is not UTF-8 text; save the file as UTF-8.') from None
         except yaml.reader.ReaderError as error:
@@ -99,6 +99,11 @@ class OptionLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
             lines[key.value] = key.start_mark.line + 1
         return OrderedDict(self.construct_pairs(node))
+
+
+def _text(stream: Any) -> str:
+    """Read a text file as UTF-8: BasicSR has opened it in the encoding of the locale."""
+    return stream.buffer.read().decode() if hasattr(stream, 'buffer') else stream.read()
 
 
 OptionLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, OptionLoader.construct_section)
