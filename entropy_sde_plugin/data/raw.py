@@ -20,7 +20,7 @@ from entropy_sde_plugin.utils.extras import needs_extra
 if TYPE_CHECKING:
     import rawpy
 
-__all__ = ['RAW_SUFFIXES', 'develop', 'developed_size', 'open_raw']
+__all__ = ['RAW_SUFFIXES', 'develop', 'developed_size', 'open_raw', 'white_balance']
 
 RAW_SUFFIXES = frozenset(
     {
@@ -76,7 +76,7 @@ def develop(raw: rawpy.RawPy) -> NDArray[np.uint16]:
         Array of shape (H, W, 3), uint16, RGB, full range.
     """
     developed = raw.postprocess(
-        user_wb=_white_balance(raw),
+        user_wb=white_balance(raw),
         output_bps=16,
         gamma=_SRGB_CURVE,
         no_auto_bright=True,
@@ -85,7 +85,7 @@ def develop(raw: rawpy.RawPy) -> NDArray[np.uint16]:
     return np.asarray(developed, np.uint16)
 
 
-def _white_balance(raw: rawpy.RawPy) -> list[float]:
+def white_balance(raw: rawpy.RawPy) -> list[float]:
     """Return the gains of R, G, B, G: the camera's, or where it wrote none, those of daylight, or none at all."""
     for gains in (raw.camera_whitebalance, raw.daylight_whitebalance):
         red, green, blue, second_green = gains

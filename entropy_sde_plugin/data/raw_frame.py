@@ -1,0 +1,106 @@
+"""What a raw file says: its mosaic as planes, and what is needed to restore and to develop them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from entropy_sde_plugin.data.raw import open_raw, white_balance
+from entropy_sde_plugin.data.raw_packing import pack_bayer
+
+if TYPE_CHECKING:
+    import rawpy
+
+__all__ = ['RawFrame', 'RawMetadata', 'read_frame', 'read_metadata']
+
+_EXIF_SECTION = 0x8769
+_ISO = 0x8827
+
+
+@dataclass(frozen=True)
+class RawMetadata:
+    """What a raw file says of its exposure.
+
+    Attributes:
+        iso: None where the file does not say.
+        exposure_time: Seconds; None where the file does not say.
+        white_balance: Gains of R, G, B, G, (4,).
+        matrix: From the camera's colours to linear sRGB, (3, 3).
+    """
+
+    iso: float | None
+    exposure_time: float | None
+    white_balance: NDArray[np.float32]
+    matrix: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """A raw file.
+
+    Attributes:
+        planes: R, G, B, G, float32, (4, H, W), at most 1.
+        black: Black level of each plane, ADU.
+        white: White level, ADU.
+        metadata: What the file says of its exposure.
+    """
+
+    planes: NDArray[np.float32]
+    black: tuple[float, ...]
+    white: float
+    metadata: RawMetadata
+
+
+def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = False) -> RawFrame:
+    """Read a Bayer raw file: its visible area in planes.
+
+    Args:
+        path: The file.
+        white: White level in ADU; the file's own by default.
+        keep_negative: Keep values below black.
+
+    Raises:
+        InputError: rawpy is not installed, or the file is damaged or holds no Bayer mosaic; see :func:`.raw.open_raw`.
+    """
+    with open_raw(path) as raw:
+        level = float(raw.white_level) if white is None else white
+        black = tuple(map(float, raw.black_level_per_channel))
+        pattern = np.asarray(raw.raw_pattern)
+        planes = pack_bayer(raw.raw_image_visible, pattern, black, level, keep_negative=keep_negative)
+        return RawFrame(planes, black, level, _metadata(raw, path))
+
+
+def read_metadata(path: Path) -> RawMetadata:
+    """Read what a raw file says of its exposure, without its pixels.
+
+    Raises:
+        InputError: As :func:`read_frame`.
+    """
+    with open_raw(path) as raw:
+        return _metadata(raw, path)
+
+
+def _metadata(raw: rawpy.RawPy, path: Path) -> RawMetadata:
+    return RawMetadata(
+        iso=raw.other.iso_speed or _iso_in_tags(path),
+        exposure_time=raw.other.shutter_speed or None,
+        white_balance=np.asarray(white_balance(raw), np.float32),
+        matrix=np.asarray(raw.color_matrix, np.float32)[:, :3],
+    )
+
+
+def _iso_in_tags(path: Path) -> float | None:
+    """Return the ISO of a file of TIFF's form: LibRaw does not read it outside the EXIF section."""
+    exif = Image.Exif()
+    with path.open('rb') as file:
+        if file.read(4) not in (b'II*\0', b'MM\0*'):
+            return None
+        file.seek(0)
+        exif.load_from_fp(file)
+        value = exif.get(_ISO) or exif.get_ifd(_EXIF_SECTION).get(_ISO)
+    return float(value[0] if isinstance(value, tuple) else value) if value else None

@@ -1,0 +1,72 @@
+"""Frames of raw files made by script, whose content is known, and of a camera's file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rawpy
+
+from entropy_sde_plugin.data.raw_frame import read_frame, read_metadata
+from entropy_sde_plugin.errors import InputError
+from tests.support import GOLDEN
+from tests.support.raw_files import PATTERNS, write_dng
+
+
+def coloured_mosaic(pattern, black):
+    """32 x 40 pixels: 1000, 2000, 3000, 4000 ADU above black for R, G beside R, B, G beside B."""
+    colours = PATTERNS[pattern]
+    red_row = colours.index(0) // 2
+    mosaic = np.zeros((32, 40), np.uint16)
+    for place, colour in enumerate(colours):
+        row, column = divmod(place, 2)
+        value = {0: 1000, 2: 3000, 1: 2000 if row == red_row else 4000}[colour]
+        mosaic[row::2, column::2] = value + black[place]
+    return mosaic
+
+
+@pytest.mark.parametrize('pattern', PATTERNS)
+def test_every_pattern_with_a_black_level_for_each_place(tmp_path, pattern):
+    black = (500, 512, 520, 508)
+    path = tmp_path / 'a.dng'
+    write_dng(path, coloured_mosaic(pattern, black), pattern=pattern, black=black, white=15000, time=0.04, iso=1600)
+    frame = read_frame(path)
+    assert frame.planes.shape == (4, 16, 20)
+    assert frame.white == 15000
+    expected = np.array([1000, 2000, 3000, 4000]) / (15000 - np.array(frame.black))
+    np.testing.assert_allclose(frame.planes.mean((1, 2)), expected, rtol=1e-6)
+    released = read_frame(path, white=16383)
+    np.testing.assert_allclose(released.planes[0], 1000 / (16383 - frame.black[0]), rtol=1e-6)
+
+
+def test_metadata(tmp_path):
+    path = tmp_path / 'a.dng'
+    write_dng(path, np.full((32, 40), 600), time=0.04, iso=1600, gains=(2.0, 1.0, 1.5))
+    metadata = read_metadata(path)
+    assert (metadata.iso, metadata.exposure_time) == (1600, pytest.approx(0.04))
+    np.testing.assert_allclose(metadata.white_balance / metadata.white_balance[1], [2, 1, 1.5, 1], rtol=1e-5)
+    with rawpy.imread(str(path)) as raw:
+        np.testing.assert_allclose(metadata.matrix, raw.color_matrix[:, :3])
+    np.testing.assert_allclose(metadata.matrix.sum(1), 1, atol=1e-5)  # white stays white
+
+
+def test_a_file_without_iso(tmp_path):
+    write_dng(tmp_path / 'a.dng', np.full((32, 40), 600))
+    assert read_metadata(tmp_path / 'a.dng').iso is None
+
+
+def test_a_cameras_file():
+    """Pixels at their places in the visible area, by rawpy's own colours."""
+    path = GOLDEN / 'raw' / 'halide_grbg.dng'
+    frame = read_frame(path)
+    with rawpy.imread(str(path)) as raw:
+        for colour in range(4):
+            values = raw.raw_image_visible[raw.raw_colors_visible == colour].astype(float)
+            expected = ((values - 25) / (1023 - 25)).clip(0, 1)
+            np.testing.assert_allclose(frame.planes[colour].ravel(), expected, atol=1e-6)
+
+
+def test_a_damaged_file(tmp_path):
+    path = tmp_path / 'a.dng'
+    path.write_bytes((GOLDEN / 'raw' / 'halide_grbg.dng').read_bytes()[:50000])
+    with pytest.raises(InputError, match=r'a\.dng: no readable raw file'):
+        read_frame(path)

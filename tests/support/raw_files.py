@@ -1,0 +1,47 @@
+"""Raw files made by script: DNGs that rawpy reads as those of a camera."""
+
+from __future__ import annotations
+
+import numpy as np
+import tifffile
+
+PATTERNS = {'RGGB': (0, 1, 1, 2), 'BGGR': (2, 1, 1, 0), 'GRBG': (1, 0, 2, 1), 'GBRG': (1, 2, 0, 1)}
+MATRIX = (0.9, -0.3, -0.08, -0.4, 1.2, 0.2, -0.1, 0.2, 0.6)
+"""From XYZ to the camera's colours."""
+
+
+def write_dng(path, mosaic, *, pattern='RGGB', black=(512,) * 4, white=16383, gains=(2.0, 1.0, 1.5), **exposure):
+    """Write a mosaic with its metadata.
+
+    Args:
+        path: The file; its folder is made.
+        mosaic: (H, W), uint16; LibRaw takes at least 22 pixels a side.
+        pattern: Colours of the upper left corner.
+        black: Black levels by the position in the pattern, row by row.
+        white: White level.
+        gains: White balance of R, G, B.
+        exposure: ``time`` in seconds and ``iso``; a tag that is not given is not written.
+    """
+    rationals = [part for value in MATRIX for part in (round(value * 10000), 10000)]
+    neutral = [part for gain in gains for part in (round(1e6 / gain), 1000000)]
+    tags = [
+        (271, 's', 0, 'Synthetic', True),
+        (272, 's', 0, 'Synthetic', True),
+        (33421, 'H', 2, (2, 2), True),
+        (33422, 'B', 4, bytes(PATTERNS[pattern]), True),
+        (50706, 'B', 4, bytes((1, 4, 0, 0)), True),
+        (50707, 'B', 4, bytes((1, 1, 0, 0)), True),
+        (50708, 's', 0, 'Synthetic', True),
+        (50713, 'H', 2, (2, 2), True),
+        (50714, 'H', 4, tuple(black), True),
+        (50717, 'I', 1, white, True),
+        (50721, '2i', 9, tuple(rationals), True),
+        (50728, '2I', 3, tuple(neutral), True),
+        (50778, 'H', 1, 21, True),
+    ]
+    if 'time' in exposure:
+        tags.append((33434, '2I', 1, (round(exposure['time'] * 10000), 10000), True))
+    if 'iso' in exposure:
+        tags.append((34855, 'H', 1, exposure['iso'], True))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, np.asarray(mosaic, np.uint16), photometric=32803, metadata=None, extratags=tags)
