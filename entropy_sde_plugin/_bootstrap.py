@@ -75,7 +75,9 @@ class PluginLoader:
         remove_stand_ins = None
         with PluginErrorsAsWarnings():
             from entropy_sde_plugin.compat.stand_ins import install_stand_ins
+            from entropy_sde_plugin.utils.waiting import wait_passively
 
+            wait_passively()  # before BasicSR imports torch
             remove_stand_ins = install_stand_ins(module.__spec__)
         try:
             self._loader.exec_module(module)

@@ -11,6 +11,7 @@ from importlib import import_module
 from entropy_sde_plugin import __version__
 from entropy_sde_plugin.errors import InputError, print_error
 from entropy_sde_plugin.utils import streams
+from entropy_sde_plugin.utils.waiting import wait_passively
 
 __all__ = ['main']
 
@@ -21,6 +22,7 @@ VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'expor
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 1 after one line that says what was wrong; 130 on Ctrl-C."""
     streams.secure()
+    wait_passively()
     options = _parser().parse_args(arguments)
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
     try:
