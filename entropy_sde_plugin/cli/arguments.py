@@ -8,6 +8,11 @@ from pathlib import Path
 from entropy_sde_plugin.utils.resources import packaged_model
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``, a name for :func:`~entropy_sde_plugin.utils.devices.choose_device`."""
+    parser.add_argument('--device', default='auto', metavar='auto|cpu|cuda|cuda:N|mps|xpu', help='[%(default)s]')
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, by default the weights that come with the package."""
     parser.add_argument(

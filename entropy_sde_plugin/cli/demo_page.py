@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.arguments import add_model
+from entropy_sde_plugin.cli.arguments import add_device, add_model
 from entropy_sde_plugin.utils.extras import needs_extra
 
 
@@ -24,6 +24,7 @@ def add_verb(verbs: Any) -> None:
         'It asks nothing of other machines, and deletes the pictures when it ends (Ctrl-C).',
     )
     add_model(page)
+    add_device(page)
     page.add_argument(
         '--host', default='127.0.0.1', help='address to serve at; 0.0.0.0 is for the whole network [%(default)s]'
     )
@@ -50,11 +51,12 @@ def _serve(options: argparse.Namespace, folder: Path) -> None:
     model = load_model(options.model)
 
     def enhance(image: Samples, settings: Settings) -> Samples:
-        return Enhancer(model, EnhancerOptions(**asdict(settings))).enhance(image)
+        return Enhancer(model, EnhancerOptions(device=options.device, **asdict(settings))).enhance(image)
 
+    default = Enhancer(model, EnhancerOptions(device=options.device))
     page = build_page(
         enhance,
-        steps=len(Enhancer(model).times) - 1,  # the last time is that of the clean image
+        steps=len(default.times) - 1,  # the last time is that of the clean image
         most_steps=len(model.process.times),
         about=f'Model: `{options.model.name}`. Pictures stay on the machine that serves this page, until it ends.',
         folder=folder,

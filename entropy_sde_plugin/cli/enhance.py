@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.arguments import add_model
+from entropy_sde_plugin.cli.arguments import add_device, add_model
 from entropy_sde_plugin.errors import InputError
 
 DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF pictures, HEIC pictures (extra 'heif') and camera
@@ -50,7 +50,7 @@ def add_verb(verbs: Any) -> None:
     add('--tile', type=_tile, default='auto', metavar='auto|N|0', help='side of the tiles; 0: none [%(default)s]')
     add('--stride', type=int, metavar='N', help='average patches of --tile pixels at this distance, if the model can')
     add('--seed', type=_seed, default=0, metavar='N', help='of the noise [%(default)s]')
-    add('--device', default='auto', metavar='auto|cpu|cuda|cuda:N', help='[%(default)s]')
+    add_device(parser)
     add('--precision', choices=('auto', 'fp32', 'bf16', 'fp16'), default='auto', help='[%(default)s]')
     add('--compile', action='store_true', help='compile the network first: pays for many pictures of one size')
     add('--suffix', default='', metavar='TEXT', help='appended to the names, before the extension [none]')

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_sde_plugin import register
+from entropy_sde_plugin.cli.arguments import add_device
 
 if TYPE_CHECKING:
     from entropy_sde_plugin.evaluation.evaluate import Evaluation
@@ -45,6 +46,7 @@ def add_verb(verbs: Any) -> None:
     evaluate.add_argument(
         '-o', '--output', type=Path, help='folder for metrics.csv, a row for each picture (and metrics_low.csv)'
     )
+    add_device(evaluate)
     evaluate.set_defaults(run=run)
 
 
@@ -59,14 +61,17 @@ def run(options: argparse.Namespace) -> None:
     register()
     from entropy_sde_plugin.data.sources import by_templates, open_source
     from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table
+    from entropy_sde_plugin.metrics.backbones import evaluating_on
+    from entropy_sde_plugin.utils.devices import choose_device
 
     metrics = options.metrics or DEFAULT_METRICS
     truth = open_source(options.truth)
     evaluations = {}
-    if options.low is not None:
-        evaluations['low'] = evaluate(open_source(options.low), truth, metrics, by_templates(*options.names))
-    result_name = by_templates(options.names[0], options.names[1] + options.suffix)
-    evaluations['result'] = evaluate(open_source(options.result), truth, metrics, result_name)
+    with evaluating_on(choose_device(options.device)):
+        if options.low is not None:
+            evaluations['low'] = evaluate(open_source(options.low), truth, metrics, by_templates(*options.names))
+        result_name = by_templates(options.names[0], options.names[1] + options.suffix)
+        evaluations['result'] = evaluate(open_source(options.result), truth, metrics, result_name)
     files = _write(options.output, evaluations) if options.output is not None else []
     print(format_table(evaluations), end='')
     for file in files:

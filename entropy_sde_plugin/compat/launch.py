@@ -28,6 +28,7 @@ from entropy_sde_plugin.options.run_options import RunOptions
 from entropy_sde_plugin.options.yaml_loader import OptionLoader
 from entropy_sde_plugin.utils import streams
 from entropy_sde_plugin.utils.atomic_file import WriteError
+from entropy_sde_plugin.utils.devices import accelerator
 from entropy_sde_plugin.utils.distributed import warn
 
 __all__ = ['patch_make_exp_dirs', 'patch_ordered_yaml', 'patch_parse_options', 'silence_runpy_warning']
@@ -160,7 +161,9 @@ def fall_back_to_cpu(opt: Options) -> None:
     if torch.cuda.is_available():
         return
     if opt['num_gpu'] != 0:
-        warn(f'num_gpu: {opt["num_gpu"]}, but there is no CUDA device here: running on the CPU (num_gpu: 0).')
+        other = accelerator()
+        unused = '' if other is None else f', and training serves no {other.type} device'
+        warn(f'num_gpu: {opt["num_gpu"]}, but there is no CUDA device here{unused}: running on the CPU (num_gpu: 0).')
         opt['num_gpu'] = 0
     for phase, dataset in opt['datasets'].items():
         if dataset.get('prefetch_mode') == 'cuda':

@@ -165,5 +165,6 @@ def _checked(batch: Tensor) -> Tensor:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # PyTorch's allocator for CPUs has no exception of its own.
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or 'DefaultCPUAllocator' in str(error)
+    # PyTorch's allocators for CPUs and for MPS have no exception of their own.
+    messages = 'DefaultCPUAllocator', 'MPS backend out of memory'
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in messages)

@@ -7,6 +7,7 @@ import torch
 from entropy_sde_plugin.diffusion.brightness import Brightness
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.options.diffusion import SamplerOptions
+from entropy_sde_plugin.utils.devices import choose_device
 from entropy_sde_plugin.utils.schema import parse
 
 __all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'SMALLEST_TILE', 'EnhancerOptions']
@@ -23,7 +24,7 @@ class EnhancerOptions:
     """The options of an :class:`~entropy_sde_plugin.inference.enhancer.Enhancer`, checked and resolved.
 
     Args:
-        device: ``'auto'`` (a GPU where there is one), ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …
+        device: As :func:`~entropy_sde_plugin.utils.devices.choose_device` takes it.
         precision: Of the network: ``'fp32'``, ``'bf16'``, ``'fp16'``; ``'auto'`` is bf16 where the processor computes
             in it, else fp32. The diffusion is always float32.
         sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); None takes that of
@@ -70,7 +71,7 @@ class EnhancerOptions:
         strength: float = 1.0,
         compile: bool = False,
     ) -> None:
-        self.device = _device(device)
+        self.device = choose_device(device)
         self.precision = _precision(precision, self.device)
         self.tile = _tile(tile)
         self.stride = stride
@@ -85,20 +86,6 @@ class EnhancerOptions:
         self.compile = compile
 
 
-def _device(name: str) -> torch.device:
-    if name == 'auto':
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"device: there is no '{name}'. Valid: auto, cpu, cuda, cuda:0, …") from None
-    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device: '{name}' is not there ({torch.cuda.device_count()} CUDA devices). Use 'cpu'.")
-    if device.type not in ('cpu', 'cuda'):
-        raise InputError(f"device: '{name}' is neither a CPU nor a CUDA device. Use 'cpu'.")
-    return device
-
-
 def _precision(name: str, device: torch.device) -> str:
     if name == 'auto':
         return 'bf16' if _computes_in_bfloat16(device) else 'fp32'
@@ -110,6 +97,8 @@ def _precision(name: str, device: torch.device) -> str:
 def _computes_in_bfloat16(device: torch.device) -> bool:
     if device.type == 'cuda':
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != 'cpu':
+        return False  # not measured anywhere: float32 until somebody asks for less
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get('avx512_bf16') or capabilities.get('amx_bf16') or capabilities.get('bf16'))
 

@@ -45,7 +45,7 @@ def enhance_files(
         model: A weights file, read only where there is something to do.
         seed: Of the sampler's noise, the same for each image.
         overwrite: Enhance again what an earlier run finished.
-        device: As of :class:`EnhancerOptions`; with several processes ``'auto'`` and ``'cuda'`` are the process's own.
+        device: As of :class:`EnhancerOptions`; with several processes and devices, each process takes its own.
         options: Further keyword arguments of :class:`EnhancerOptions`.
 
     Returns:

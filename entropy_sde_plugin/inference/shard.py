@@ -44,12 +44,15 @@ class Share:
         return list(items[self.rank :: self.size])
 
     def device(self, device: str) -> str:
-        """Return this process's own device where ``device`` leaves open which CUDA device is meant."""
+        """Return this process's own device where ``device`` leaves open which of several is meant."""
         import torch
 
-        if self.size > 1 and device in ('auto', 'cuda') and torch.cuda.is_available():
-            return f'cuda:{os.environ.get("LOCAL_RANK", self.rank)}'
-        return device
+        from entropy_sde_plugin.utils.devices import accelerator
+
+        kind = accelerator()
+        if self.size == 1 or kind is None or device not in ('auto', kind.type) or torch.accelerator.device_count() == 1:
+            return device
+        return f'{kind.type}:{os.environ.get("LOCAL_RANK", self.rank)}'
 
     def total(self, counts: Sequence[int]) -> list[int]:
         """Wait for the other processes of torchrun and return the sums of all their counts.

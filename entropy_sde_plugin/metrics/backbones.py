@@ -10,6 +10,7 @@ import functools
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from urllib.error import URLError
@@ -26,6 +27,7 @@ __all__ = [
     'FEATURE_URLS',
     'as_batch',
     'cached_file',
+    'evaluating_on',
     'evaluation_device',
     'features_file',
     'fetch',
@@ -122,9 +124,22 @@ def torchvision_features(module: ModuleType, attribute: str) -> Iterator[None]:
         setattr(module, attribute, original)
 
 
+_device: ContextVar[torch.device | None] = ContextVar('device', default=None)
+
+
+@contextmanager
+def evaluating_on(device: torch.device) -> Iterator[None]:
+    """Compute the metrics of the block on a device."""
+    token = _device.set(device)
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
 def evaluation_device() -> torch.device:
-    """The current GPU if there is one, else the CPU."""
-    return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    """The device of :func:`evaluating_on`; outside, as in a training, the current CUDA device or the CPU."""
+    return _device.get() or torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
 
 @contextmanager

@@ -106,15 +106,15 @@ def frechet_distance(first: Features, second: Features) -> float:
 
 def _pool_features(picture: NDArray[np.uint8]) -> Features:
     with inference():
-        return _inception()(as_batch(picture))[0].flatten().double().cpu().numpy()
+        return _inception(evaluation_device())(as_batch(picture))[0].flatten().cpu().double().numpy()
 
 
 @functools.cache
-def _inception() -> nn.Module:
+def _inception(device: torch.device) -> nn.Module:
     from basicsr.archs import inception
 
     if not Path(inception.LOCAL_FID_WEIGHTS).exists():  # BasicSR's own place, before torch's cache
         fetch(inception.FID_WEIGHTS_URL)
     with torch.random.fork_rng(devices=[]):
         network = inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
-    return network.to(evaluation_device()).eval()
+    return network.to(device).eval()

@@ -57,7 +57,7 @@ def calculate_lpips(
         height, width = first.shape[:2]
         raise MetricUnavailableError(f'LPIPS ({net}) needs {smallest} pixels a side, not {height} x {width}.')
     with inference():
-        return _lpips(net)(as_batch(first), as_batch(second), normalize=True).item()
+        return _lpips(net, evaluation_device())(as_batch(first), as_batch(second), normalize=True).item()
 
 
 @ignore_better
@@ -85,21 +85,21 @@ def calculate_dists(
     """
     first, second = rgb_pair(img, img2, crop_border, input_order)
     with inference():
-        return _dists()(as_batch(first), as_batch(second)).item()
+        return _dists(evaluation_device())(as_batch(first), as_batch(second)).item()
 
 
 # The packages are imported when a metric is asked for: every start of BasicSR passes here.
 @functools.cache
-def _lpips(net: LPIPSNet) -> nn.Module:
+def _lpips(net: LPIPSNet, device: torch.device) -> nn.Module:
     import lpips
 
     with torchvision_features(lpips.pretrained_networks, 'tv'):
         network = lpips.LPIPS(net=net, verbose=False)
-    return network.to(evaluation_device())
+    return network.to(device)
 
 
 @functools.cache
-def _dists() -> nn.Module:
+def _dists(device: torch.device) -> nn.Module:
     from DISTS_pytorch import DISTS_pt
 
     with torchvision_features(DISTS_pt, 'models'):
@@ -107,4 +107,4 @@ def _dists() -> nn.Module:
         network = DISTS_pt.DISTS(load_weights=False)
     weights = torch.load(str(files('DISTS_pytorch') / 'weights.pt'), map_location='cpu', weights_only=True)
     network.load_state_dict(weights, strict=False)
-    return network.to(evaluation_device()).eval()
+    return network.to(device).eval()

@@ -14,6 +14,7 @@ from entropy_sde_plugin.inference import run
 from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
 from entropy_sde_plugin.options.diffusion import SamplerOptions
 from tests.support.commands import ROOT, TORCHRUN, python
+from tests.support.machines import machine
 from tests.support.pictures import write_png
 
 
@@ -109,8 +110,9 @@ def test_files_that_are_no_pictures_are_counted_and_named_at_the_end(photos, bui
 
 
 def test_every_option_reaches_its_place(photos, built, monkeypatch):
-    monkeypatch.setattr('torch.cuda.device_count', lambda: 2)
     assert enhance() == 0
+    defaults = vars(EnhancerOptions())
+    machine(monkeypatch, 'cuda', 2)
     how = [
         '--sampler',
         'ddim',
@@ -128,7 +130,7 @@ def test_every_option_reaches_its_place(photos, built, monkeypatch):
     ]
     assert enhance(*how, '--suffix', '_bright', '--ext', 'webp', '--compare') == 0
     assert built == [
-        {'model': 'net.pth', **vars(EnhancerOptions())},
+        {'model': 'net.pth', **defaults},
         {
             'model': 'net.pth',
             'device': torch.device('cuda:1'),

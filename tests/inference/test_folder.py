@@ -19,6 +19,7 @@ from entropy_sde_plugin.inference.jobs import plan
 from entropy_sde_plugin.inference.pictures.picture import Picture, read_picture, write_picture
 from entropy_sde_plugin.inference.shard import Share
 from tests.support.commands import ROOT
+from tests.support.machines import machine
 from tests.support.pictures import write_png
 
 
@@ -315,8 +316,13 @@ def test_shares_cover_the_list_once(monkeypatch):
 
 
 def test_each_process_has_its_own_gpu(monkeypatch):
-    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    machine(monkeypatch, 'xpu', 4)
     monkeypatch.setenv('LOCAL_RANK', '1')
-    assert Share(5, 8).device('auto') == Share(5, 8).device('cuda') == 'cuda:1'
+    assert Share(5, 8).device('auto') == Share(5, 8).device('xpu') == 'xpu:1'
     assert Share(5, 8).device('cpu') == 'cpu'
     assert Share().device('auto') == 'auto'
+
+
+def test_processes_share_a_device_that_is_the_only_one(monkeypatch):
+    machine(monkeypatch, 'mps', 1)
+    assert [Share(rank, 2).device('auto') for rank in range(2)] == ['auto', 'auto']

@@ -27,7 +27,7 @@ def crops():
 def mean_colour(monkeypatch):
     """In place of Inception: the mean of each channel, RGB in 0…1."""
     network = nn.AdaptiveAvgPool2d(1)
-    monkeypatch.setattr(fid, '_inception', lambda: lambda x: [network(x)])
+    monkeypatch.setattr(fid, '_inception', lambda device: lambda x: [network(x)])
 
 
 def test_distance_is_basicsrs():
