@@ -12,6 +12,7 @@ from entropy_sde_plugin.data.folders import FolderFiles, files_below, listed
 from entropy_sde_plugin.data.lmdb import LmdbReader
 from entropy_sde_plugin.errors import InputError, about
 from entropy_sde_plugin.utils.distributed import warn
+from entropy_sde_plugin.utils.paths import utf8_name
 from entropy_sde_plugin.utils.problems import Problems, collecting
 
 __all__ = [
@@ -61,6 +62,7 @@ class ImageSource(Protocol):
 class ImageFolder:
     """The images of a folder and its subfolders, named by their paths in it without suffix, as ``'trip/00001'``.
 
+    Bytes of a path that are not UTF-8 are escaped in its name (``utf8_name``), which goes into records and paths.
     Hidden files are left alone.
 
     Args:
@@ -83,7 +85,7 @@ class ImageFolder:
         self.left_out = found.others
         files = defaultdict(list)
         for file in found.images:
-            files[file.relative_to(self.path).with_suffix('').as_posix()].append(file)
+            files[utf8_name(file.relative_to(self.path).with_suffix('').as_posix())].append(file)
         with collecting(problems) as faults:
             for same in files.values():
                 if len(same) > 1:

@@ -71,7 +71,7 @@ def write_report(folders: Sequence[Path], output: Path) -> None:
         crop=CROP,
     )
     with atomic_file(output) as file:
-        file.write(page.encode())
+        file.write(page.encode(errors='backslashreplace'))  # names of folders may not be UTF-8
 
 
 def _coloured(runs: Sequence[Run]) -> list[tuple[Run, str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import re
 import stat
 from pathlib import Path
 
-__all__ = ['not_a_file']
+__all__ = ['not_a_file', 'utf8_name']
 
 
 def not_a_file(path: Path) -> str | None:
@@ -21,3 +22,14 @@ def not_a_file(path: Path) -> str | None:
     kinds = {stat.S_ISDIR: 'a folder', stat.S_ISFIFO: 'a pipe', stat.S_ISSOCK: 'a socket'}
     kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), 'a device')
     return None if stat.S_ISREG(mode) else f'it is {kind}, not a file'
+
+
+def utf8_name(name: str) -> str:
+    """Return a file name as text that every file and terminal takes: bytes that are not UTF-8 as ``%`` and two digits.
+
+    Example:
+        >>> import os
+        >>> utf8_name(os.fsdecode(b'caf\xe9.png'))
+        'caf%E9.png'
+    """
+    return re.sub(r'[\udc80-\udcff]', lambda match: f'%{ord(match[0]) - 0xDC00:02X}', name)  # PEP 383

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,20 @@ def test_partners_in_subfolders(tmp_path, bright):
     (tmp_path / 'lq' / 'b' / 'low_1.png').unlink()
     with pytest.raises(InputError, match=r"gt/b/1\.png: its partner 'b/low_1' is not in"):
         match_pairs(ImageFolder(tmp_path / 'lq'), gt, 'low_{}'.format)
+
+
+def test_names_that_are_not_utf_8(tmp_path, bright):
+    """Of archives made on Latin-1 and GBK systems; as BasicSR's log and our records take them."""
+    for raw in (b'caf\xe9', b'a/\xd2\xb9\xcd\xed'):
+        for kind in ('lq', 'gt'):
+            write_png(tmp_path / kind / 'a' / 'x.png', bright['coffee'])
+            (tmp_path / kind / 'a' / 'x.png').rename(tmp_path / kind / f'{os.fsdecode(raw)}.png')
+    lq, gt = ImageFolder(tmp_path / 'lq'), ImageFolder(tmp_path / 'gt')
+    assert lq.names == ('a/ҹ%CD%ED', 'caf%E9')
+    assert [pair.gt for pair in match_pairs(lq, gt)] == list(lq.names)
+    for name in lq.names:
+        np.testing.assert_array_equal(lq.image(name), bright['coffee'])
+    assert os.fsencode(lq.where('caf%E9')).endswith(b'lq/caf\xe9.png')
 
 
 def test_a_long_list_is_cut(tmp_path):

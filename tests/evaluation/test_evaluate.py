@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import sys
 from urllib.error import URLError
 
@@ -81,6 +82,15 @@ def test_names_that_differ_by_a_prefix_on_each_side(sets, capsys):
     with pytest.raises(SystemExit):
         evaluate(sets, '--names', 'normal', 'low{}')
     assert "'normal' must contain {} once" in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf_8(sets):
+    for kind in ('truth', 'result'):
+        (sets / kind / 'coffee.png').rename(sets / kind / os.fsdecode(b'caf\xe9.png'))
+    folder = sets / os.fsdecode(b'\xe9')
+    for _ in range(2):  # the second replaces the first
+        assert evaluate(sets, '--metrics', 'psnr', '-o', str(folder)) == 0
+    assert [row['image'] for row in rows(folder / 'metrics.csv')] == ['astronaut', 'caf%E9', 'china']
 
 
 def test_rows_are_written_before_anything_is_printed(sets, monkeypatch):

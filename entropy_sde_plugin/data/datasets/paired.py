@@ -10,6 +10,7 @@ from entropy_sde_plugin.data.datasets.base import PairDataset
 from entropy_sde_plugin.data.options import PairOptions, options_of
 from entropy_sde_plugin.data.sources import ImageSource, Pair, by_templates, match_pairs, open_source
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.paths import utf8_name
 from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['PairedLowLightDataset', 'PairedLowLightOptions']
@@ -91,11 +92,11 @@ def _pairs(
 def _listed_names(path: str) -> Sequence[str]:
     """Return the names, without suffix, that a BasicSR meta information file lists."""
     try:
-        lines = Path(path).read_text(encoding='utf-8').splitlines()
+        lines = Path(path).read_text(encoding='utf-8', errors='surrogateescape').splitlines()
     except (OSError, ValueError) as error:  # a zero byte in the path
-        reason = error.strerror if isinstance(error, OSError) else 'no UTF-8 text'
+        reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"meta_info_file '{path}' cannot be read ({reason}).", option='meta_info_file') from None
-    names = [str(PurePosixPath(line.split()[0]).with_suffix('')) for line in lines if line.strip()]
+    names = [utf8_name(str(PurePosixPath(line.split()[0]).with_suffix(''))) for line in lines if line.strip()]
     if not names:
         raise InputError(f"meta_info_file '{path}' names no images.", option='meta_info_file')
     return names
