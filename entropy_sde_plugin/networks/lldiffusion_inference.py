@@ -19,6 +19,11 @@ from entropy_sde_plugin.networks.padding import reflect_to
 
 __all__ = ['Patches', 'WholeOrTiles']
 
+MEGAPIXEL = 1024**2
+"""Up to so many pixels an image is taken whole, unless a tile is given …"""
+TILE = 512
+"""… and larger ones in tiles of this side: the attention's work for a pixel grows with the tile's area."""
+
 PATCHES_PIXELS = 512**2
 """Pixels of the patches that pass the network at a time."""
 
@@ -71,7 +76,7 @@ class _InWindows(ABC):
 
 
 class WholeOrTiles(_InWindows):
-    """Images of up to ``tile`` x ``tile`` pixels at once, larger ones in overlapping tiles.
+    """Images of up to a megapixel, or ``tile`` x ``tile`` pixels, at once; larger ones in overlapping tiles.
 
     The encoder sees the whole image even then: its norms take their statistics from all of it. The denoiser's norms and
     its attention see a tile. Predictions are faded into each other across the overlap, a quarter of a tile.
@@ -79,12 +84,12 @@ class WholeOrTiles(_InWindows):
     Args:
         network: In evaluation mode, float32, on the device to compute on.
         tile: Side of a tile in pixels, rounded down to a multiple of 32 and at least 64; 0 takes every image whole;
-            None is 1024.
+            None takes images of up to a megapixel whole, and larger ones in tiles of 512.
         dtype: Of convolutions and products.
         compile: Let torch.compile fuse the denoiser; costs a minute once and needs a C++ compiler.
 
     Attributes:
-        tile: As given, or 1024.
+        tile: As given, or 512.
 
     Raises:
         InputError: A negative tile.
@@ -100,12 +105,15 @@ class WholeOrTiles(_InWindows):
     ) -> None:
         if tile is not None and tile < 0:
             raise InputError(f'tile must be 0 (the whole picture) or above, got {tile}.')
-        super().__init__(network, 1024 if tile is None else tile, dtype, compile)
+        super().__init__(network, TILE if tile is None else tile, dtype, compile)
+        self._takes_a_megapixel = tile is None
 
     def _image(self, cond: Tensor) -> _Image:
         canvas = padded(cond)
         height, width = canvas.shape[-2:]
-        if self.tile == 0 or height * width <= self.tile**2:
+        # Where memory ran out, the tile is smaller than it was, and holds for every image.
+        whole = MEGAPIXEL if self._takes_a_megapixel and self.tile == TILE else self.tile**2
+        if self.tile == 0 or height * width <= whole:
             side = max(height, width)
         else:
             side = max(self.tile // MULTIPLE * MULTIPLE, SMALLEST)

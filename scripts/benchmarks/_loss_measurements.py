@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from _memory import resident
+
 ENGINES = ('torch', 'native')
 #: The materialising forms of `_materialising.py`.
 RELEASED, LEAN = FORMS = ('as released', 'lean')
@@ -220,7 +222,7 @@ class _Peak:
         self.device = device
         if device.type == 'cpu':
             Path('/proc/self/clear_refs').write_text('5')  # resets the peak
-            self.before = self._status('VmRSS')
+            self.before = resident('VmRSS')
         else:
             torch.cuda.reset_peak_memory_stats()
             self.before = torch.cuda.memory_allocated()
@@ -228,13 +230,8 @@ class _Peak:
     def above_baseline(self) -> float:
         import torch
 
-        after = self._status('VmHWM') if self.device.type == 'cpu' else torch.cuda.max_memory_allocated()
+        after = resident('VmHWM') if self.device.type == 'cpu' else torch.cuda.max_memory_allocated()
         return max(after - self.before, 1)
-
-    @staticmethod
-    def _status(field: str) -> int:
-        lines = Path('/proc/self/status').read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f'{field}:'))
 
 
 if __name__ == '__main__':

@@ -13,10 +13,10 @@ import argparse
 import ctypes
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from _memory import resident
 from _training_steps import TRAININGS, batch_of, model_in_training, seconds, step, training_options
 from torch import multiprocessing
 
@@ -90,12 +90,6 @@ def forward_memory(model: IRSDEModel, batch: dict[str, Any]) -> int:
         hook.remove()
     before, after = seen
     return after - before
-
-
-def resident(what: str) -> int:
-    """Resident memory of this process in bytes: ``VmRSS`` now, ``VmHWM`` at its highest."""
-    status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
-    return int(status[what].split()[0]) * 1024
 
 
 if __name__ == '__main__':
