@@ -60,6 +60,7 @@ COMMANDS = {
     '.venv/bin/pre-commit install': NotRun('changes the clone it runs in'),
     '.venv/bin/python -m pytest tests/diffusion -n0': NotRun('tests would run tests'),
     '.venv/bin/python -m pytest': NotRun('tests would run tests'),
+    '.venv/bin/python -m pytest -m large -n0': NotRun('tests would run tests'),
     'bash .ci/run': NotRun('tests would run tests'),
     'export OMP_NUM_THREADS=1': NotRun('sets a variable for the commands below it'),
     # entropy-sde

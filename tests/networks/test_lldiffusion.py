@@ -12,7 +12,7 @@ from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks import LLDiffusionNet
 from entropy_sde_plugin.networks.lldiffusion import Features, color_map, lldiffusion_options
 from tests.support import GOLDEN
-from tests.support.lldiffusion import SIZES, golden, image, inputs, network, relative_error
+from tests.support.lldiffusion import SIZES, golden, image, inputs, network, relative_error, small_network
 
 OUTPUTS = golden()
 RELEASED = json.loads((GOLDEN / 'lldiffusion_state_dict.json').read_text())
@@ -88,7 +88,7 @@ def test_outputs_for_lol_are_the_released_ones(lol):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('name', ['tiny', 'tinyv2'])
+@pytest.mark.parametrize('name', ['tiny', 'tinyv2', pytest.param('lolv2', marks=pytest.mark.large)])
 def test_outputs_of_both_fusions_are_the_released_ones(name, tiny):
     net = tiny if name == 'tiny' else network(name)
     x, low, high = inputs()
@@ -141,8 +141,7 @@ def test_no_matrix_of_scores_is_made(tiny):
 def test_spectral_norms_are_those_of_torch():
     """Outputs, gradients and buffers over three steps of a training and one evaluation, against torch's own hook."""
     torch.manual_seed(0)
-    net = LLDiffusionNet(ch=32, ch_mult=[1] * 6, num_res_blocks=1, enc_ch=2)
-    ours = net.encoder.upsample.convs[0][2]
+    ours = small_network().train().encoder.upsample.convs[0][2]
     theirs = torch.nn.utils.spectral_norm(torch.nn.Conv2d(ours.in_channels, ours.out_channels, 3))
     theirs.load_state_dict(ours.state_dict())
     for step in range(4):
@@ -158,11 +157,11 @@ def test_spectral_norms_are_those_of_torch():
         torch.testing.assert_close(dict(ours.named_buffers()), dict(theirs.named_buffers()))
 
 
-def test_a_network_in_training_can_be_copied(tiny):
-    net = copy.deepcopy(tiny).train()
+def test_a_network_in_training_can_be_copied():
+    net = small_network().train()
     x, low, _ = inputs()
     net(x, low, 500).mean().backward()
-    assert copy.deepcopy(net).state_dict().keys() == tiny.state_dict().keys()
+    torch.testing.assert_close(copy.deepcopy(net).state_dict(), net.state_dict())
 
 
 @pytest.mark.parametrize(

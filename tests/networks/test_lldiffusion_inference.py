@@ -9,10 +9,9 @@ import torch
 from entropy_sde_plugin.diffusion import DDPM, samplers
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.networks import LLDiffusionNet
 from entropy_sde_plugin.networks.lldiffusion import Features, color_map
 from entropy_sde_plugin.networks.lldiffusion_inference import Patches, WholeOrTiles
-from tests.support.lldiffusion import golden, image, network, relative_error
+from tests.support.lldiffusion import golden, image, network, relative_error, small_network
 
 OUTPUTS = golden()
 
@@ -25,9 +24,7 @@ def tiny():
 @pytest.fixture(scope='module')
 def small():
     """A network as small as can be, which takes up all six maps."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return LLDiffusionNet(ch=32, ch_mult=[1] * 6, num_res_blocks=1, num_deg_fusion=6, enc_ch=4).eval()
+    return small_network(num_deg_fusion=6, enc_ch=4)
 
 
 def noise_and_dark(*size):
