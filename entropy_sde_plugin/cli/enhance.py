@@ -11,7 +11,8 @@ from entropy_sde_plugin.cli.arguments import add_device, add_model
 from entropy_sde_plugin.errors import InputError
 
 DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF pictures, HEIC pictures (extra 'heif') and camera
-raw files (extra 'raw'). Transparency, colour profile and EXIF are kept; an input is never overwritten."""
+raw files (extra 'raw'). Transparency, colour profile, EXIF and XMP are kept; an input is never
+overwritten."""
 
 EXAMPLE = """example:
   entropy-sde enhance -i photos -o bright --compare

@@ -90,9 +90,9 @@ def _write(job: Job, picture: Picture, enhanced: Samples) -> None:
 
 
 def _side_by_side(picture: Picture, enhanced: Samples) -> Picture:
-    """Return before | after, with the same profile; EXIF describes one picture and stays with it."""
+    """Return before | after, with the same profile; other metadata describe one picture and stay with it."""
     alpha = picture.alpha if picture.alpha is None else np.hstack((picture.alpha, picture.alpha))
-    return replace(picture, rgb=np.hstack((picture.rgb, enhanced)), alpha=alpha, exif=None)
+    return replace(picture, rgb=np.hstack((picture.rgb, enhanced)), alpha=alpha, exif=None, xmp=None, iptc=None)
 
 
 def _say(line: str) -> None:

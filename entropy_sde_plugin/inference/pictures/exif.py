@@ -8,11 +8,12 @@ moves the makers' notes, whose inner offsets then point nowhere.
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import PIL.Image
 from PIL.ExifTags import IFD, Base
 
-__all__ = ['as_tags', 'from_file', 'make_upright']
+__all__ = ['as_tags', 'from_file', 'from_raw_file', 'make_upright']
 
 _PREFIX = b'Exif\0\0'
 
@@ -54,6 +55,23 @@ def from_file(image: PIL.Image.Image) -> bytes | None:
             del tags[tag]
         block = tags.tobytes() if len(tags) else b''
     return block.removeprefix(_PREFIX) or None
+
+
+def from_raw_file(path: Path) -> bytes | None:
+    """Return the EXIF block of a camera's raw file that is built as a TIFF file, as most are, or none.
+
+    The maker's notes are left out: their inner offsets would point nowhere.
+    """
+    tags = PIL.Image.Exif()
+    try:
+        with path.open('rb') as file:
+            tags.load_from_fp(file)
+            for tag in set(tags) - _KEPT_TAGS:
+                del tags[tag]
+            tags.get_ifd(IFD.Exif).pop(Base.MakerNote, None)
+            return tags.tobytes().removeprefix(_PREFIX)
+    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):  # of another build, or damaged
+        return None
 
 
 def as_tags(block: bytes) -> PIL.Image.Exif:

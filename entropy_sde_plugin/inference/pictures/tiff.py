@@ -11,6 +11,7 @@ from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from entropy_sde_plugin.inference.pictures import exif
+from entropy_sde_plugin.inference.pictures.metadata import Metadata
 
 __all__ = ['encode_tiff']
 
@@ -21,13 +22,12 @@ _HORIZONTAL_DIFFERENCING = 2
 _UNASSOCIATED_ALPHA = 2
 
 
-def encode_tiff(samples: NDArray[np.generic], icc_profile: bytes | None, exif_block: bytes | None) -> bytes:
+def encode_tiff(samples: NDArray[np.generic], metadata: Metadata) -> bytes:
     """Encode a picture as a little-endian TIFF file: Deflate with horizontal differencing, without loss.
 
     Args:
         samples: Array of shape (H, W, C), uint8 or uint16; C is 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
-        icc_profile: The colour profile to embed.
-        exif_block: EXIF without a prefix.
+        metadata: What to embed.
 
     Returns:
         The file's bytes.
@@ -37,8 +37,8 @@ def encode_tiff(samples: NDArray[np.generic], icc_profile: bytes | None, exif_bl
     sizes = [len(strip) for strip in strips]
 
     tags = ImageFileDirectory_v2()
-    if exif_block is not None:
-        kept = exif.as_tags(exif_block)
+    if metadata.exif is not None:
+        kept = exif.as_tags(metadata.exif)
         for tag in kept:
             tags[tag] = kept.get_ifd(tag) if tag in (IFD.Exif, IFD.GPSInfo) else kept[tag]
     tags[Base.ImageWidth] = width
@@ -53,8 +53,13 @@ def encode_tiff(samples: NDArray[np.generic], icc_profile: bytes | None, exif_bl
     tags[Base.RowsPerStrip] = _ROWS_PER_STRIP
     tags[Base.StripOffsets] = tuple(int(sum_) for sum_ in np.cumsum([0, *sizes[:-1]]))  # counted from the tags' end
     tags[Base.StripByteCounts] = tuple(sizes)
-    if icc_profile is not None:
-        tags[Base.InterColorProfile] = icc_profile
+    for tag, block in (
+        (Base.InterColorProfile, metadata.icc_profile),
+        (Base.XMLPacket, metadata.xmp),
+        (Base.IPTCNAA, metadata.iptc),
+    ):
+        if block is not None:
+            tags[tag] = block
 
     file = io.BytesIO()
     tags.save(file)
