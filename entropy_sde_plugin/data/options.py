@@ -75,6 +75,8 @@ class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
 
     gt_size: AtLeastOne | None = None
     """Side of the training crops, in pixels; needed in training, unused otherwise."""
+    crops_per_image: AtLeastOne = 1
+    """Crops taken from an image at a time, each augmented by itself: ``batch_size_per_gpu`` counts images."""
     use_hflip: bool = True
     """Mirror left and right with probability 1/2."""
     use_rot: bool = True

@@ -124,6 +124,21 @@ DATASETS: Mapping[str, Layout] = {
             counts={'train': 900, 'test': 100},
         ),
         Layout(
+            name='velol',
+            title='VE-LOL (captured)',
+            source='the project page of "Benchmarking Low-Light Image Enhancement and Beyond" (IJCV 2021), '
+            'https://flyywh.github.io/IJCV2021LowLight_VELOL',
+            folders={
+                split: (
+                    (f'VE-LOL-L-Cap-Low_{split}', f'VE-LOL-L-Cap-Normal_{split}'),
+                    (f'VE-LOL-L-Cap-Full/VE-LOL-L-Cap-Low_{split}', f'VE-LOL-L-Cap-Full/VE-LOL-L-Cap-Normal_{split}'),
+                )
+                for split in ('train', 'test')
+            },
+            counts={'train': 400, 'test': 100},
+            prefixes=('low', 'normal'),
+        ),
+        Layout(
             name='ntire24',
             title='NTIRE 2024 low-light enhancement',
             source='the challenge on CodaLab, https://codalab.lisn.upsaclay.fr/competitions/17640, after registration',

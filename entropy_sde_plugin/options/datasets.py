@@ -12,7 +12,7 @@ from entropy_sde_plugin.options.names import check_folder_name
 from entropy_sde_plugin.options.validation import needs_truth
 from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, convert, parse
 
-__all__ = ['check_parts', 'check_truth', 'checked_datasets']
+__all__ = ['check_parts', 'check_single_crops', 'check_truth', 'checked_datasets']
 
 _LOADER_OPTIONS = {
     'batch_size_per_gpu': AtLeastOne,
@@ -137,3 +137,15 @@ def check_parts(parts: int, batch: int) -> None:
             'batch_size_per_gpu) to be passed in parts: lower the one or raise the other.',
             'train.accumulate_steps',
         )
+
+
+def check_single_crops(datasets: Mapping[str, DatasetOptions]) -> None:
+    """Check that sets of ours give a model of others one crop of an image: it expects batches of four dimensions.
+
+    Raises:
+        InputError: One of them gives several.
+    """
+    for key, options in datasets.items():
+        if getattr(options, 'crops_per_image', 1) > 1:
+            path = f'datasets.{key}.crops_per_image'
+            raise InputError(f"'{path}' is for the diffusion models of this package: leave it out.", path)

@@ -79,6 +79,22 @@ def test_training_crops_stay_aligned(pairs, bright):
         np.testing.assert_array_equal(levels(item['lq']), 255 - levels(item['gt']))
 
 
+@pytest.mark.parametrize('make', [paired, synthetic])
+def test_several_crops_of_an_image(pairs, make):
+    """The first is that of a dataset of single crops; each has a place of its own, the same in both images."""
+    one, three = (build_dataset(make(pairs, seed=11, crops_per_image=crops)) for crops in (1, 3))
+    index = DrawIndex(1, epoch=2, draw=5)
+    crop, crops = one[index], three[index]
+    assert crops['gt'].shape == crops['lq'].shape == (3, 3, 64, 64)
+    assert crops['draw'].tolist() == crop['draw'].tolist()
+    for kind in ('lq', 'gt'):
+        assert torch.equal(crops[kind][0], crop[kind])
+    assert len({bright.sum().item() for bright in crops['gt']}) == 3
+    if make is paired:
+        for dark, bright in zip(crops['lq'], crops['gt'], strict=True):
+            np.testing.assert_array_less(np.abs(255 - levels(dark) - levels(bright)), 2)
+
+
 @pytest.fixture
 def ramps(tmp_path):
     """Pairs whose red tells the row and green the column."""

@@ -66,7 +66,7 @@ def test_the_command_writes_databases_that_basicsr_reads(archive, bright):
     assert dataset[0]['gt'].shape == (3, 200, 240)
 
 
-@pytest.mark.parametrize('dataset', ['lolv1', 'lolv2-real', 'lolv2-syn', 'ntire24'])
+@pytest.mark.parametrize('dataset', ['lolv1', 'lolv2-real', 'lolv2-syn', 'velol', 'ntire24'])
 def test_help_says_where_the_archive_is_available(dataset):
     done = run(dataset, '--help')
     assert done.returncode == 0

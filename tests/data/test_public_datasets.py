@@ -32,8 +32,15 @@ TREES = {
         'r{:0>8}t',
         'r{:0>8}t',
     ),
+    've-lol': (
+        've-lol',
+        'VE-LOL-L-Cap-Low_train VE-LOL-L-Cap-Normal_train',
+        'VE-LOL-L-Cap-Low_test VE-LOL-L-Cap-Normal_test',
+        'low{:0>5}',
+        'normal{:0>5}',
+    ),
 }
-SHORT = {'v1': 'lolv1', 'v2-real': 'lolv2_real', 'v2-synthetic': 'lolv2_syn'}
+SHORT = {'v1': 'lolv1', 'v2-real': 'lolv2_real', 'v2-synthetic': 'lolv2_syn', 've-lol': 'velol'}
 
 
 @pytest.fixture(params=TREES)

@@ -27,12 +27,20 @@ def tensor(picture: RGBImage) -> torch.Tensor:
     return torch.from_numpy(picture.transpose(2, 0, 1).copy()).float().div_(255)
 
 
-def sample(pictures: dict[str, RGBImage], paths: dict[str, str], options: DatasetOptions, index: int) -> dict[str, Any]:
+def sample(
+    crops: Sequence[dict[str, RGBImage]], paths: dict[str, str], options: DatasetOptions, index: int
+) -> dict[str, Any]:
     """Return a dataset's item: the pictures as tensors, their paths, and in training the key of its random draws.
 
-    ``draw`` is the tensor ``[epoch, draw]``, by which a model can key draws of its own to the sample.
+    Args:
+        crops: Pictures by their kinds. Of one crop the tensors are (3, H, W), of N crops (N, 3, H, W).
+        paths: Where they come from, by their kinds.
+        options: Of the dataset.
+        index: As the dataset was asked. ``draw`` is the tensor ``[epoch, draw]`` of it, by which a model can key draws
+            of its own to the sample.
     """
-    item: dict[str, Any] = {kind: tensor(picture) for kind, picture in pictures.items()}
+    tensors = {kind: torch.stack([tensor(crop[kind]) for crop in crops]) for kind in crops[0]}
+    item: dict[str, Any] = {kind: values[0] if len(crops) == 1 else values for kind, values in tensors.items()}
     item |= {f'{kind}_path': path for kind, path in paths.items()}
     if options.phase == 'train':
         item['draw'] = torch.tensor(key_of(index))
@@ -97,8 +105,9 @@ class PairDataset(Dataset[dict[str, Any]]):
     """Pairs of a dark and a bright image, or dark images alone.
 
     An item holds ``lq`` and, with ground truth, ``gt``: float32 tensors (3, H, W), RGB, in [0, 1], and their paths as
-    ``lq_path`` and ``gt_path``. In training they are square crops, augmented by draws that follow from the seed and the
-    index (see ``draws``), and ``draw`` tells ``[epoch, draw]``.
+    ``lq_path`` and ``gt_path``. In training they are square crops, (N, 3, H, W) for several ``crops_per_image``,
+    augmented by draws that follow from the seed and the index (see ``sample_seeds``), and ``draw`` tells
+    ``[epoch, draw]``.
 
     Args:
         opt: The option section itself; BasicSR's models read the dataset's name from it.
@@ -154,13 +163,15 @@ class PairDataset(Dataset[dict[str, Any]]):
         if self.gt is not None and pair.gt is not None:
             pictures['gt'] = self.load(self.gt, pair.gt)
             paths['gt'] = self.gt.where(pair.gt)
+        crops = [pictures]
         if self.options.phase == 'train':
-            augmented = self._augment(list(pictures.values()), generator(self.options.seed, index))
-            pictures = dict(zip(pictures, augmented, strict=True))
-        return sample(pictures, paths, self.options, index)
+            rng = generator(self.options.seed, index)
+            crops = [self._augment(pictures, rng) for _ in range(self.options.crops_per_image)]
+        return sample(crops, paths, self.options, index)
 
-    def _augment(self, pictures: list[RGBImage], rng: np.random.Generator) -> list[RGBImage]:
+    def _augment(self, pictures: dict[str, RGBImage], rng: np.random.Generator) -> dict[str, RGBImage]:
         options = self.options
         side = options.resized_side if rng.random() < options.resize_prob else options.crop_size
-        pictures = augmentation.crop(pictures, rng, side=side, size=options.crop_size)
-        return augmentation.flip_and_rotate(pictures, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
+        crops = augmentation.crop(list(pictures.values()), rng, side=side, size=options.crop_size)
+        turned = augmentation.flip_and_rotate(crops, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
+        return dict(zip(pictures, turned, strict=True))

@@ -1,4 +1,4 @@
-"""LOL: pairs of short and normal exposures (v1 and v2-real captured, v2-synthetic made)."""
+"""LOL: pairs of short and normal exposures (v1, v2-real and VE-LOL captured, v2-synthetic made)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from entropy_sde_plugin.data.sources import match_pairs, open_source
 
 __all__ = ['LOLDataset', 'LOLOptions']
 
-_LAYOUTS = {'v1': DATASETS['lolv1'], 'v2-real': DATASETS['lolv2_real'], 'v2-synthetic': DATASETS['lolv2_syn']}
+_LAYOUTS = {
+    'v1': DATASETS['lolv1'],
+    'v2-real': DATASETS['lolv2_real'],
+    'v2-synthetic': DATASETS['lolv2_syn'],
+    've-lol': DATASETS['velol'],
+}
 
 
 class LOLOptions(PairOptions, kw_only=True, frozen=True):
     """Options of ``LOLDataset``."""
 
-    version: Literal['v1', 'v2-real', 'v2-synthetic']
-    """The test set of v2-real contains training images of v1: never evaluate one version's weights on the other."""
+    version: Literal['v1', 'v2-real', 'v2-synthetic', 've-lol']
+    """The test set of v2-real contains training images of v1, and VE-LOL may share some: never evaluate one version's
+    weights on the other."""
     dataroot: str
     """Folder of the unpacked archive, or of the databases that ``entropy-sde prepare`` made of it; where there are
     both, the databases are read."""

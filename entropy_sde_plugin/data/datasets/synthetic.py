@@ -8,10 +8,12 @@ from dataclasses import fields
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data import augmentation
 from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, sample
+from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.options import Probability, TrainingCrops, options_of
 from entropy_sde_plugin.data.sample_seeds import generator
 from entropy_sde_plugin.data.sources import open_source
@@ -123,13 +125,20 @@ class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
         options = self.options
         name = self.gt.names[index]
         rng = generator(options.seed, index)
-        bright = self._cache.image(self.gt, name)
-        if options.phase == 'train':
-            size = options.crop_size
-            scaled = rng.random() < options.random_scale_prob
-            side = int(rng.integers(size, min(bright.shape[:2]) + 1)) if scaled else size
-            crops = augmentation.crop([bright], rng, side=side, size=size)
-            (bright,) = augmentation.flip_and_rotate(crops, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
-        dark = self._cameras.photograph(bright, rng)
+        photograph = self._cache.image(self.gt, name)
+        if options.phase == 'train':  # lazily: each crop is darkened before the next one is drawn
+            brights = (self._crop(photograph, rng) for _ in range(options.crops_per_image))
+        else:
+            brights = (photograph,)
+        crops = [{'lq': self._cameras.photograph(bright, rng), 'gt': bright} for bright in brights]
         where = self.gt.where(name)
-        return sample({'lq': dark, 'gt': bright}, {'lq': where, 'gt': where}, options, index)
+        return sample(crops, {'lq': where, 'gt': where}, options, index)
+
+    def _crop(self, photograph: RGBImage, rng: np.random.Generator) -> RGBImage:
+        options = self.options
+        size = options.crop_size
+        scaled = rng.random() < options.random_scale_prob
+        side = int(rng.integers(size, min(photograph.shape[:2]) + 1)) if scaled else size
+        crops = augmentation.crop([photograph], rng, side=side, size=size)
+        (turned,) = augmentation.flip_and_rotate(crops, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
+        return turned
