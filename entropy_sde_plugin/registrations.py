@@ -19,6 +19,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     from entropy_sde_plugin.losses import SpatialEntropyLoss
     from entropy_sde_plugin.metrics import fid, gt_mean, lldiffusion, perceptual
     from entropy_sde_plugin.models.irsde import IRSDEModel
+    from entropy_sde_plugin.models.lldiffusion import LLDiffusionModel
     from entropy_sde_plugin.networks import ConditionalNAFNet, ExposureNAFNet, ExposureUNet, LLDiffusionNet
 
     return {
@@ -39,7 +40,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
             lldiffusion.calculate_psnr_lldiffusion,
             lldiffusion.calculate_ssim_lldiffusion,
         ),
-        'model': (IRSDEModel,),
+        'model': (IRSDEModel, LLDiffusionModel),
     }
 
 

@@ -9,5 +9,6 @@ from entropy_sde_plugin import register
 register()
 
 from entropy_sde_plugin.models.irsde import IRSDEModel  # noqa: E402
+from entropy_sde_plugin.models.lldiffusion import LLDiffusionModel  # noqa: E402
 
-__all__ = ['IRSDEModel']
+__all__ = ['IRSDEModel', 'LLDiffusionModel']

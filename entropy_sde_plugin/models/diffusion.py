@@ -74,6 +74,8 @@ class DiffusionModel(ValidatedModel):
     """Options of the system, at the top level of an option file."""
     TrainOptions: ClassVar[type[CommonTrainOptions]] = CommonTrainOptions
     """Options of its section ``train``."""
+    network_methods: ClassVar[tuple[str, ...]] = ()
+    """What the system asks of a network beside ``forward(x, cond, time)``."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         checked = options_of(type(self), opt)
@@ -96,6 +98,25 @@ class DiffusionModel(ValidatedModel):
     def denoiser(self, network: Callable[..., Tensor]) -> NetworkDenoiser:
         """Read a network as the system's estimator of the clean image."""
         return NetworkDenoiser(network, self.process, self.options.prediction)
+
+    def sampling_network(self, network: nn.Module, cond: Tensor) -> Callable[..., Tensor]:
+        """Return what predicts for images to be restored, (x_t, cond, t) -> output.
+
+        Args:
+            network: In evaluation mode.
+            cond: The images, (B, C, H, W), in the process's range.
+        """
+        return network
+
+    def draw_time(self, generator: torch.Generator, current_iter: int, position: int) -> Tensor:
+        """Draw the time of an image, an integer tensor of shape ().
+
+        Args:
+            generator: The image's own.
+            current_iter: The iteration.
+            position: Of the image in the global batch.
+        """
+        return self.process.draw_time(generator)
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         return super().model_to_device(prepare_network(net, self.train_options) if self.is_train else net)
@@ -135,7 +156,10 @@ class DiffusionModel(ValidatedModel):
         if 'gt' not in data and hasattr(self, 'gt'):
             del self.gt  # of the last training batch: SRModel would take it for this picture's
         super().feed_data(data)
-        self.lq_paths = data['lq_path']
+        self._crops = self.lq.shape[1] if self.lq.dim() == 5 else 1
+        if self.lq.dim() == 5:  # several crops of each image
+            self.lq, self.gt = self.lq.flatten(0, 1), self.gt.flatten(0, 1)
+        self.lq_paths = [path for path in data['lq_path'] for _ in range(self._crops)]
         self.names = [Path(path).stem for path in self.lq_paths]
         self.full_size = data['full_size'][0].tolist() if 'full_size' in data else None
 
@@ -155,7 +179,7 @@ class DiffusionModel(ValidatedModel):
 
     def test(self) -> None:
         """Sample a restoration of the pictures fed in, enlarged where the dataset reduced them for loading."""
-        network = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
+        network = self._restoring_network()
         sampler = self.options.sampler
         generator = torch.Generator().manual_seed(_seed_of(sampler.seed, *self.names))
         was_training = network.training
@@ -163,7 +187,7 @@ class DiffusionModel(ValidatedModel):
         with torch.no_grad():
             sample, cond = sampler.build(), self.process.from_unit(self.lq)
             wanted = wanted_brightness(sampler.brightness, self.lq, getattr(self, 'gt', None))
-            denoiser = self.denoiser(with_brightness(network, wanted))
+            denoiser = self.denoiser(with_brightness(self.sampling_network(network, cond), wanted))
             restored = sample(denoiser, self.process, cond, self.options.times(), generator=generator)
             self.output = sampler.finish(self.process.to_unit(restored), self.lq, wanted)
         network.train(was_training)
@@ -222,10 +246,11 @@ class DiffusionModel(ValidatedModel):
         """Times and noise of a batch, from a generator for each image."""
         times, noises, chances = [], [], []
         for row in range(self.gt.shape[0]):
-            # BasicSR's sampler deals its order out by rank: row r of rank k is picture r · world_size + k of the batch.
-            position = row * self.opt['world_size'] + self.opt['rank']
+            # BasicSR's sampler deals its order out by rank: image i of rank k is image i · world_size + k of the batch.
+            image, crop = divmod(row, self._crops)
+            position = (image * self.opt['world_size'] + self.opt['rank']) * self._crops + crop
             generator = self._generator(current_iter, position)
-            times.append(self.process.draw_time(generator))
+            times.append(self.draw_time(generator, current_iter, position))
             noises.append(torch.randn(self.gt.shape[1:], generator=generator))
             chances.append(torch.rand((), generator=generator))
         noise, chance = (torch.stack(values).to(self.device) for values in (noises, chances))
@@ -236,7 +261,12 @@ class DiffusionModel(ValidatedModel):
         return torch.Generator().manual_seed(int(seed[0] >> np.uint64(1)))
 
     def weighted(
-        self, criteria: Mapping[str, nn.Module | None], predicted: Tensor, target: Tensor, draw: Draw
+        self,
+        criteria: Mapping[str, nn.Module | None],
+        predicted: Tensor,
+        target: Tensor,
+        draw: Draw,
+        weight: Tensor | None = None,
     ) -> Losses:
         """Compare two batches of images by criteria, and weigh the results by the images' share in the batch.
 
@@ -245,9 +275,10 @@ class DiffusionModel(ValidatedModel):
             predicted: Images with gradient, (B, C, H, W).
             target: What they are compared with.
             draw: Their draws.
+            weight: Of each image, (B,), in a ``SpatialEntropyLoss``.
         """
         return {
-            name: self._loss(criterion, predicted, target, draw.iteration) * self._share(criterion, len(draw.t))
+            name: self._loss(criterion, predicted, target, draw.iteration, weight) * self._share(criterion, len(draw.t))
             for name, criterion in criteria.items()
             if criterion is not None
         }
@@ -256,11 +287,13 @@ class DiffusionModel(ValidatedModel):
         """The weight of some pictures' loss in the batch's."""
         return 1.0 if getattr(criterion, 'reduction', 'mean') == 'sum' else pictures / self.gt.shape[0]
 
-    def _loss(self, criterion: nn.Module, predicted: Tensor, target: Tensor, current_iter: int) -> Tensor:
+    def _loss(
+        self, criterion: nn.Module, predicted: Tensor, target: Tensor, current_iter: int, weight: Tensor | None
+    ) -> Tensor:
         if isinstance(criterion, SpatialEntropyLoss):
             criterion.update(current_iter)
             # Drawn once for all processes and parts: the position after the last picture's belongs to no picture.
-            return criterion(predicted, target, generator=self._generator(current_iter, 2**32))
+            return criterion(predicted, target, weight, generator=self._generator(current_iter, 2**32))
         return criterion(predicted, target)
 
     def _report_skipped(self, draw: Draw) -> None:

@@ -115,6 +115,7 @@ class LLDiffusionNet(nn.Module):
         self.encoder = LatentMapEncoder(enc_ch, num_deg_fusion)
         self.deg_unet = UNet(3, ch=deg_ch, timed=False, **shared)
         self.diff_unet = UNet(9, ch=ch, timed=True, **shared)
+        self._levels_with_maps = range(1, min(num_deg_fusion, LEVELS - 1) + 1)
 
     def features(self, cond: Tensor) -> Features:
         """Return what the network knows of dark images alone; many sampling steps, and both U-Nets, share it.
@@ -159,6 +160,13 @@ class LLDiffusionNet(nn.Module):
         height, width = high.shape[-2:]
         known = self.features(cond) if features is None else features
         return self.deg_unet(padded(high), known.maps)[..., :height, :width]
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Names of the parameters that no output depends on; they get no gradient."""
+        asked = ''.join(map(str, self._levels_with_maps))
+        pattern = rf'diff_unet\.mid\.block_\d\.temb_proj|\w+\.fuse|\w+\.up\.fuse\.cattns\.[^{asked}]\.'
+        return frozenset(name for name, _ in self.named_parameters() if re.match(pattern, name))
 
 
 def padded(images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from entropy_sde_plugin.data.options import DatasetOptions
 from entropy_sde_plugin.errors import InputError, nearest, suggestion
 from entropy_sde_plugin.options import arguments
-from entropy_sde_plugin.options.datasets import check_parts, check_truth, checked_datasets
+from entropy_sde_plugin.options.datasets import check_parts, check_single_crops, check_truth, checked_datasets
 from entropy_sde_plugin.options.networks import build_network, check_network
 from entropy_sde_plugin.options.option_file import read_file
 from entropy_sde_plugin.options.training import check_losses, check_training
@@ -56,16 +56,18 @@ def check(opt: Mapping[str, Any]) -> Options:
     check_losses(train)
     datasets = checked_datasets(sections, training, is_ours)
     if not is_ours:
+        check_single_crops(datasets)
         return Options(datasets=datasets, network=network)
     file = read_file(model, opt)
-    check_network(file.network_g)
+    check_network(file.network_g, model)
     own = model.Options(**{name: getattr(file, name) for name in model.Options.__struct_fields__})
     if file.val is not None:
         check_validation(file.val, training)
         check_truth(datasets, file.val.metrics or {})
     if file.train is not None:
         check_training(file.train)
-        check_parts(file.train.accumulate_steps, int(sections['train']['batch_size_per_gpu']))
+        crops = getattr(datasets.get('train'), 'crops_per_image', 1)
+        check_parts(file.train.accumulate_steps, int(sections['train']['batch_size_per_gpu']) * crops)
     return Options(own, file.train, file.val, datasets, network)
 
 

@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from entropy_sde_plugin.diffusion import IRSDE, GaussianProcess
+from entropy_sde_plugin.diffusion import DDPM, IRSDE, GaussianProcess
 from entropy_sde_plugin.diffusion.brightness import Brightness, match_brightness
 from entropy_sde_plugin.diffusion.denoiser import PREDICTIONS
 from entropy_sde_plugin.diffusion.process import TimeGrid
@@ -19,7 +19,16 @@ from entropy_sde_plugin.diffusion.schedules import SCHEDULES
 from entropy_sde_plugin.errors import InputError, quoted, suggestion
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive, parse
 
-__all__ = ['SYSTEMS', 'DiffusionOptions', 'IRSDEOptions', 'SDEOptions', 'SamplerOptions', 'system_of']
+__all__ = [
+    'SYSTEMS',
+    'DDPMOptions',
+    'DiffusionOptions',
+    'IRSDEOptions',
+    'LLDiffusionOptions',
+    'SDEOptions',
+    'SamplerOptions',
+    'system_of',
+]
 
 if TYPE_CHECKING:
     PredictionName = SamplerName = ScheduleName = str
@@ -45,15 +54,31 @@ class SDEOptions(msgspec.Struct, frozen=True):
         return IRSDE(**msgspec.structs.asdict(self))
 
 
+class DDPMOptions(msgspec.Struct, frozen=True):
+    """Section ``ddpm``: the process (see :class:`~entropy_sde_plugin.diffusion.DDPM`)."""
+
+    T: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    """Number of diffusion steps."""
+    beta_start: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
+    """Variance that the first step adds."""
+    beta_end: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.02
+    """Variance that the last step adds; linear between."""
+
+    def build(self) -> DDPM:
+        return DDPM(**msgspec.structs.asdict(self))
+
+
 class SamplerOptions(msgspec.Struct, frozen=True):
     """Section ``sampler``: how validation and test sample an image (:mod:`.diffusion.samplers`)."""
 
     type: SamplerName = 'posterior'
     """The sampler."""
     steps: AtLeastOne | None = None
-    """Network calls per image; ``sde.T`` at most and by default."""
+    """Network calls per image; the diffusion's ``T`` at most and by default."""
     eta: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     """Share of fresh noise, for ``ddim`` only."""
+    clip: bool = True
+    """Clamp each estimate of the clean image to its range; released DDPMs do not."""
     seed: int = 0
     """Seed of the noise, together with the picture's name."""
     brightness: Brightness = 'auto'
@@ -67,8 +92,8 @@ class SamplerOptions(msgspec.Struct, frozen=True):
 
     def build(self) -> Sampler:
         """The sampler's function, its own arguments given."""
-        function = SAMPLERS[self.type]
-        return function if self.eta is None else partial(function, eta=self.eta)
+        own = {} if self.eta is None else {'eta': self.eta}
+        return partial(SAMPLERS[self.type], clip=self.clip, **own)
 
     def finish(self, results: Tensor, images: Tensor, wanted: Tensor) -> Tensor:
         """Bring sampled images to the wanted brightness, and mix them with the input by ``strength``.
@@ -151,7 +176,20 @@ class IRSDEOptions(DiffusionOptions, frozen=True):
         return self.sde.build()
 
 
-SYSTEMS: dict[str, type[DiffusionOptions]] = {options.system: options for options in (IRSDEOptions,)}
+class LLDiffusionOptions(DiffusionOptions, frozen=True):
+    """Options of the system ``lldiffusion`` (arXiv 2307.14659): a DDPM beside which a degradation is learned."""
+
+    system: ClassVar[str] = 'lldiffusion'
+    trained: ClassVar[tuple[str, ...]] = ('ddpm', 'prediction')
+
+    ddpm: DDPMOptions = DDPMOptions()
+    """The diffusion; the same in training and test."""
+
+    def process(self) -> DDPM:
+        return self.ddpm.build()
+
+
+SYSTEMS: dict[str, type[DiffusionOptions]] = {options.system: options for options in (IRSDEOptions, LLDiffusionOptions)}
 """Options of each diffusion system, by the name that checkpoints carry."""
 
 

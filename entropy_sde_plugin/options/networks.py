@@ -40,11 +40,15 @@ def _check_memory(network: torch.nn.Module) -> None:
         ) from None
 
 
-def check_network(section: Mapping[str, Any]) -> None:
-    """Check that the network restores RGB pictures, and can be called as a diffusion calls it.
+def check_network(section: Mapping[str, Any], model: Any) -> None:
+    """Check that the network restores RGB pictures, and can be called as a diffusion model calls it.
+
+    Args:
+        section: The section.
+        model: The model's class.
 
     Raises:
-        InputError: It has other channels, or another ``forward``.
+        InputError: It has other channels, another ``forward``, or lacks a method that the model calls.
     """
     if section.get('img_channel', 3) != 3:
         path = 'network_g.img_channel'
@@ -61,3 +65,10 @@ def check_network(section: Mapping[str, Any]) -> None:
             f'the dark one and the time: {error}.',
             'network_g.type',
         ) from None
+    missing = [method for method in model.network_methods if not hasattr(network, method)]
+    if missing:
+        raise InputError(
+            f"'network_g.type': {section['type']} is no network for {model.__name__}, which calls its methods "
+            f'{" and ".join(model.network_methods)}: take one that has them.',
+            'network_g.type',
+        )

@@ -12,12 +12,20 @@ import torch
 from entropy_sde_plugin.errors import InputError, dotted, quoted
 from entropy_sde_plugin.options.arguments import arguments_of, build_without_memory, culprit, registered
 from entropy_sde_plugin.options.optimisation import check_optimiser, check_schedule
-from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
+from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive
 
-__all__ = ['LOSSES', 'IRSDETrainOptions', 'TrainOptions', 'check_losses', 'check_training']
+__all__ = [
+    'LOSSES',
+    'FreezeOptions',
+    'IRSDETrainOptions',
+    'LLDiffusionTrainOptions',
+    'TrainOptions',
+    'check_losses',
+    'check_training',
+]
 
-LOSSES = ('pixel_opt', 'entropy_opt')
-"""The options of ``train`` that name a loss."""
+LOSSES = ('pixel_opt', 'entropy_opt', 'degradation_opt')
+"""The options of ``train`` that name a loss; not every model has all of them."""
 
 _TRIED_SIDE = 64
 """Pixels: smaller than the usual crops, large enough for losses of features or scales."""
@@ -36,8 +44,6 @@ class TrainOptions(msgspec.Struct, frozen=True):
     """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
     entropy_opt: dict[str, Any] | None = None
     """A ``SpatialEntropyLoss`` beside ``pixel_opt``."""
-    objective: Literal['previous_state', 'x0'] = 'previous_state'
-    """Where the loss compares: at ``previous_state`` (x_{t-1}, the paper's maximum likelihood) or at ``x0``."""
     warmup_iter: int = -1
     """Iterations over which the learning rate rises from 0; -1 for none."""
     ema_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0
@@ -65,8 +71,39 @@ class TrainOptions(msgspec.Struct, frozen=True):
 class IRSDETrainOptions(TrainOptions, frozen=True):
     """Section ``train`` of ``IRSDEModel``."""
 
+    objective: Literal['previous_state', 'x0'] = 'previous_state'
+    """Where the loss compares: at ``previous_state`` (x_{t-1}, the paper's maximum likelihood) or at ``x0``."""
     brightness_prob: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.7
     """Probability that a network with the input ``brightness`` gets the truth's; otherwise it chooses."""
+
+
+class FreezeOptions(msgspec.Struct, frozen=True):
+    """Section ``train.freeze``: from when on the encoder and the degradation network are trained no more."""
+
+    after_iter: NotNegative
+    """The last iteration that trains them."""
+    encoder_eval: bool = False
+    """Stop the power iterations of the encoder's spectral norms too; the release continues them, so that its encoder
+    still moves a little."""
+    skip_degradation: bool = False
+    """Leave out the degradation network, whose loss is no longer used; the release continues to compute it."""
+
+
+class LLDiffusionTrainOptions(TrainOptions, frozen=True):
+    """Section ``train`` of an ``LLDiffusionModel``; its defaults follow the release."""
+
+    degradation_opt: dict[str, Any] | None = None
+    """Loss of the degradation network's dark image, clamped to [0, 1]; the network is not trained without one."""
+    entropy_weighting: Literal['abar', 'first_half'] = 'abar'
+    """Weight of an image in ``entropy_opt``: ``abar`` (abar_t, the clean image's share of the variance of x_t), 1 for
+    t <= T/2 and 0 above for ``first_half``."""
+    freeze: FreezeOptions | None = None
+    """When to stop training encoder and degradation network; never by default."""
+    validate_ema: bool = False
+    """Validate the weights' moving average; the release validates the current weights."""
+    resume_schedule: bool = False
+    """Continue the learning rate's schedule and the best validation results when resumed. The release begins both anew:
+    the milestones are reached a second time."""
 
 
 def check_losses(section: Mapping[str, Any]) -> None:
@@ -95,7 +132,7 @@ def check_training(train: TrainOptions) -> None:
             'train.entropy_opt.type',
         )
     for name in LOSSES:
-        if (loss := getattr(train, name)) is not None:
+        if (loss := getattr(train, name, None)) is not None:
             _check_loss(loss, f'train.{name}')
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,11 +38,12 @@ class TrainingStep:
             ``train``. ``tf32`` is PyTorch's setting for the whole process, validation included.
 
     Attributes:
+        network: As given.
         skipped_in_row: How many of the last steps were skipped, without one between them that was not.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, options: TrainOptions) -> None:
-        self._network = network
+        self.network = network
         self._optimizer = optimizer
         self._options = options
         self._device = next(network.parameters()).device
@@ -57,14 +58,21 @@ class TrainingStep:
 
         The parameters stay in float32, and so does everything before and after the network.
         """
+        (output,) = self.run(lambda *images: [self.network(*images, **inputs)], xt, cond, t)
+        return output
+
+    def run(self, function: Callable[..., Sequence[Tensor]], *inputs: Tensor) -> list[Tensor]:
+        """Call a function of the network's parts as :meth:`predict` calls the network.
+
+        Args:
+            function: Returns images.
+            inputs: Images, and tensors of other dimensions.
+        """
         if self._options.channels_last:
-            xt, cond = (image.contiguous(memory_format=torch.channels_last) for image in (xt, cond))
+            inputs = tuple(_channels_last(value) for value in inputs)
         dtype = _AUTOCAST_DTYPES.get(self._options.precision)
-        if dtype is None:
-            return self._network(xt, cond, t, **inputs)
-        with torch.autocast(self._device.type, dtype):
-            output = self._network(xt, cond, t, **inputs)
-        return output.float()
+        with torch.autocast(self._device.type, dtype, enabled=dtype is not None):
+            return [output.float() for output in function(*inputs)]
 
     def __call__(self, losses_of: Callable[[slice], Losses], batch_size: int) -> tuple[Losses, bool]:
         """Change the weights by one step, or leave weights, buffers and optimiser as they were, bit for bit.
@@ -80,17 +88,17 @@ class TrainingStep:
         Returns:
             The losses of the batch, without gradient, and whether the step was taken.
         """
-        buffers = [buffer.clone() for buffer in self._network.buffers()]  # running statistics see the batch too
+        buffers = [buffer.clone() for buffer in self.network.buffers()]  # running statistics see the batch too
         self._optimizer.zero_grad()
         losses = self._backward(losses_of, batch_size)
         self._scaler.unscale_(self._optimizer)
         taken = self._finite(losses)
         if taken:
             if self._options.grad_clip_norm is not None:
-                nn.utils.clip_grad_norm_(self._network.parameters(), self._options.grad_clip_norm)
+                nn.utils.clip_grad_norm_(self.network.parameters(), self._options.grad_clip_norm)
             self._scaler.step(self._optimizer)
         else:
-            for buffer, before in zip(self._network.buffers(), buffers, strict=True):
+            for buffer, before in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)
         self._scaler.update()
         self.skipped_in_row = 0 if taken else self.skipped_in_row + 1
@@ -120,15 +128,19 @@ class TrainingStep:
 
     def _unsynchronised(self) -> contextlib.AbstractContextManager[None]:
         """Keep the gradient in its process until the last part's."""
-        if isinstance(self._network, DistributedDataParallel):
-            return self._network.no_sync()
+        if isinstance(self.network, DistributedDataParallel):
+            return self.network.no_sync()
         return contextlib.nullcontext()
 
     def _finite(self, losses: Losses) -> bool:
-        gradients = [p.grad for p in self._network.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         greatest = [torch.linalg.vector_norm(value, math.inf) for value in gradients]  # that of a NaN is a NaN
         finite = torch.isfinite(torch.stack([*losses.values(), *greatest])).all()
         if torch.distributed.is_initialized():
             finite = finite.to(torch.uint8)
             torch.distributed.all_reduce(finite, torch.distributed.ReduceOp.MIN)
         return bool(finite)
+
+
+def _channels_last(value: Tensor) -> Tensor:
+    return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value

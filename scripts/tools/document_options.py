@@ -167,7 +167,7 @@ def schema() -> dict[str, Any]:
         top['datasets']['additionalProperties'] = by_type(DATASETS)
         top['network_g'] |= by_type(NETWORKS)
         train['scheduler'] |= by_type(schedules)
-        for loss in LOSSES:
+        for loss in [name for name in LOSSES if name in train]:
             train[loss] |= by_type(LOSS_SECTIONS)
     definitions['ValOptions']['properties']['metrics']['anyOf'][0]['additionalProperties'] = by_type(METRICS)
     return {

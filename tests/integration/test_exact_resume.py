@@ -18,6 +18,7 @@ from tests.support.commands import ROOT, TORCHRUN, python, stock_options, write_
 from tests.support.records import metrics_table
 
 NAFNET = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
+LLDIFFUSION = {'type': 'LLDiffusionNet', 'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2}
 # With dropped paths, which BasicSR's own networks draw from the global generator.
 SWIN = {'type': 'SwinIR', 'img_size': 16, 'window_size': 8, 'depths': [2], 'num_heads': [1], 'embed_dim': 4}
 
@@ -48,6 +49,17 @@ def irsde(folder):
     for dataset in opt['datasets'].values():
         dataset.pop('io_backend')
     opt['train'] |= {'entropy_opt': ENTROPY, 'objective': 'x0', 'ema_warmup': True, 'grad_clip_norm': 0.5}
+    return opt
+
+
+def lldiffusion(folder):
+    """Several crops, antithetic times, and an encoder that is frozen after the third iteration."""
+    opt = irsde(folder) | {'model_type': 'LLDiffusionModel', 'network_g': LLDIFFUSION, 'prediction': 'v'}
+    opt['datasets']['train'] |= {'crops_per_image': 2, 'dataset_enlarge_ratio': 2}
+    del opt['train']['objective']
+    opt['train'] |= {'degradation_opt': {'type': 'L1Loss'}, 'freeze': {'after_iter': 3}, 'resume_schedule': True}
+    opt['train'] |= {'total_iter': 6, 'scheduler': {'type': 'MultiStepLR', 'milestones': [2, 5], 'gamma': 0.5}}
+    opt['val'] |= {'val_freq': 6}
     return opt
 
 
@@ -149,6 +161,21 @@ def test_a_training_that_is_stopped_killed_and_fails(folder):
         assert differences(checkpoint(folder, 'whole'), checkpoint(folder, name)) == []
         assert table(folder, name) == table(folder, 'whole')
     assert {row['iteration'] for row in table(folder, 'whole')} == {'3', '6', '9', '10'}
+
+
+def test_a_training_that_is_stopped_before_and_after_its_encoder_is_frozen(folder):
+    opt = lldiffusion(folder)
+    code, output = train(folder, opt, 'frozen')
+    assert code == 0, output
+    for iteration, resume in ((2, ()), (4, ('--auto_resume',))):
+        loss = accident(step=2, what='SIGTERM')
+        code, output = train(folder, opt, 'frozen_cut', *resume, module=ACCIDENTS, train__pixel_opt=loss)
+        assert code == 128 + 15, output
+        assert f'SIGTERM: the training stops after iteration {iteration}' in output
+    code, output = train(folder, opt, 'frozen_cut', '--auto_resume')
+    assert code == 0, output
+    assert differences(checkpoint(folder, 'frozen', 6), checkpoint(folder, 'frozen_cut', 6)) == []
+    assert table(folder, 'frozen_cut') == table(folder, 'frozen')
 
 
 def test_basicsrs_own_model_and_dataset(folder):

@@ -13,13 +13,14 @@ import torch
 
 from entropy_sde_plugin.data.lmdb import lmdb_writer
 from entropy_sde_plugin.demo.photographs import photograph
-from entropy_sde_plugin.networks import ConditionalNAFNet
+from entropy_sde_plugin.networks import ConditionalNAFNet, LLDiffusionNet
 from tests.support.commands import ROOT, python
 from tests.support.pictures import write_png
 
 FILES = sorted((ROOT / 'options').glob('*.yml'))
-SMALL = {'width': 4, 'enc_blk_nums': [1], 'middle_blk_num': 1, 'dec_blk_nums': [1]}
-NETWORK = [f'network_g:{key}={json.dumps(value)}' for key, value in SMALL.items()]
+SMALL_NAFNET = {'width': 4, 'enc_blk_nums': [1], 'middle_blk_num': 1, 'dec_blk_nums': [1]}
+SMALL_LLDIFFUSION = {'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'deg_ch': 32, 'enc_ch': 4}
+SMALL_LLDIFFUSION |= {'fuse_mode': 'cat', 'num_deg_fusion': 3}
 TRAIN = [
     'train:total_iter=1',
     'datasets:train:batch_size_per_gpu=2',
@@ -56,6 +57,11 @@ def write_pairs(folder, dark, bright, names, prefixes=('', ''), side=200):
         write_png(folder / bright / f'{prefixes[1]}{name}.png', image)
 
 
+def save_weights(network, path):
+    weights = network.state_dict()
+    torch.save({'params': weights, 'params_ema': weights}, path)
+
+
 @pytest.fixture(scope='module')
 def exit_codes(tmp_path_factory):
     """Exit code and log of a run of each file, by the file's name."""
@@ -66,6 +72,9 @@ def exit_codes(tmp_path_factory):
     for split in ('Train', 'Test'):
         write_pairs(data / f'LOLv2/Real_captured/{split}', 'Low', 'Normal', '123', ('low', 'normal'))
         write_pairs(data / f'LOLv2/Synthetic/{split}', 'Low', 'Normal', '123')
+    for split in ('train', 'test'):
+        folders = (f'VE-LOL-L-Cap-{light}_{split}' for light in ('Low', 'Normal'))
+        write_pairs(data / 'VE-LOL', *folders, '123', ('low', 'normal'))
     for split in ('train', 'val', 'test'):
         write_pairs(data / 'NTIRE24' / split, 'input', 'target', '123', side=400)  # read at half their size
         write_pairs(data / 'own' / split, 'low', 'high', '123')
@@ -75,15 +84,18 @@ def exit_codes(tmp_path_factory):
             with lmdb_writer(place / f'{name}.lmdb') as database:
                 for photo in ('coffee', 'china'):
                     database.put(photo, photograph(photo)[:200, :200] // divisor)
-    weights = {'params': ConditionalNAFNet(**SMALL).state_dict()}
-    torch.save(weights | {'params_ema': weights['params']}, folder / 'weights.pth')
+    save_weights(ConditionalNAFNet(**SMALL_NAFNET), folder / 'nafnet.pth')
+    save_weights(LLDiffusionNet(**SMALL_LLDIFFUSION), folder / 'lldiffusion.pth')
 
     runs = []
     for file in FILES:
         is_test = file.stem.startswith('test_')
-        given = [*NETWORK, 'sampler:steps=1', 'num_gpu=0', *(TRAIN if not is_test else ())]
+        kind = 'lldiffusion' if 'lldiffusion' in file.stem else 'nafnet'
+        network = SMALL_LLDIFFUSION if kind == 'lldiffusion' else SMALL_NAFNET
+        given = [f'network_g:{key}={json.dumps(value)}' for key, value in network.items()]
+        given += ['sampler:steps=1', 'num_gpu=0', *(TRAIN if not is_test else ())]
         if is_test or file.stem in ('finetune_own_pairs', 'train_lolv1_small'):
-            given.append('path:pretrain_network_g=weights.pth')
+            given.append(f'path:pretrain_network_g={kind}.pth')
         runs.append(('basicsr.test' if is_test else 'basicsr.train', ['-opt', str(file), '--force_yml', *given]))
     (folder / 'runs.json').write_text(json.dumps(runs))
     code, out, err = python('-c', RUN, folder / 'runs.json', cwd=folder)

@@ -47,17 +47,31 @@ def weights(folder, name, key='params'):
     return torch.load(folder / 'experiments' / name / 'models' / 'net_g_latest.pth', weights_only=True)[key]
 
 
-def test_two_processes_are_one_with_the_doubled_batch(folder):
-    """The paper's objective with random neighbour weights, fresh noise and augmentation: all of it keyed, none shared
-    by accident. What is left is the order of floating point sums."""
-    one = options('one', pixel_opt=ENTROPY, objective='previous_state')
-    two = copy.deepcopy(one) | {'name': 'two'}
+def irsde(name):
+    return options(name, pixel_opt=ENTROPY, objective='previous_state')
+
+
+def lldiffusion(name):
+    """Antithetic times over both processes; from the third iteration on they share other gradients than before."""
+    freeze, degradation = {'after_iter': 2, 'skip_degradation': True}, {'type': 'L1Loss'}
+    opt = options(name, entropy_opt=ENTROPY, degradation_opt=degradation, freeze=freeze)
+    del opt['sde'], opt['train']['objective']
+    network = {'type': 'LLDiffusionNet', 'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2}
+    return opt | {'model_type': 'LLDiffusionModel', 'network_g': network}
+
+
+@pytest.mark.parametrize('system', [irsde, lldiffusion])
+def test_two_processes_are_one_with_the_doubled_batch(folder, system):
+    """Random neighbour weights, fresh noise and augmentation: all of it keyed, none shared by accident. What is left is
+    the order of floating point sums."""
+    one = system(f'{system.__name__}_one')
+    two = copy.deepcopy(one) | {'name': f'{system.__name__}_two'}
     two['datasets']['train']['batch_size_per_gpu'] = 2
     for opt, processes in ((one, 1), (two, 2)):
         code, output = run(folder, opt, processes)
         assert code == 0, output
     for key in ('params', 'params_ema'):
-        first, second = weights(folder, 'one', key), weights(folder, 'two', key)
+        first, second = weights(folder, one['name'], key), weights(folder, two['name'], key)
         start = weights_at_start(one)
         for name, value in first.items():
             torch.testing.assert_close(second[name], value, rtol=1e-3, atol=2e-5)
