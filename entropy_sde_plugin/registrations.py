@@ -17,7 +17,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     """
     from entropy_sde_plugin.data import datasets
     from entropy_sde_plugin.losses import SpatialEntropyLoss
-    from entropy_sde_plugin.metrics import fid, gt_mean, lldiffusion, perceptual
+    from entropy_sde_plugin.metrics import fid, gt_mean, lldiffusion, perceptual, raw
     from entropy_sde_plugin.models.irsde import IRSDEModel
     from entropy_sde_plugin.models.lldiffusion import LLDiffusionModel
     from entropy_sde_plugin.networks import ConditionalNAFNet, ExposureNAFNet, ExposureUNet, LLDiffusionNet
@@ -25,10 +25,14 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     return {
         'arch': (ConditionalNAFNet, ExposureNAFNet, ExposureUNet, LLDiffusionNet),
         'dataset': (
+            datasets.ELDDataset,
             datasets.LOLDataset,
             datasets.NTIRELowLightDataset,
             datasets.PairedLowLightDataset,
+            datasets.RawPairDataset,
+            datasets.SIDDataset,
             datasets.SyntheticLowLightDataset,
+            datasets.SyntheticRawDataset,
         ),
         'loss': (SpatialEntropyLoss,),
         'metric': (
@@ -39,6 +43,8 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
             gt_mean.calculate_ssim_gtmean,
             lldiffusion.calculate_psnr_lldiffusion,
             lldiffusion.calculate_ssim_lldiffusion,
+            raw.calculate_psnr_raw,
+            raw.calculate_ssim_raw,
         ),
         'model': (IRSDEModel, LLDiffusionModel),
     }

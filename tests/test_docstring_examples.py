@@ -6,11 +6,13 @@ import doctest
 import importlib
 import inspect
 
+import numpy as np
 import pytest
 
 from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.commands import ROOT
 from tests.support.pictures import write_png
+from tests.support.raw_files import write_dng
 
 PACKAGE = ROOT / 'entropy_sde_plugin'
 MODULES = sorted(
@@ -30,6 +32,13 @@ def folder(tmp_path_factory):
             write_png(root / 'datasets' / place.format(kind) / '1.png', bright // divisor)
     write_png(root / 'datasets/NTIRE24/val/input/1.png', bright // 8)
     write_png(root / 'datasets/photographs/1.png', bright)
+    for short, long in (
+        ('raw/short/a', 'raw/long/a'),
+        ('SID/short/10003_00_0.1s', 'SID/long/10003_00_10s'),
+        *((f'ELD/SonyA7S2/scene-1/IMG_{n:04d}', f'ELD/SonyA7S2/scene-1/IMG_{n + 2:04d}') for n in (4, 9, 14)),
+    ):
+        for name, time in ((short, 0.1), (long, 10)):
+            write_dng(root / 'datasets' / f'{name}.dng', np.full((32, 40), 600), time=time, iso=200)
     return root
 
 

@@ -16,7 +16,7 @@ from entropy_sde_plugin.data.raw_packing import pack_bayer
 if TYPE_CHECKING:
     import rawpy
 
-__all__ = ['RawFrame', 'RawMetadata', 'read_frame', 'read_metadata']
+__all__ = ['RawFrame', 'RawMetadata', 'planes_size', 'read_frame', 'read_metadata']
 
 _EXIF_SECTION = 0x8769
 _ISO = 0x8827
@@ -73,6 +73,16 @@ def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = 
         pattern = np.asarray(raw.raw_pattern)
         planes = pack_bayer(raw.raw_image_visible, pattern, black, level, keep_negative=keep_negative)
         return RawFrame(planes, black, level, _metadata(raw, path))
+
+
+def planes_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of a raw file's planes, without reading its pixels.
+
+    Raises:
+        InputError: As :func:`read_frame`.
+    """
+    with open_raw(path) as raw:
+        return raw.sizes.height // 2, raw.sizes.width // 2
 
 
 def read_metadata(path: Path) -> RawMetadata:

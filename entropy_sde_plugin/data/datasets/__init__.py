@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from entropy_sde_plugin.data.datasets.eld import ELDDataset
 from entropy_sde_plugin.data.datasets.lol import LOLDataset
 from entropy_sde_plugin.data.datasets.ntire import NTIRELowLightDataset
 from entropy_sde_plugin.data.datasets.paired import PairedLowLightDataset
+from entropy_sde_plugin.data.datasets.raw_pairs import RawPairDataset
+from entropy_sde_plugin.data.datasets.sid import SIDDataset
 from entropy_sde_plugin.data.datasets.synthetic import SyntheticLowLightDataset
+from entropy_sde_plugin.data.datasets.synthetic_raw import SyntheticRawDataset
 
-__all__ = ['LOLDataset', 'NTIRELowLightDataset', 'PairedLowLightDataset', 'SyntheticLowLightDataset']
+__all__ = [
+    'ELDDataset',
+    'LOLDataset',
+    'NTIRELowLightDataset',
+    'PairedLowLightDataset',
+    'RawPairDataset',
+    'SIDDataset',
+    'SyntheticLowLightDataset',
+    'SyntheticRawDataset',
+]

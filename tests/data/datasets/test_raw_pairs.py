@@ -1,0 +1,116 @@
+"""Pairs of raw files in the layouts of SID, of ELD and of one's own, made by script: DNG in place of ARW."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from entropy_sde_plugin.data.datasets import ELDDataset, RawPairDataset, SIDDataset
+from entropy_sde_plugin.data.raw_packing import pack_bayer
+from entropy_sde_plugin.errors import InputError
+from tests.support import GOLDEN
+from tests.support.raw_files import write_dng
+
+SYNTHETIC = GOLDEN / 'raw' / 'synthetic'
+RGGB = np.array([[0, 1], [3, 2]])
+
+
+def sid(phase='train', **options):
+    crops = {'gt_size': 32} if phase == 'train' else {}
+    return SIDDataset({'name': 'SID', 'phase': phase, 'dataroot': str(SYNTHETIC), **crops, **options})
+
+
+def test_sid_gives_the_values_of_the_release(monkeypatch):
+    """Its means of the whole frame and its gain, from the golden values of the synthetic files."""
+    monkeypatch.setattr('entropy_sde_plugin.data.datasets.sid._SPLITS', {'test': '0'})
+    whole = {round(float(item['ratio'])): item for item in sid('test')}
+    assert sorted(whole) == [100, 250]
+    for ratio, mean in ((100, 0.224479), (250, 0.228982)):
+        assert whole[ratio]['lq'].mean().item() == pytest.approx(mean, abs=2e-6)
+        assert whole[ratio]['gt'].mean().item() == pytest.approx(0.224034, abs=2e-6)
+        assert whole[ratio]['gain'].item() == pytest.approx(1.502657, abs=1e-6)
+    np.testing.assert_allclose(whole[100]['gt'].flatten()[:3], [0.101380, 0.109886, 0.118329], atol=1e-6)
+
+
+def test_sid_splits_lists_and_ratios(tmp_path):
+    assert [pair.ratio for pair in sid(ratio=250).pairs] == [pytest.approx(250)]
+    with pytest.raises(InputError, match='holds no pairs'):
+        sid('val')
+    listed = tmp_path / 'list.txt'
+    listed.write_text('./Sony/short/00001_00_0.1s.dng ./Sony/long/00001_00_10s.dng ISO1600 F8\n')
+    assert [pair.name for pair in sid('test', pair_list=str(listed)).pairs] == ['00001_00_0.1s']
+    listed.write_text('./Sony/short/00001_00_0.2s.dng ./Sony/long/00001_00_10s.dng\n')
+    with pytest.raises(InputError, match=r'line 1: .* is missing'):
+        sid('test', pair_list=str(listed))
+
+
+def test_training_cuts_and_turns_both_alike(tmp_path):
+    rng = np.random.default_rng(0)
+    mosaic = rng.integers(600, 10000, (64, 80), dtype=np.uint16)
+    for folder in ('lq', 'gt'):
+        write_dng(tmp_path / folder / 'a.dng', mosaic, white=10000)
+    options = {'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt'), 'ratio': 2, 'gain': 1.5}
+    pairs = RawPairDataset({'name': 'own', 'phase': 'train', 'gt_size': 16, **options})
+    planes = pack_bayer(mosaic, RGGB, [512] * 4, 10000)
+    seen = set()
+    for index in range(12):
+        item = pairs[0] if index == 0 else RawPairDataset(pairs.opt | {'seed': index})[0]
+        assert item['lq'].shape == (4, 16, 16)
+        torch.testing.assert_close(item['lq'], (2 * item['gt']).clamp(0, 1))
+        assert np.isin(item['gt'].numpy(), planes).all()
+        seen.add(item['gt'].numpy().tobytes())
+    assert len(seen) == 12
+    assert (pairs[0]['ratio'], pairs[0]['gain']) == (2, 1.5)
+
+
+def test_ones_own_pairs_tell_their_exposure(tmp_path):
+    write_dng(tmp_path / 'lq' / 'a.dng', np.full((40, 60), 612), time=0.1, iso=800)
+    write_dng(tmp_path / 'gt' / 'a.dng', np.full((40, 60), 8512), time=4, iso=1600)
+    options = {'name': 'own', 'phase': 'val', 'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt')}
+    item = RawPairDataset(options | {'centre_crop': 8})[0]
+    assert item['ratio'].item() == pytest.approx(80)
+    assert item['gain'].item() == pytest.approx(0.7513285)  # of ISO 800, SonyA7S2
+    assert item['lq'].shape == (4, 8, 8)
+    assert item['lq'].mean().item() == pytest.approx(100 * 80 / (16383 - 512))
+    assert list(RawPairDataset(options).sizes()) == [(20, 30)]
+
+
+def test_values_below_black_are_kept_on_request(tmp_path):
+    for folder in ('lq', 'gt'):
+        write_dng(tmp_path / folder / 'a.dng', np.full((40, 60), 502))
+    options = {'name': 'own', 'phase': 'val', 'ratio': 100, 'gain': 1}
+    options |= {'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt')}
+    assert RawPairDataset(options)[0]['lq'].max() == 0
+    kept = RawPairDataset(options | {'keep_negative': True})[0]
+    assert kept['lq'].mean().item() == pytest.approx(-1000 / (16383 - 512))
+    assert kept['gt'].min() == 0
+
+
+def test_eld_takes_the_reference_next_to_each_input(tmp_path):
+    for scene in (1, 10, 2):
+        for number in range(1, 17):
+            time = 10 if number in (1, 6, 11, 16) else 0.1 if number in (4, 9, 14) else 0.05
+            write_dng(tmp_path / f'scene-{scene}' / f'IMG_{number:04d}.dng', np.full((24, 24), 600), time=time, iso=800)
+    pairs = ELDDataset({'name': 'ELD', 'phase': 'test', 'dataroot': str(tmp_path), 'ratio': 200}).pairs
+    assert [pair.name for pair in pairs[::3]] == ['scene-1_IMG_0005', 'scene-2_IMG_0005', 'scene-10_IMG_0005']
+    assert [pair.long.name for pair in pairs[:3]] == ['IMG_0006.dng', 'IMG_0011.dng', 'IMG_0016.dng']
+    assert {pair.ratio for pair in pairs} == {200}
+    (tmp_path / 'scene-2' / 'IMG_0010.dng').unlink()
+    with pytest.raises(InputError, match='IMG_0010 is missing'):
+        ELDDataset({'name': 'ELD', 'phase': 'test', 'dataroot': str(tmp_path), 'ratio': 200})
+
+
+def test_what_is_missing_is_named(tmp_path):
+    write_dng(tmp_path / 'lq' / 'a.dng', np.full((24, 24), 600))
+    write_dng(tmp_path / 'gt' / 'a.dng', np.full((24, 24), 600))
+    options = {'name': 'own', 'phase': 'val', 'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt')}
+    with pytest.raises(InputError, match="give 'ratio'"):
+        RawPairDataset(options)
+    with pytest.raises(InputError, match="give the gain K as 'gain'"):
+        RawPairDataset(options | {'ratio': 100})[0]
+    write_dng(tmp_path / 'lq' / 'b.dng', np.full((24, 24), 600))
+    with pytest.raises(InputError, match="'b' has no partner"):
+        RawPairDataset(options)
+    with pytest.raises(InputError, match='holds no raw files'):
+        RawPairDataset(options | {'dataroot_lq': str(tmp_path / 'none')})
