@@ -44,8 +44,9 @@ def add_verb(verbs: Any) -> None:
         '--brightness',
         type=_brightness,
         default='auto',
-        metavar='auto|keep|0.05…0.95',
-        help="mean brightness of the result; auto: the model's choice, keep: the input's [%(default)s]",
+        metavar='auto|model|keep|0.05…0.95',
+        help="mean brightness of the result; model: the model's choice, auto: that choice, corrected, keep: the "
+        "input's [%(default)s]",
     )
     add('--strength', type=float, default=1.0, metavar='0…1', help='share of the result; the rest is the input [1]')
     add('--tile', type=_tile, default='auto', metavar='auto|N|0', help='side of the tiles; 0: none [%(default)s]')
@@ -76,12 +77,14 @@ def _tile(text: str) -> int | str:
 
 
 def _brightness(text: str) -> str | float:
-    if text in ('auto', 'keep'):
+    if text in ('auto', 'model', 'keep'):
         return text
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither auto, keep nor a number from 0.05 to 0.95") from None
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is neither auto, model, keep nor a number from 0.05 to 0.95"
+        ) from None
 
 
 def _seed(text: str) -> int:

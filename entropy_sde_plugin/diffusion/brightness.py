@@ -11,11 +11,14 @@ from torch import Tensor
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.luma import LUMA_WEIGHTS, mean_luma
 
-__all__ = ['Brightness', 'match_brightness', 'wanted_brightness']
+__all__ = ['TYPICAL_BRIGHTNESS', 'Brightness', 'automatic_brightness', 'match_brightness', 'wanted_brightness']
 
-Brightness = Literal['auto', 'keep', 'truth'] | Annotated[float, msgspec.Meta(ge=0.05, le=0.95)]
-"""``'auto'`` leaves it to the model, ``'keep'`` is that of the input, ``'truth'`` that of the ground truth (validation
-only); a number is the mean luma that the result should have."""
+Brightness = Literal['model', 'auto', 'keep', 'truth'] | Annotated[float, msgspec.Meta(ge=0.05, le=0.95)]
+"""``'model'`` leaves it to the model; ``'auto'`` corrects that choice (:func:`automatic_brightness`); ``'keep'`` is the
+input's; ``'truth'`` the ground truth's (validation only); a number is the mean luma that the result should have."""
+
+TYPICAL_BRIGHTNESS = 0.45
+"""Mean luma of a well-exposed photograph: 0.45 to 0.47 over our own photographs and LOL's bright ones."""
 
 _BINS = 4095
 _GAMMAS = (1 / 32, 32.0)
@@ -45,9 +48,31 @@ def wanted_brightness(brightness: Brightness, images: Tensor, truth: Tensor | No
         return mean_luma(truth)
     if brightness == 'keep':
         return mean_luma(images)
-    if brightness == 'auto':
+    if brightness in ('model', 'auto'):
         return images.new_zeros(images.shape[0], dtype=torch.float32)
     return images.new_full((images.shape[0],), brightness, dtype=torch.float32)
+
+
+def automatic_brightness(chosen: Tensor, present: Tensor) -> Tensor:
+    """Bring the brightness that a model chose halfway to :data:`TYPICAL_BRIGHTNESS`.
+
+    One dark image says little about how bright its scene was, and models err towards dark. An image that the model
+    brightened less than fourfold is corrected less, one that it left alone not at all.
+
+    Args:
+        chosen: Mean luma of the model's results, (B,).
+        present: That of the dark images.
+
+    Returns:
+        Wanted mean luma, (B,).
+
+    Example:
+        >>> automatic_brightness(torch.tensor([0.25, 0.6]), torch.tensor([0.05, 0.6]))
+        tensor([0.3500, 0.6000])
+    """
+    doublings = torch.log2(chosen.clamp(min=1e-3) / present.clamp(min=1e-3))
+    share = 0.5 * (doublings / 2).clamp(0, 1)
+    return torch.lerp(chosen, torch.full_like(chosen, TYPICAL_BRIGHTNESS), share)
 
 
 def match_brightness(images: Tensor, wanted: Tensor) -> Tensor:

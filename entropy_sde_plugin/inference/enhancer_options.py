@@ -12,7 +12,7 @@ from entropy_sde_plugin.utils.schema import parse
 
 __all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'SMALLEST_TILE', 'EnhancerOptions']
 
-DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8)
+DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8, brightness='auto')
 """No worse than 100 steps on the demonstration's photographs: `scripts/benchmarks/bench_sampling.py`."""
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -36,7 +36,8 @@ class EnhancerOptions:
             network. It decides speed and memory; for networks that work in tiles, not strips, the result as well.
         stride: Restore patches of ``tile`` x ``tile`` pixels, each by itself, at this distance, and average them; for
             networks that can.
-        brightness: Mean luma of the result, 0.05…0.95; ``'keep'`` is that of the input, ``'auto'`` the model's choice.
+        brightness: Mean luma of the result, 0.05…0.95; ``'keep'`` is the input's, ``'model'`` the model's choice, and
+            ``'auto'`` that choice, corrected (:func:`~entropy_sde_plugin.diffusion.brightness.automatic_brightness`).
         strength: Share of the result in the output, 0…1; the rest is the input.
         compile: Let torch.compile fuse the network: takes about a minute once, and may pay for many images.
 
@@ -67,7 +68,7 @@ class EnhancerOptions:
         eta: float | None = None,
         tile: int | str = 'auto',
         stride: int | None = None,
-        brightness: Brightness = 'auto',
+        brightness: Brightness = DEFAULT_SAMPLER.brightness,
         strength: float = 1.0,
         compile: bool = False,
     ) -> None:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from entropy_sde_plugin.diffusion import DDPM, IRSDE, GaussianProcess
-from entropy_sde_plugin.diffusion.brightness import Brightness, match_brightness
+from entropy_sde_plugin.diffusion.brightness import Brightness, automatic_brightness, match_brightness
 from entropy_sde_plugin.diffusion.denoiser import PREDICTIONS
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
 from entropy_sde_plugin.diffusion.schedules import SCHEDULES
 from entropy_sde_plugin.errors import InputError, quoted, suggestion
+from entropy_sde_plugin.utils.luma import mean_luma
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive, parse
 
 __all__ = [
@@ -81,8 +82,8 @@ class SamplerOptions(msgspec.Struct, frozen=True):
     """Clamp each estimate of the clean image to its range; released DDPMs do not."""
     seed: int = 0
     """Seed of the noise, together with the picture's name."""
-    brightness: Brightness = 'auto'
-    """Brightness of the results, as mean luma: left to the model, that of the input, of the truth, or a number."""
+    brightness: Brightness = 'model'
+    """Brightness of the results, as mean luma: the model's, corrected, the input's, the truth's, or a number."""
     strength: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     """Share of the result in the output; the rest is the input."""
 
@@ -103,6 +104,8 @@ class SamplerOptions(msgspec.Struct, frozen=True):
             images: The dark images, likewise.
             wanted: As :func:`~entropy_sde_plugin.diffusion.brightness.wanted_brightness` returns it.
         """
+        if self.brightness == 'auto':
+            wanted = automatic_brightness(mean_luma(results), mean_luma(images))
         return torch.lerp(images, match_brightness(results, wanted), self.strength)
 
 

@@ -57,7 +57,7 @@ def enhance(*arguments):
     return main(['enhance', '-i', 'photos', '-o', 'out', '--model', 'net.pth', *arguments])
 
 
-@pytest.mark.parametrize(('text', 'brightness'), [('keep', 'keep'), ('0.3', 0.3), ('auto', 'auto')])
+@pytest.mark.parametrize(('text', 'brightness'), [('keep', 'keep'), ('0.3', 0.3), ('auto', 'auto'), ('model', 'model')])
 def test_brightness_and_strength_reach_the_enhancer(photos, built, text, brightness):
     assert enhance('--brightness', text, '--strength', '0.5') == 0
     sampler = built[0]['sampler']
@@ -67,7 +67,7 @@ def test_brightness_and_strength_reach_the_enhancer(photos, built, text, brightn
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--brightness', 'dim'], "'dim' is neither auto, keep nor a number"),
+        (['--brightness', 'dim'], "'dim' is neither auto, model, keep nor a number"),
         (['--brightness', '2'], "'sampler.brightness'"),
         (['--brightness', 'nan'], "'sampler.brightness'"),
         (['--strength', '-1'], "'sampler.strength'"),
@@ -135,7 +135,7 @@ def test_every_option_reaches_its_place(photos, built, monkeypatch):
             'model': 'net.pth',
             'device': torch.device('cuda:1'),
             'precision': 'bf16',
-            'sampler': SamplerOptions(type='ddim', steps=8),
+            'sampler': SamplerOptions(type='ddim', steps=8, brightness='auto'),
             'tile': 512,
             'stride': 64,
             'compile': True,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from entropy_sde_plugin.diffusion.brightness import match_brightness, wanted_brightness
+from entropy_sde_plugin.diffusion.brightness import automatic_brightness, match_brightness, wanted_brightness
 from entropy_sde_plugin.errors import InputError
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -59,7 +59,8 @@ def test_a_black_or_white_image_stays_as_it_is(value):
 
 def test_what_is_wanted():
     dark, truth = random_images(2, 0.2), random_images(2, 0.9)
-    assert wanted_brightness('auto', dark).tolist() == [0, 0]
+    for brightness in ('model', 'auto'):
+        assert wanted_brightness(brightness, dark).tolist() == [0, 0]
     assert wanted_brightness(0.3, dark).tolist() == pytest.approx([0.3, 0.3])
     assert wanted_brightness('keep', dark).tolist() == pytest.approx([luma_of(image) for image in dark])
     assert wanted_brightness('truth', dark, truth).tolist() == pytest.approx([luma_of(image) for image in truth])
@@ -68,3 +69,22 @@ def test_what_is_wanted():
 def test_the_truths_brightness_needs_a_truth():
     with pytest.raises(InputError, match='ground truth'):
         wanted_brightness('truth', random_images(1, 0.2))
+
+
+@pytest.mark.parametrize(
+    ('present', 'chosen', 'wanted'),
+    [
+        (0.05, 0.35, 0.40),  # brightened more than fourfold: halfway to 0.45
+        (0.10, 0.20, 0.2625),  # twofold: a quarter of the way
+        (0.60, 0.60, 0.60),  # left alone
+        (0.60, 0.50, 0.50),  # darkened
+        (0.10, 0.65, 0.55),  # above: the same from that side
+    ],
+)
+def test_the_model_s_choice_is_corrected(present, chosen, wanted):
+    result = automatic_brightness(torch.tensor([chosen]), torch.tensor([present]))
+    assert result.item() == pytest.approx(wanted)
+
+
+def test_a_black_image_gets_a_finite_brightness():
+    assert torch.isfinite(automatic_brightness(torch.zeros(1), torch.zeros(1))).all()

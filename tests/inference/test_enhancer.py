@@ -28,7 +28,13 @@ def model():
 
 
 def enhancer(model, **options):
-    options = {'device': 'cpu', 'precision': 'fp32', 'sampler': 'posterior', 'steps': 3} | options
+    options = {
+        'device': 'cpu',
+        'precision': 'fp32',
+        'sampler': 'posterior',
+        'steps': 3,
+        'brightness': 'model',
+    } | options
     return Enhancer(model, EnhancerOptions(**options))
 
 
@@ -115,7 +121,7 @@ def test_a_seed_out_of_range_is_refused(model, seed):
 def test_from_a_file(model, tmp_path):
     save_model(model, tmp_path / 'model.safetensors')
     make = Enhancer.from_file(tmp_path / 'model.safetensors', precision='fp32', sampler='ddim', steps=2, eta=0.5)
-    assert make.sampler == SamplerOptions(type='ddim', steps=2, eta=0.5)
+    assert make.sampler == SamplerOptions(type='ddim', steps=2, eta=0.5, brightness='auto')
     assert make.enhance(DARK).shape == DARK.shape
     assert Enhancer.from_file(tmp_path / 'model.safetensors').sampler == DEFAULT_SAMPLER
     short = Model(model.network, IRSDEOptions(sde=SDEOptions(T=4), prediction='x0'))
@@ -173,6 +179,16 @@ def test_the_brightness_is_the_wanted_one(told, wanted):
     model = Model(random_network(brightness=told), IRSDEOptions(prediction='x0'))
     result = enhancer(model, brightness=wanted).enhance(DARK)
     assert (result @ LUMA).mean() / 255 == pytest.approx(wanted, abs=2e-3)
+
+
+def test_the_automatic_brightness_is_the_model_s_corrected(model):
+    """By hand, from the mean of the model's own result."""
+    chosen, present = ((image @ LUMA).mean() / 255 for image in (enhancer(model).enhance(DARK), DARK))
+    share = 0.5 * np.clip(np.log2(chosen / present) / 2, 0, 1)
+    assert share > 0.05
+    result = enhancer(model, brightness='auto').enhance(DARK)
+    assert (result @ LUMA).mean() / 255 == pytest.approx(chosen + share * (0.45 - chosen), abs=2e-3)
+    assert Enhancer(model).sampler.brightness == 'auto'
 
 
 def test_the_input_s_brightness_can_be_kept(model):
