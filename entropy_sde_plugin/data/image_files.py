@@ -125,7 +125,7 @@ def orientation(image: ImageFile) -> int:
     """
     try:
         if image.format == 'PNG' and not _has_metadata_after_pixels(image):
-            exif = PIL.Image.Image.getexif(image)  # PngImageFile's decodes all pixels, to look behind them
+            exif = PIL.Image.Image.getexif(image)  # PngImageFile's decodes all pixels first
         else:
             exif = image.getexif()
     except (SyntaxError, ValueError):  # the block is none
@@ -135,7 +135,7 @@ def orientation(image: ImageFile) -> int:
 
 
 def _has_metadata_after_pixels(image: ImageFile) -> bool:
-    """Tell whether an opened PNG file may hold an orientation behind its pixels."""
+    """Tell whether an opened PNG file may hold an orientation after its pixels."""
     file = image.fp
     assert file is not None  # it is not loaded
     position = file.tell()
