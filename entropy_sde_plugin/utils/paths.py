@@ -25,7 +25,7 @@ def not_a_file(path: Path) -> str | None:
 
 
 def utf8_name(name: str) -> str:
-    """Return a file name as text that every file and terminal takes: bytes that are not UTF-8 as ``%`` and two digits.
+    r"""Return a file name as text that every file and terminal takes: bytes that are not UTF-8 as ``%`` and two digits.
 
     Example:
         >>> import os
