@@ -20,6 +20,9 @@ SIZES = {
 }
 """The released configurations, LOL's and LOL-v2's, and small ones of their kinds."""
 
+SMALL = {'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2}
+"""A network as small as can be."""
+
 
 def golden():
     """Outputs of the released network, filled and fed by the formulas here, in float32 on a CPU."""
@@ -77,10 +80,10 @@ def relative_error(made, expected):
 
 
 def small_network(seed=0, **sizes):
-    """A network as small as can be, in evaluation mode, with random weights."""
+    """The smallest network, or one a bit larger, in evaluation mode, with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return LLDiffusionNet(**{'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2, **sizes}).eval()
+        return LLDiffusionNet(**{**SMALL, **sizes}).eval()
 
 
 def released_checkpoint(net, average, *, older=False):
