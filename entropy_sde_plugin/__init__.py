@@ -1,8 +1,8 @@
 """Entropy-SDE low-light image enhancement as a plugin of BasicSR.
 
-Importing this package imports neither torch nor BasicSR. It leaves a hook that puts the plugin in place when BasicSR is
-imported; the start-up file ``entropy_sde_plugin.pth`` imports it at every start of Python, which is how BasicSR's own
-commands find the plugin.
+Importing this package imports neither torch nor BasicSR. It installs an import hook that activates the plugin when
+BasicSR is imported. The start-up file ``entropy_sde_plugin.pth`` imports the package at every start of Python, which is
+how BasicSR's own commands find the plugin.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _state = 'absent'
 
 
 def register() -> None:
-    """Put the plugin in place in this process: import BasicSR, patch it, register what this package adds.
+    """Activate the plugin in this process: import BasicSR, patch it, register the classes of this package.
 
-    Needed only where BasicSR was imported before this package, or to have the plugin in place at a known moment.
+    Needed only where BasicSR was imported before this package, or to activate the plugin at a known moment.
     Idempotent.
 
     Raises:
@@ -28,7 +28,7 @@ def register() -> None:
     global _state
     if _state != 'absent':
         return
-    _state = 'on its way'
+    _state = 'activating'
     try:
         from entropy_sde_plugin import compat
 
@@ -41,7 +41,7 @@ def register() -> None:
     except BaseException:
         _state = 'absent'
         raise
-    _state = 'in place'
+    _state = 'active'
 
 
 _bootstrap.install()

@@ -1,8 +1,8 @@
-"""A hook that waits for ``import basicsr`` and then puts the plugin in place.
+"""An import hook that waits for ``import basicsr`` and then activates the plugin.
 
-Installed at every start of a Python that has the plugin, worker processes and children of torchrun included: nothing
-but the standard library is imported here, and a Python that never imports BasicSR notices nothing. The environment
-variable ``ENTROPY_SDE_PLUGIN`` switches the hook off (``0``) or lets failures of the plugin raise instead of warn
+It is installed at every start of Python, also in worker processes and in children of torchrun. It imports nothing but
+the standard library, and does nothing in a process that never imports BasicSR. The environment variable
+``ENTROPY_SDE_PLUGIN`` switches the hook off (``0``), or makes failures of the plugin errors instead of warnings
 (``strict``).
 """
 
@@ -17,7 +17,7 @@ SWITCH = 'ENTROPY_SDE_PLUGIN'
 
 
 def install() -> None:
-    """Make the first ``import basicsr`` of this process put the plugin in place. Idempotent."""
+    """Make the first ``import basicsr`` of this process activate the plugin. Idempotent."""
     if os.environ.get(SWITCH) != '0':
         hook()
 
@@ -57,7 +57,7 @@ class BasicSRFinder:
 
 
 class PluginLoader:
-    """Loads BasicSR with its own loader and the modules it misses, and puts the plugin in place afterwards."""
+    """Loads BasicSR with its own loader, with stand-ins for missing modules, and then activates the plugin."""
 
     def __init__(self, loader, finder: BasicSRFinder) -> None:
         self._loader = loader
@@ -104,6 +104,6 @@ class PluginErrorsAsWarnings:
         import warnings
 
         reason = f'{kind.__name__}: {error}'
-        message = f'entropy_sde_plugin is not in place ({reason}). {SWITCH}=strict shows where it fails.'
+        message = f'entropy_sde_plugin is not active ({reason}). {SWITCH}=strict shows where it fails.'
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         return True

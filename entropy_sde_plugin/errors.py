@@ -1,4 +1,4 @@
-"""Errors that speak to the user in one line."""
+"""Errors that are shown to the user in one line."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class InputError(ValueError):
     Commands print it without a traceback.
 
     Args:
-        message: One line that says what is wrong, where (file, key or option) and what to do about it; several lines
-            for several faults.
+        message: One line that says what is wrong, where (file, key or option) and what to do about it; one line for
+            each fault if there are several.
         option: The option at fault. A class names its own argument, such as ``'gt_size'``; :func:`about` completes it
             to the path in the option file, such as ``'datasets.train.gt_size'``. Empty where no option is known.
 
@@ -52,19 +52,19 @@ class InputError(ValueError):
 
 
 class DivergedError(InputError):
-    """A training whose steps no longer have a finite loss or gradient: its last weights are not worth keeping."""
+    """A training diverged: its loss or gradient is no longer finite, and its last weights are of no use."""
 
 
 class MetricUnavailableError(InputError):
-    """A metric that cannot be computed: its weights are missing, a picture is too small.
+    """A metric cannot be computed, e.g. because its weights are missing or an image is too small.
 
-    Validation continues without it; the table shows n/a, and the log this message.
+    Validation continues without it: the table shows n/a, and the log this message.
     """
 
 
 @contextmanager
 def about(section: str) -> Iterator[None]:
-    """Put a section, or an option, before the option of every ``InputError`` that the block raises."""
+    """Prefix the option of every ``InputError`` that the block raises with ``section``."""
     try:
         yield
     except InputError as error:
@@ -85,7 +85,7 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
         valid: The names that exist.
 
     Returns:
-        ``"Did you mean 'levels'?"`` when a valid name is near, else the list of valid names.
+        ``"Did you mean 'levels'?"`` when a valid name is similar, else the list of valid names.
     """
     choices = sorted(valid)
     near = nearest(name, choices)
@@ -104,7 +104,7 @@ def quoted(value: object) -> str:
 
 
 def print_error(message: object) -> None:
-    """Write an error to standard error, each of its lines after ``error: ``."""
+    """Write an error to standard error, each line prefixed with ``error: ``."""
     for line in str(message).splitlines():
         print(f'error: {line}', file=sys.stderr, flush=True)
 
@@ -112,8 +112,7 @@ def print_error(message: object) -> None:
 def report_input_errors() -> None:
     """Let an uncaught ``InputError`` end this process with ``error: …`` and exit code 1, without a traceback.
 
-    Idempotent. Other exceptions are reported as before. Once several processes have joined, torch puts ``[rank0]:``
-    before the line.
+    Idempotent. Other exceptions are reported as before. In a distributed run torch puts ``[rank0]:`` before the line.
     """
     if isinstance(sys.excepthook, _Reporter):
         return
@@ -132,5 +131,5 @@ class _Reporter:
 
 
 def _report(error: InputError) -> None:
-    # A DataLoader's worker passes its error on as text that ends in "…InputError: <message>".
+    # A DataLoader's worker passes its error on as a string that ends in "…InputError: <message>".
     print_error(str(error).split(f'{InputError.__module__}.{InputError.__qualname__}: ')[-1].strip())

@@ -1,4 +1,4 @@
-"""What BasicSR's registries know of this package: the only module that registers its classes."""
+"""The classes and functions that BasicSR's registries get from this package; nothing else registers any."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ['register_all', 'registered']
 
 
 def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
-    """The classes and functions of this package, by the kind of BasicSR's registry that knows them.
+    """The classes and functions of this package, by the kind of BasicSR's registry.
 
-    They are imported here and not at the top: models import BasicSR, whose import calls for this module.
+    They are imported here and not at the top: models import BasicSR, and importing BasicSR imports this module.
     """
     from entropy_sde_plugin.data import datasets
     from entropy_sde_plugin.losses import SpatialEntropyLoss

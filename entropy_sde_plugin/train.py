@@ -1,4 +1,4 @@
-"""``python -m entropy_sde_plugin.train -opt …``: BasicSR's training with the plugin in place.
+"""``python -m entropy_sde_plugin.train -opt …``: BasicSR's training with the plugin active.
 
 The same as ``python -m basicsr.train`` and its arguments, for installations whose start-up files Python does not read
 (``PYTHONPATH``, ``pip install --target``, ``python -S``).

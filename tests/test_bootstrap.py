@@ -152,7 +152,7 @@ def test_a_broken_plugin_leaves_basicsr_alive(tmp_path):
     )
     code, out, err = python('-c', code, cwd=tmp_path)
     assert (code, out) == (0, '1.4.2\n'), err
-    assert err.count('RuntimeWarning: entropy_sde_plugin is not in place (ModuleNotFoundError') == 1
+    assert err.count('RuntimeWarning: entropy_sde_plugin is not active (ModuleNotFoundError') == 1
 
 
 def test_in_strict_mode_a_broken_plugin_raises(monkeypatch):

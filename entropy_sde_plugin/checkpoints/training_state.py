@@ -20,7 +20,7 @@ class RunEntries(msgspec.Struct):
     batch: NotNegative
     """Pictures of a step, over all processes."""
     drawn: NotNegative
-    """How many of the epoch's pictures are drawn."""
+    """How many of the epoch's images are drawn."""
     generators: list[dict[str, Any]]
     """The global generators' states (:mod:`entropy_sde_plugin.utils.random_state`), one for each process."""
     best_metric_results: dict[str, dict[str, dict[str, Any]]]

@@ -24,7 +24,7 @@ def add_verb(verbs: Any) -> None:
     convert.add_argument('--max-sigma', help='stationary noise in 8-bit units (paper: 50)')
     convert.add_argument('--T', help='diffusion steps (paper: 100)')
     convert.add_argument('--schedule', help='cosine, linear or constant (paper: cosine)')
-    convert.add_argument('--eps', help="what is left of the picture's difference at T (paper: 0.005)")
+    convert.add_argument('--eps', help="what is left of the image's difference at T (paper: 0.005)")
     convert.add_argument('--half', action='store_true', help='store the weights in float16: half the bytes')
     convert.set_defaults(run=run)
 

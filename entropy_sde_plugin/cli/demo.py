@@ -15,7 +15,7 @@ def add_verb(verbs: Any) -> None:
         'demo',
         help='train on the packaged photographs and show what became of dark ones (minutes, no GPU needed)',
         description='Writes the packaged photographs to LMDB, trains with BasicSR on two CPU cores, validates on '
-        'photographs that were held out, and leaves a table and a before | after | truth picture.',
+        'photographs that were held out, and leaves a table and a before | after | truth image.',
     )
     demo.add_argument(
         '-o', '--output', type=Path, default=Path('entropy_sde_demo'), help='folder for everything [%(default)s]'

@@ -19,9 +19,9 @@ def add_verb(verbs: Any) -> None:
     """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
     page = verbs.add_parser(
         'demo-page',
-        help="brighten pictures on a page in the browser (needs the extra 'page')",
-        description='Serves a page: drop a picture, choose the steps, see before and after with a slider, download. '
-        'It asks nothing of other machines, and deletes the pictures when it ends (Ctrl-C).',
+        help="brighten images on a page in the browser (needs the extra 'page')",
+        description='Serves a page: drop an image, choose the steps, see before and after with a slider, download. '
+        'It asks nothing of other machines, and deletes the images when it ends (Ctrl-C).',
     )
     add_model(page)
     add_device(page)
@@ -58,7 +58,7 @@ def _serve(options: argparse.Namespace, folder: Path) -> None:
         enhance,
         steps=len(default.times) - 1,  # the last time is that of the clean image
         most_steps=len(model.process.times),
-        about=f'Model: `{options.model.name}`. Pictures stay on the machine that serves this page, until it ends.',
+        about=f'Model: `{options.model.name}`. Images stay on the machine that serves this page, until it ends.',
         folder=folder,
         examples=_dark_photographs(folder),
     )

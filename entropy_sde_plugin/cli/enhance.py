@@ -10,7 +10,7 @@ from typing import Any
 from entropy_sde_plugin.cli.arguments import add_device, add_model
 from entropy_sde_plugin.errors import InputError
 
-DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF pictures, HEIC pictures (extra 'heif') and camera
+DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF images, HEIC images (extra 'heif') and camera
 raw files (extra 'raw'). Transparency, colour profile, EXIF and XMP are kept; an input is never
 overwritten."""
 
@@ -18,7 +18,7 @@ EXAMPLE = """example:
   entropy-sde enhance -i photos -o bright --compare
 
 A folder is taken with all its subfolders. What is in the output folder already is not done again, so that a command
-that was interrupted can be given again. Several processes share the pictures out:
+that was interrupted can be given again. Several processes share the images out:
   torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright
 """
 
@@ -29,17 +29,17 @@ def add_verb(verbs: Any) -> None:
     """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
     parser = verbs.add_parser(
         'enhance',
-        help='brighten pictures: files and whole folders',
+        help='brighten images: files and whole folders',
         description=DESCRIPTION,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add('-i', '--input', type=Path, nargs='+', required=True, metavar='PICTURE_OR_FOLDER', help='what to brighten')
-    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='where the pictures go')
+    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='where the images go')
     add_model(parser)
     add('--sampler', metavar='NAME', help="how the diffusion is run backwards [the enhancer's default]")
-    add('--steps', type=int, metavar='N', help="network calls for a picture [the enhancer's default]")
+    add('--steps', type=int, metavar='N', help="network calls for an image [the enhancer's default]")
     add(
         '--brightness',
         type=_brightness,
@@ -54,7 +54,7 @@ def add_verb(verbs: Any) -> None:
     add('--seed', type=_seed, default=0, metavar='N', help='of the noise [%(default)s]')
     add_device(parser)
     add('--precision', choices=('auto', 'fp32', 'bf16', 'fp16'), default='auto', help='[%(default)s]')
-    add('--compile', action='store_true', help='compile the network first: pays for many pictures of one size')
+    add('--compile', action='store_true', help='compile the network first: pays for many images of one size')
     add('--suffix', default='', metavar='TEXT', help='appended to the names, before the extension [none]')
     add(
         '--ext',
@@ -63,7 +63,7 @@ def add_verb(verbs: Any) -> None:
         help="format of the output; auto: the input's, and PNG for BMP, AVIF, HEIC and raw; 16 bits are rounded to 8 "
         'for jpg and webp [%(default)s]',
     )
-    add('--compare', action='store_true', help='write a before | after picture beside each')
+    add('--compare', action='store_true', help='write a before | after image beside each')
     add('--overwrite', action='store_true', help='do again what is in the output folder already')
     parser.set_defaults(run=run)
 
@@ -121,11 +121,11 @@ def run(options: argparse.Namespace) -> None:
 def _report(output: Path, left_out: Sequence[Path], enhanced: int, present: int, skipped: int) -> None:
     from entropy_sde_plugin.data.folders import listed
 
-    line = f'{output}: {enhanced} {"picture" if enhanced == 1 else "pictures"} enhanced'
+    line = f'{output}: {enhanced} {"image" if enhanced == 1 else "images"} enhanced'
     if present:
         line += f', {present} were there already (--overwrite does them again)'
     print(f'{line}.')
     if left_out:
-        print(f'No pictures, left alone: {listed(left_out)}')
+        print(f'No images, left alone: {listed(left_out)}')
     if skipped:
-        raise InputError(f'{skipped} of {enhanced + present + skipped} pictures were passed over, each named above.')
+        raise InputError(f'{skipped} of {enhanced + present + skipped} images were passed over, each named above.')

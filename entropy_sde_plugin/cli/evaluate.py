@@ -18,8 +18,8 @@ def add_verb(verbs: Any) -> None:
     """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
     evaluate = verbs.add_parser(
         'evaluate',
-        help="score any method's pictures against the truth, as our own validation does",
-        description='Pairs the pictures of two folders (or LMDB databases) by name and scores them. Nothing is '
+        help="score any method's images against the truth, as our own validation does",
+        description='Pairs the images of two folders (or LMDB databases) by name and scores them. Nothing is '
         'resized, and no brightness is corrected but by the metrics named …_gtmean.',
     )
     evaluate.add_argument('--result', type=Path, required=True, help='what the method made')
@@ -44,7 +44,7 @@ def add_verb(verbs: Any) -> None:
         'psnr_lldiffusion, ssim_lldiffusion [psnr ssim lpips]',
     )
     evaluate.add_argument(
-        '-o', '--output', type=Path, help='folder for metrics.csv, a row for each picture (and metrics_low.csv)'
+        '-o', '--output', type=Path, help='folder for metrics.csv, a row for each image (and metrics_low.csv)'
     )
     add_device(evaluate)
     evaluate.set_defaults(run=run)
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     files = _write(options.output, evaluations) if options.output is not None else []
     print(format_table(evaluations), end='')
     for file in files:
-        print(f'A row for each picture: {file}')
+        print(f'A row for each image: {file}')
 
 
 def _write(folder: Path, evaluations: Mapping[str, Evaluation]) -> list[Path]:

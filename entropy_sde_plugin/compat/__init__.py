@@ -13,7 +13,7 @@ Module         Fixes
 ``pipeline``   the pipeline's local variables: its loaders and writer, resuming
 ``data``       LMDB, sampler and draws, workers, loaders, data sets that are built already
 ``models``     optimisers, processes without CUDA, saving and resuming, steps, validation
-``metrics``    JPEG and FID under current OpenCV and SciPy, NIQE on small pictures
+``metrics``    JPEG and FID under current OpenCV and SciPy, NIQE on small images
 ============== =========================================================================
 
 Not fixed, because a plugin comes too late or would have to rewrite the code:

@@ -88,7 +88,7 @@ def enlarged_sampler_iter(self: EnlargedSampler) -> Iterator[DrawIndex]:
 def patch_build_dataset() -> None:
     """Take the data set that the checks of a run have built already.
 
-    P+M data/__init__.py:24. Symptom: a training starts later by the time in which the headers of all pictures are read.
+    P+M data/__init__.py:24. Symptom: a training starts later by the time in which the headers of all images are read.
     """
     original = basicsr.data.build_dataset
     if is_ours(original):

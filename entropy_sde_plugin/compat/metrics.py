@@ -1,4 +1,4 @@
-"""Fixes of metrics and degradations: under current OpenCV and SciPy, and NIQE on small pictures."""
+"""Fixes of metrics and degradations: under current OpenCV and SciPy, and NIQE on small images."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def patch_niqe() -> None:
         blocks = [(side - 2 * crop_border) // NIQE_BLOCK for side in (height, width)]
         if blocks[0] * blocks[1] < 2:
             raise MetricUnavailableError(
-                f'NIQE needs two blocks of {NIQE_BLOCK} x {NIQE_BLOCK} pixels, an image of {height} x {width} with '
-                f'crop_border {crop_border} has not: leave NIQE out of the metrics.'
+                f'NIQE needs two blocks of {NIQE_BLOCK}x{NIQE_BLOCK} pixels, more than an image of {width}x{height} '
+                f'has with crop_border {crop_border}: leave NIQE out of the metrics.'
             )
         try:
             return original(img, crop_border, input_order, *args, **kwargs)
@@ -83,6 +83,6 @@ def patch_niqe() -> None:
 
 
 def _size(img: Any, input_order: str) -> tuple[int, ...]:
-    """Height and width of a picture, of two or three axes."""
+    """Height and width of an image, of two or three axes."""
     shape = np.shape(img)
     return shape[1:] if len(shape) == 3 and input_order == 'CHW' else shape[:2]

@@ -230,7 +230,7 @@ def patch_validation() -> None:
 
 
 class Interruptible:
-    """A validation loader that ends with an ``InterruptionError`` between two pictures once a signal has come."""
+    """A validation loader that ends with an ``InterruptionError`` between two images once a signal has come."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader

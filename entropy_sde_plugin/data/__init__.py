@@ -1,4 +1,4 @@
 """Data: images, LMDB databases and the datasets that read them, without BasicSR.
 
-Nothing is imported here: the databases and the preparing commands do not need PyTorch.
+Nothing is imported here, since databases and ``entropy-sde prepare`` do not need PyTorch.
 """

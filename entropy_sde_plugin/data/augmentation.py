@@ -1,4 +1,4 @@
-"""Random crops, scales, flips and rotations that several pictures of one scene undergo together."""
+"""Random crops, scales, flips and rotations, applied in the same way to several images of one scene."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ['crop', 'flip_and_rotate']
 
 
 def crop(pictures: Sequence[RGBImage], rng: np.random.Generator, *, side: int, size: int) -> list[RGBImage]:
-    """Cut the same random square of ``side`` pixels out of every picture and reduce it to ``size`` pixels.
+    """Cut the same random square of ``side`` pixels out of every image and downscale it to ``size`` pixels.
 
-    Reducing by ``size/side`` after the crop equals reducing the whole picture before it, at a fraction of the cost.
+    Downscaling by ``size/side`` after the crop equals downscaling the whole image before it, at a fraction of the cost.
 
     Args:
-        pictures: Pictures of one shape (H, W, 3), uint8.
+        pictures: Images of one shape (H, W, 3), uint8.
         rng: Draws the position.
         side: Side of the square, at most min(H, W).
-        size: Side of the result, at most ``side``; averages areas.
+        size: Side of the result, at most ``side``; pixel areas are averaged.
 
     Returns:
-        Pictures of shape (size, size, 3).
+        Images of shape (size, size, 3).
     """
     height, width = pictures[0].shape[:2]
     top = int(rng.integers(height - side + 1))
@@ -38,16 +38,16 @@ def crop(pictures: Sequence[RGBImage], rng: np.random.Generator, *, side: int, s
 def flip_and_rotate(
     pictures: Sequence[RGBImage], rng: np.random.Generator, *, use_hflip: bool, use_rot: bool
 ) -> list[RGBImage]:
-    """Flip and rotate every picture in the same way; all eight positions of the square are equally likely.
+    """Flip and rotate every image in the same way; all eight positions of the square are equally likely.
 
     Args:
-        pictures: Square pictures, (S, S, 3).
+        pictures: Square images, (S, S, 3).
         rng: Draws the position.
         use_hflip: Mirror left and right with probability 1/2.
         use_rot: Mirror top and bottom, and transpose, each with probability 1/2, as BasicSR's ``use_rot``.
 
     Returns:
-        Views of the pictures.
+        Views of the images.
     """
     mirror, flip, transpose = rng.random(3) < 0.5
     result = list(pictures)

@@ -1,7 +1,7 @@
-"""Image files as Pillow opens them: what their headers say of size and orientation.
+"""Image files as Pillow opens them: size and orientation from their headers.
 
-Every reader takes the orientation from here and turns the pixels by it itself, so that a header never tells another
-size than decoding gives. OpenCV alone would miss what Pillow finds in XMP, and take values that Pillow does not.
+Every reader gets the orientation from here and turns the pixels itself, so that the header's size always equals the
+decoded size. OpenCV would miss an orientation in XMP, and accept values that Pillow does not.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ def opened(source: Path | bytes) -> Iterator[ImageFile]:
 
     Raises:
         InputError: The file is HEIF, and the extra that reads it is not installed.
-        Exception: Whatever Pillow's decoders raise for a file that is no image; they have no common type.
+        Exception: Pillow's decoders raise errors of no common type for a file that is not an image.
     """
     with io.BytesIO(source) if isinstance(source, bytes) else source.open('rb') as file:
         formats = _formats_of(file.read(64))
         file.seek(0)
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of large pictures and faulty EXIF
+            warnings.simplefilter('ignore')  # of large images and faulty EXIF
             with PIL.Image.open(file, formats=formats) as image:
                 yield image
 
@@ -86,10 +86,10 @@ def equal_frames(image: ImageFile) -> int:
 
 
 def sample_bits(image: ImageFile) -> int:
-    """Return the bits of a sample of an opened file, of which Pillow decodes no more than 8 of a colour.
+    """Return the bits per sample of an opened file; Pillow decodes at most 8 of them for colours.
 
     Raises:
-        InputError: They are signed or floating-point numbers, or of no usual depth.
+        InputError: Samples are signed or floating-point, or of an unusual depth.
     """
     if image.format == 'HEIF':
         return image.info['bit_depth']
@@ -115,13 +115,13 @@ def _avif_bits(image: ImageFile) -> int:
 
 
 def _tiff_tags(image: Any) -> Any:
-    return image.tag_v2  # which Pillow's base class does not declare
+    return image.tag_v2  # not declared in Pillow's base class
 
 
 def orientation(image: ImageFile) -> int:
     """Return the orientation of an opened file: 1…8 as in EXIF (CIPA DC-008, section 4.6.4), 1 for any other value.
 
-    It is that of EXIF, of TIFF's own tag, or, without either, of XMP.
+    It is read from EXIF, from TIFF's own tag, or, without either, from XMP.
     """
     try:
         if image.format == 'PNG' and not _has_metadata_after_pixels(image):
@@ -156,7 +156,7 @@ def _has_metadata_after_pixels(image: ImageFile) -> bool:
 def upright_size(image: ImageFile) -> tuple[int, int]:
     """Return (height, width) of an opened file once it is turned upright."""
     width, height = image.size
-    if image.format == 'TIFF':  # whose size Pillow turns by the tag, but not by XMP
+    if image.format == 'TIFF':  # Pillow swaps their size for the tag, but not for XMP
         width, height = (_tiff_tags(image)[tag] for tag in (Base.ImageWidth, Base.ImageLength))
     return (width, height) if orientation(image) >= 5 else (height, width)
 

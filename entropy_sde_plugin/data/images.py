@@ -1,4 +1,4 @@
-"""Reading and encoding of image files: 8-bit RGB arrays in, nothing reduced in silence."""
+"""Reading and encoding of image files, as 8-bit RGB arrays; nothing is silently reduced."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 def decode(data: bytes, where: str) -> RGBImage:
     """Decode an image file.
 
-    A gray image comes as three equal channels, the EXIF orientation is applied, a fully opaque alpha channel is
+    A gray image becomes three equal channels, the EXIF orientation is applied, and a fully opaque alpha channel is
     dropped.
 
     Args:
@@ -53,14 +53,14 @@ def decode(data: bytes, where: str) -> RGBImage:
         Array of shape (H, W, 3), uint8, RGB.
 
     Raises:
-        InputError: The bytes are no image, are cut off or damaged, have more than 8 bits a channel, or are partly
+        InputError: The bytes are not an image, truncated or damaged, have more than 8 bits per channel, or are partly
             transparent.
     """
-    if data.startswith(_PNG_SIGNATURE) and not _png_is_whole(data):  # libpng would write of it to standard error
+    if data.startswith(_PNG_SIGNATURE) and not _png_is_whole(data):  # libpng would report it on standard error
         raise _unreadable(where)
     with _header(data, where) as file:
         turned = orientation(file)
-        if file.format == 'TIFF':  # which OpenCV turns by itself, by other rules than Pillow does
+        if file.format == 'TIFF':  # OpenCV would turn it by other rules than Pillow does
             return _decode_by_pillow(file, where)
         if file.format in ('AVIF', 'HEIF'):
             return turn(_decode_by_pillow(file, where), turned)
@@ -106,7 +106,7 @@ def to_8_bits(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
 
 
 def _unreadable(where: str) -> InputError:
-    return InputError(f'{where}: no readable image (damaged or cut off); get the file again.')
+    return InputError(f'{where}: not a readable image (damaged or truncated); get the file again.')
 
 
 def _too_deep(where: str, samples: str) -> InputError:
@@ -119,7 +119,7 @@ def _check_opaque(alpha: NDArray[np.uint8], where: str) -> None:
 
 
 def _png_is_whole(data: bytes) -> bool:
-    """Check the sums of the chunks that make up the pixels; OpenCV takes a flipped bit in them for a colour."""
+    """Check the checksums of the pixel chunks; OpenCV would decode a flipped bit as a colour."""
     view, start = memoryview(data), len(_PNG_SIGNATURE)
     while start + 12 <= len(data):
         length, kind = int.from_bytes(data[start : start + 4], 'big'), data[start + 4 : start + 8]
@@ -145,7 +145,7 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV from writing of damaged files to standard error: whoever decodes says it, with the file's name."""
+    """Keep OpenCV from reporting damaged files on standard error: the caller reports them with their names."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield
@@ -154,7 +154,7 @@ def quiet_opencv() -> Iterator[None]:
 
 
 def _may_hold_alpha(data: bytes) -> bool:
-    """Tell from the first bytes: JPEG, and PNG of colour types gray (0) and RGB (2), need no second decoding."""
+    """Decide from the first bytes: JPEG, and PNG of colour types gray (0) and RGB (2), need no second decoding."""
     is_jpeg = data[:2] == b'\xff\xd8'
     is_plain_png = data.startswith(_PNG_SIGNATURE) and data[25:26] in (b'\x00', b'\x02')
     return not (is_jpeg or is_plain_png)
@@ -183,7 +183,7 @@ def read(path: Path) -> RGBImage:
 
 
 def _check_file(path: Path) -> None:
-    if fault := not_a_file(path):  # a pipe would be waited for
+    if fault := not_a_file(path):  # reading a pipe would block
         raise InputError(f'{path}: {fault}; put an image there, or remove it.')
 
 
@@ -191,7 +191,7 @@ def header_size(path: Path) -> tuple[int, int]:
     """Return (height, width) as ``read`` would give them, from the file's header alone.
 
     Raises:
-        InputError: The header is not that of an image, or says CIELAB, or several pages or frames.
+        InputError: The header is not that of an image, or the image is CIELAB or has several pages or frames.
     """
     _check_file(path)
     if path.suffix.lower() in RAW_SUFFIXES:
@@ -212,8 +212,8 @@ def _header(source: Path | bytes, where: str) -> Iterator[ImageFile]:
             raise InputError(f'{where}: {error}') from None
         except Exception:  # the errors of Pillow's decoders have no common type
             raise _unreadable(where) from None
-        if file.mode == 'LAB':  # of which decoders make other colours
+        if file.mode == 'LAB':  # decoders disagree on its colours
             raise InputError(f'{where}: CIELAB samples; convert it to RGB first.')
         if frames > 1:
-            raise InputError(f'{where}: {frames} pages or frames; save the one that is meant as an image first.')
+            raise InputError(f'{where}: {frames} pages or frames; save the one to use as an image first.')
         yield file

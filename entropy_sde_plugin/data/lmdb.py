@@ -1,8 +1,8 @@
-"""Image databases in LMDB, as BasicSR reads them: an own writer and reader.
+"""Image databases in LMDB, in BasicSR's format: a writer and a reader.
 
 A database is a folder ``<name>.lmdb`` with ``data.mdb`` and ``meta_info.txt``; a line of the latter reads
-``key.png (h,w,c) compress_level``. Values are PNG files, 8-bit RGB. BasicSR takes as key what comes before the first
-dot of a line and encodes it in ASCII, hence the rules for keys here.
+``key.png (h,w,c) compress_level``. Values are PNG files, 8-bit RGB. BasicSR uses the part of a line before the first
+dot as the key and encodes it in ASCII, hence the rules for keys here.
 """
 
 from __future__ import annotations
@@ -38,23 +38,22 @@ _guard = threading.Lock()
 def open_environment(path: str | Path) -> lmdb.Environment:
     """Return this process's one environment of a database, opened for reading without locks.
 
-    py-lmdb refuses to open an environment twice in a process, so whoever reads a database here asks this function: the
-    readers below and, through the compatibility patch, BasicSR's ``LmdbBackend``. Ask again for every access instead of
-    keeping the environment: a forked child closes what it inherits, and a database that was replaced on disk is
-    opened anew.
+    py-lmdb cannot open an environment twice in a process, so all readers use this function: those below and, through
+    the compatibility patch, BasicSR's ``LmdbBackend``. Call it for every access instead of keeping the environment: a
+    forked child closes what it inherits, and a database that was replaced on disk is reopened.
 
     Args:
         path: Folder of the database.
 
     Raises:
-        InputError: There is no such database, or it is damaged or cut off.
+        InputError: The database does not exist, or is damaged or truncated.
     """
     real = os.path.realpath(path)
     data = Path(real, 'data.mdb')
     try:
         status = data.stat()
     except OSError:
-        raise InputError(f"'{path}' is no LMDB database: it has no readable data.mdb.") from None
+        raise InputError(f"'{path}' is not an LMDB database: it has no readable data.mdb.") from None
     identity = (status.st_dev, status.st_ino)
     with _guard:
         known = _environments.get(real)
@@ -66,18 +65,18 @@ def open_environment(path: str | Path) -> lmdb.Environment:
             environment = lmdb.open(real, readonly=True, lock=False, readahead=False, create=False)
         except lmdb.Error as error:
             raise InputError(f"'{path}' cannot be opened as an LMDB database: {error}") from None
-        # Reading a page after the end of a file that was cut off would kill the process with SIGBUS.
+        # Reading a page after the end of a truncated file would kill the process with SIGBUS.
         if (environment.info()['last_pgno'] + 1) * environment.stat()['psize'] > status.st_size:
             environment.close()
-            raise InputError(f"'{path}': data.mdb is cut off; copy or write the database again.")
+            raise InputError(f"'{path}': data.mdb is truncated; copy or write the database again.")
         _environments[real] = identity, environment
         return environment
 
 
 def _forget_environments() -> None:
-    """In a forked child: LMDB environments must not be used across a fork."""
+    """Close the environments in a forked child: LMDB forbids using them across a fork."""
     global _guard
-    _guard = threading.Lock()  # another thread may have held it when the process forked
+    _guard = threading.Lock()  # another thread may have held the lock when the process forked
     for _, environment in _environments.values():
         environment.close()
     _environments.clear()
@@ -115,7 +114,7 @@ def _fault(key: str) -> str | None:
     if not key.isprintable() or ' ' in key:
         return 'has white space or control characters'
     if '.' in key:
-        return 'has a dot, where BasicSR ends a key'
+        return 'has a dot, at which BasicSR cuts a key off'
     if len(key) > MAX_KEY_BYTES:
         return f'is longer than {MAX_KEY_BYTES} bytes'
     return None
@@ -128,10 +127,10 @@ def _fault(key: str) -> str | None:
 def lmdb_writer(path: str | Path, *, compress_level: int = 1, overwrite: bool = False) -> Iterator[LmdbWriter]:
     """Write a database that appears complete at ``path`` when the block ends, or not at all when it raises.
 
-    The same images put in the same order give the same bytes.
+    The same images in the same order give the same bytes.
 
     Args:
-        path: Folder of the database; ends in ``.lmdb``, by which BasicSR knows it.
+        path: Folder of the database; must end in ``.lmdb``, by which BasicSR recognises it.
         compress_level: PNG compression, 0…9; 1 decodes fast.
         overwrite: Replace an existing database.
 
@@ -139,8 +138,8 @@ def lmdb_writer(path: str | Path, *, compress_level: int = 1, overwrite: bool = 
         A writer; see ``LmdbWriter.put``.
 
     Raises:
-        InputError: Wrong suffix or ``compress_level``, ``path`` exists, a bad or repeated key, something else than an
-            8-bit RGB image, no image at all, or a full disk.
+        InputError: Wrong suffix or ``compress_level``, ``path`` exists, a bad or repeated key, an image that is not
+            8-bit RGB, no image at all, or a full disk.
     """
     if not str(path).endswith('.lmdb'):
         raise InputError(f"'{path}': the name of a database must end in .lmdb.")
@@ -164,7 +163,7 @@ class LmdbWriter:
         self._compress_level = compress_level
         self._lines: dict[str, str] = {}
         self._map_size = _FIRST_MAP_SIZE
-        # Nobody else sees the folder yet: no locks, and one sync at the end.
+        # Nothing else uses the folder yet: no locks, and one sync at the end.
         self._environment = lmdb.open(str(folder), map_size=self._map_size, lock=False, sync=False)
 
     def put(self, key: str, image: images.RGBImage) -> None:
@@ -172,7 +171,7 @@ class LmdbWriter:
         check_keys([key], self._name)
         if key in self._lines:
             raise InputError(f"{self._name}: key '{key}' occurs more than once; rename the image.")
-        # OpenCV would reduce other depths and drop a fourth channel in silence.
+        # OpenCV would silently reduce other depths and drop a fourth channel.
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             given = f'{image.dtype} of shape {image.shape}'
             raise InputError(f"{self._name}: '{key}' is {given}; an image is uint8 of shape (H, W, 3).")
@@ -193,7 +192,7 @@ class LmdbWriter:
                 raise InputError(f"'{self._name}' could not be written: {error}") from None
 
     def finish(self) -> None:
-        """Write ``meta_info.txt`` and hand everything to the disk."""
+        """Write ``meta_info.txt`` and sync everything to disk."""
         if not self._lines:
             raise InputError(f"'{self._name}' would be empty: there are no images to write.")
         try:
@@ -218,7 +217,7 @@ class LmdbReader:
         path: Folder of the database, ours or one that BasicSR's tools wrote.
 
     Raises:
-        InputError: No such database, a damaged one, or one whose ``meta_info.txt`` does not belong to it.
+        InputError: The database does not exist, is damaged, or does not match its ``meta_info.txt``.
     """
 
     option = ''
@@ -234,8 +233,8 @@ class LmdbReader:
         meta = self.path / 'meta_info.txt'
         try:
             lines = meta.read_text(encoding='utf-8').splitlines()
-        except (OSError, ValueError):  # no UTF-8 text, or a zero byte in the path
-            raise InputError(f"'{self.path}' is no image database: it has no readable meta_info.txt.") from None
+        except (OSError, ValueError):  # not UTF-8 text, or a zero byte in the path
+            raise InputError(f"'{self.path}' is not an image database: it has no readable meta_info.txt.") from None
         sizes = {}
         for number, line in enumerate(lines, 1):
             match = _META_LINE.fullmatch(line.strip())
@@ -256,12 +255,12 @@ class LmdbReader:
             return
         fault = f'meta_info.txt names {len(named)} images, but data.mdb holds {len(stored)}'
         if len(named) == len(stored):
-            fault = f"meta_info.txt names '{min(named - stored).decode()}', which data.mdb does not hold"
+            fault = f"meta_info.txt names '{min(named - stored).decode()}', which is not in data.mdb"
         raise InputError(f"'{self.path}': {fault}; write the database again.")
 
     @contextmanager
     def _transaction(self) -> Iterator[lmdb.Transaction]:
-        """A transaction that reads; what is damaged between the pages of the data shows in it."""
+        """A read transaction; it reveals damage inside the data."""
         try:
             with open_environment(self.path).begin(buffers=True) as transaction:
                 yield transaction

@@ -1,4 +1,4 @@
-"""Options of the data sets: the sections below ``datasets`` of an option file."""
+"""Options of the data sets: the sections in ``datasets`` of an option file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class IOBackend(msgspec.Struct, frozen=True):
 
 
 class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
-    """Options of every data set; BasicSR adds ``phase`` and ``scale`` and reads the loader's options."""
+    """Options of every data set. BasicSR adds ``phase`` and ``scale``, and reads the loader's options."""
 
     added_by_basicsr: ClassVar = frozenset({'phase', 'scale'})
 
@@ -35,29 +35,29 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     phase: Literal['train', 'val', 'test']
     scale: Literal[1] = 1
     seed: NotNegative = 0
-    """Seed of the augmentation; ``manual_seed`` where it is not given."""
+    """Seed of the augmentation; ``manual_seed`` by default."""
     cache: bool = False
-    """Keep decoded images in memory, 3 bytes a pixel in every worker; lost with the workers at the end of an
-    epoch unless ``persistent_workers`` is set."""
+    """Keep decoded images in memory: 3 bytes per pixel in every worker. They are lost when the workers end after an
+    epoch, unless ``persistent_workers`` is set."""
     io_backend: IOBackend | None = None
     """By default, a path that ends in ``.lmdb`` is a database and any other a folder."""
 
     batch_size_per_gpu: AtLeastOne = 1
-    """Samples of a process in one iteration; needed in training."""
+    """Samples per process and iteration; required in training."""
     num_worker_per_gpu: NotNegative = 0
-    """Processes that load for each training process; 0 loads in the training process itself. Needed in training."""
+    """Loader workers per training process; 0 loads in the training process itself. Required in training."""
     dataset_enlarge_ratio: Positive = 1
-    """How often an epoch passes over the set: with long epochs, workers start less often."""
+    """How often an epoch passes over the set; with long epochs, workers are restarted less often."""
     use_shuffle: bool = True
-    """Accepted from BasicSR's option files, without effect: a training always shuffles."""
+    """Accepted because BasicSR's option files have it; without effect, since a training always shuffles."""
     pin_memory: bool = False
-    """Load into page-locked memory, from which copies to a GPU are faster."""
+    """Load into page-locked memory; copies to a GPU are faster."""
     persistent_workers: bool = False
-    """Keep the workers from one epoch to the next; in training the default is true where there are workers."""
+    """Keep the workers from one epoch to the next; in a training with workers the default is true."""
     prefetch_mode: Literal['cpu', 'cuda'] | None = None
-    """Read ahead in a thread (``cpu``) or copy ahead to the GPU (``cuda``)."""
+    """Prefetch in a thread (``cpu``) or to the GPU (``cuda``)."""
     num_prefetch_queue: AtLeastOne = 1
-    """Batches that ``prefetch_mode: cpu`` reads ahead."""
+    """Number of batches that ``prefetch_mode: cpu`` prefetches."""
 
     @property
     def has_truth(self) -> bool:
@@ -74,7 +74,7 @@ class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
     """Options of a dataset that trains on square crops."""
 
     gt_size: AtLeastOne | None = None
-    """Side of the training crops, in pixels; needed in training, unused otherwise."""
+    """Side of the training crops, in pixels; required in training, unused otherwise."""
     crops_per_image: AtLeastOne = 1
     """Crops taken from an image at a time, each augmented by itself: ``batch_size_per_gpu`` counts images."""
     use_hflip: bool = True
@@ -99,12 +99,12 @@ class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
 
 
 class PairOptions(TrainingCrops, kw_only=True, frozen=True):
-    """Options of a dataset of pairs; the augmentation is that of the method."""
+    """Options of a dataset of pairs, with the augmentation of the paper."""
 
     resize_prob: Probability = 0.2
     """Probability that both images are resized by ``resize_factor`` before the crop."""
     resize_factor: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
-    """Factor of both sides in that resizing."""
+    """Factor of that resizing."""
 
     @property
     def resized_side(self) -> int:
@@ -123,7 +123,7 @@ Section = TypeVar('Section', bound=DatasetOptions)
 
 
 def options_of(kind: type[Section], opt: Mapping[str, Any]) -> Section:
-    """Return a section as a data set's options: those that the run's check has left, or else parsed here.
+    """Return the options of a section: those that the run's check has parsed, or else parsed here.
 
     Args:
         kind: The struct that declares the options.

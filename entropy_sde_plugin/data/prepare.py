@@ -1,4 +1,4 @@
-"""From the unpacked archives of the public data sets to LMDB databases."""
+"""LMDB databases from the unpacked archives of the public data sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Split(NamedTuple):
 
     @property
     def sources(self) -> list[ImageFolder]:
-        """The sets it has, the dark one first."""
+        """The sets of images, the dark one first."""
         return [self.lq] if self.gt is None else [self.lq, self.gt]
 
     def databases(self, layout: Layout) -> tuple[str, ...]:
@@ -58,15 +58,15 @@ def prepare(
         Number of images of each split.
 
     Raises:
-        InputError: Missing splits and partners, sizes that differ, names that cannot be keys, unreadable images: a line
-            for each, whatever kinds come together.
+        InputError: Missing splits and partners, sizes that differ, names that cannot be keys, unreadable images; one
+            line for each.
     """
     problems = Problems()
     found: list[_Split] = []
     for name in splits or layout.folders:
         with problems.collect():
             found.append(_open_split(layout, source, name, problems))
-    if problems:  # nothing will be written, but damaged images are reported now and not by the next try
+    if problems:  # nothing will be written, but damaged images are reported now instead of at the next attempt
         for split in found:
             for _ in _images(layout, split, problems, progress):
                 pass

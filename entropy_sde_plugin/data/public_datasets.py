@@ -1,4 +1,4 @@
-"""Where the parts of the public data sets lie, unpacked and prepared."""
+"""The folders and databases of the public data sets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ['DATASETS', 'Layout']
 
 @dataclass(frozen=True)
 class Layout:
-    """One data set: its splits, and for each the pairs of folders in which its archives put them.
+    """The layout of one data set: its splits, and the pairs of folders of each in its archives.
 
     Attributes:
-        name: Short name; the prepared databases are called ``<name>_<split>_lq.lmdb`` and ``…_gt.lmdb``, so that those
-            of two sets are never taken for each other.
+        name: Short name; the prepared databases are called ``<name>_<split>_lq.lmdb`` and ``…_gt.lmdb``, so that
+            those of two sets cannot be confused.
         title: Its usual name.
-        source: Where the archives are had.
+        source: Where to get the archives.
         folders: For each split the folders of dark and bright images, relative to the root, in every known layout.
         counts: Published number of images of each split.
         without_gt: Splits whose ground truth may be missing.
-        prefixes: What dark and bright file names begin with, before the part they share.
+        prefixes: Prefixes of the dark and the bright file names, before their common part.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Layout:
         return f'{self.name}_lmdb'
 
     def key(self, gt_name: str) -> str:
-        """Return the part of a bright image's name that it shares with its dark partner."""
+        """Return the part of a bright image's name that is common to the pair."""
         return gt_name.removeprefix(self.prefixes[1])
 
     def lq_name(self, gt_name: str) -> str:
-        """Return the dark partner's name; a name without the prefix, as in prepared databases, is shared as it is."""
+        """Return the dark partner's name; it is the same if the name has no prefix, as in prepared databases."""
         has_prefix = gt_name.startswith(self.prefixes[1])
         return f'{self.prefixes[0]}{self.key(gt_name)}' if has_prefix else gt_name
 
@@ -64,10 +64,10 @@ class Layout:
             backend: Look for databases only, or for folders only; by default for databases first.
 
         Returns:
-            The folders or databases of dark and bright images; none for the latter where they may be missing.
+            The folders or databases of dark and bright images; None for the latter where they may be missing.
 
         Raises:
-            InputError: Nothing there; the message lists what was looked for.
+            InputError: Not found; the message lists what was looked for.
         """
         dark, bright = self.databases(split)
         databases = [(dark, bright), (f'{self.prepared}/{dark}', f'{self.prepared}/{bright}')]
@@ -80,7 +80,7 @@ class Layout:
                 if lq.is_dir() and split in self.without_gt:
                     return lq, None
         except (OSError, RuntimeError) as error:  # a name too long, no permission; no such user's ~
-            raise InputError(f"'{root}' cannot be looked into ({error}).", option='dataroot') from None
+            raise InputError(f"'{root}' cannot be read ({error}).", option='dataroot') from None
         looked_for = ' or '.join(f'{dark} with {bright}' for dark, bright in candidates)
         missing = f"'{root}' holds no {split} split of {self.title}: looked for {looked_for}."
         raise InputError(missing, option='dataroot')

@@ -1,8 +1,8 @@
-"""Random draws that belong to a sample, not to a process, a worker or a position in the loader.
+"""Random draws keyed by the sample, not by process, worker or position in the loader.
 
-BasicSR seeds its workers from the rank and the worker number alone, so its augmentation repeats every epoch and changes
+BasicSR seeds its workers only from the rank and the worker number, so its augmentation repeats every epoch and changes
 with the number of workers. Here every sample of an epoch carries its own key, and its draws follow from that key and
-the run's seed: the same however many processes and workers share the work, different in every epoch.
+the run's seed: independent of the number of processes and workers, and different in every epoch.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ __all__ = ['DrawIndex', 'generator', 'key_of']
 
 
 class DrawIndex(int):
-    """A dataset index that knows which draw of which epoch it is.
+    """A dataset index with its epoch and the number of its draw.
 
-    It is an ``int`` to everything that indexes with it. A sampler that repeats the dataset within an epoch gives the
+    It is an ``int``. A sampler that repeats the dataset within an epoch gives the
     repeats different ``draw`` numbers, so that they are augmented differently.
 
     Args:
@@ -51,7 +51,7 @@ def generator(seed: int, index: int) -> np.random.Generator:
     """Return the random generator of one sample.
 
     Args:
-        seed: The run's seed, not negative.
+        seed: The run's seed, at least 0.
         index: A ``DrawIndex``, or a plain index (see ``key_of``).
 
     Returns:

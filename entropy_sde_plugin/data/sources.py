@@ -31,14 +31,14 @@ class ImageSource(Protocol):
     """A set of images with names.
 
     Attributes:
-        option: The option that named the set, for errors; empty where none did.
+        option: The option that named the set, for errors; may be empty.
     """
 
     option: str
 
     @property
     def path(self) -> Path:
-        """Where the set lies."""
+        """The set's folder or database."""
         ...
 
     @property
@@ -67,13 +67,14 @@ class ImageFolder:
 
     Args:
         path: The folder.
-        problems: Where to note names that differ in their suffix alone; the first of them counts.
+        problems: Collects names that differ only in their suffix; the first of them is used.
 
     Attributes:
         left_out: What it holds beside images: other files, and links to folders.
 
     Raises:
-        InputError: No such folder, no images in it, or, without ``problems``, names that differ in their suffix alone.
+        InputError: The folder does not exist or holds no images, or, without ``problems``, names differ only in their
+            suffix.
     """
 
     option = ''
@@ -100,7 +101,8 @@ class ImageFolder:
         try:
             return files_below(self.path)
         except (FileNotFoundError, NotADirectoryError, ValueError):  # the last of a zero byte
-            raise InputError(f"'{self.path}' is no folder. Check the path; that of a database ends in .lmdb.") from None
+            message = f"'{self.path}' is not a folder. Check the path; that of a database ends in .lmdb."
+            raise InputError(message) from None
         except OSError as error:
             raise InputError(f"'{error.filename}' cannot be read ({error.strerror}).") from None
 
@@ -133,7 +135,7 @@ def open_source(path: str | Path, backend: Literal['lmdb', 'disk'] | None = None
         option: The option that names ``path``; errors about the set carry it.
 
     Raises:
-        InputError: There is no such folder or database, or it cannot be read.
+        InputError: The folder or database does not exist or cannot be read.
     """
     is_database = backend == 'lmdb' or (backend is None and str(path).rstrip('/').endswith('.lmdb'))
     with about(option):
@@ -147,7 +149,7 @@ def open_source(path: str | Path, backend: Literal['lmdb', 'disk'] | None = None
 
 
 class Pair(NamedTuple):
-    """Names of one sample in its two sets; ``gt`` is none for an input without ground truth."""
+    """Names of one sample in its two sets; ``gt`` is None for an input without ground truth."""
 
     lq: str
     gt: str | None
@@ -201,10 +203,9 @@ def match_pairs(
     Args:
         lq: The dark images.
         gt: The bright images.
-        lq_name: Gives the name of the dark image from that of the bright one, both without their subfolder, which
-            partners share.
-        names: Names of the bright images to take; all of them by default, and then no dark image may be left over.
-        problems: Where to note images without a partner.
+        lq_name: Returns the name of the dark image for that of the bright one, both without their common subfolder.
+        names: Names of the bright images to use; by default all, and then every dark image must have a partner.
+        problems: Collects images without a partner.
 
     Returns:
         The pairs, in the order of ``names``.
@@ -239,14 +240,14 @@ def _partner(name: str, gt: ImageSource, lq_name: Callable[[str], str]) -> str:
 
 
 def check_sizes(lq: ImageSource, gt: ImageSource, pairs: Sequence[Pair]) -> None:
-    """Check by the headers that the images of each pair can be read and have one size.
+    """Check from the headers that the images of each pair are readable and have the same size.
 
     Raises:
         InputError: One line per offending pair or unreadable image.
     """
     problems = Problems()
     for dark, bright in pairs:
-        assert bright is not None  # these pairs come from two sets
+        assert bright is not None  # pairs always come from two sets
         sizes = []
         for source, name in ((lq, dark), (gt, bright)):
             with problems.collect(source.option):

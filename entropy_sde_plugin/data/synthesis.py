@@ -1,4 +1,4 @@
-"""Dark photographs from bright ones, by a physical model of a short exposure and of what cameras do with it."""
+"""Dark photographs from bright ones, by a physical model of a short exposure and of the camera's processing."""
 
 from __future__ import annotations
 
@@ -38,23 +38,22 @@ def darken(
     1)^(1/tone_gamma)``, rounded to 8 bits.
 
     Args:
-        image: The bright picture, uint8 of any shape, sRGB; values represent linear light by a power law, or with
-            ``tone_gamma`` None by the exact curve of sRGB.
+        image: The bright image, uint8 of any shape, sRGB; decoded to linear light by a power law, or by the
+            exact sRGB curve if ``tone_gamma`` is None.
         exposure: Fraction of the light, above 0 and at most 1; or one for each pixel, (H, W, 1) (see
             :func:`uneven_exposure`).
         rng: Source of the noise.
-        full_well: Electrons of a saturated pixel; fewer mean more shot noise.
-        read_noise: Standard deviation of the read-out, in electrons.
-        colour_gains: What the camera's white balance gets wrong: factors of the channels' linear light, for pictures
-            (..., 3).
-        tone_gamma: Exponent of the camera's tone curve; above that of sRGB it lifts the shadows. None: the exact curve
-            of sRGB (IEC 61966-2-1), whose linear toe crushes deep shadows.
-        black_level: What the camera subtracts, in means of the dark picture's light: 0 nothing.
-        smoothing: Standard deviation in pixels of a Gaussian over the linear picture, noise included: the camera's
-            noise reduction, which leaves correlated noise. For pictures (H, W, 3).
+        full_well: Electrons of a saturated pixel; fewer give more shot noise.
+        read_noise: Standard deviation of the read noise, in electrons.
+        colour_gains: Errors of the camera's white balance: factors of the channels' linear light, for images (..., 3).
+        tone_gamma: Exponent of the camera's tone curve; larger than sRGB's, it lifts the shadows. None: the exact sRGB
+            curve (IEC 61966-2-1), whose linear segment crushes deep shadows.
+        black_level: Offset that the camera subtracts, as a multiple of the dark image's mean linear light; 0 for none.
+        smoothing: Standard deviation in pixels of a Gaussian over the linear image, noise included: the camera's
+            noise reduction, which leaves correlated noise. For images (H, W, 3).
 
     Returns:
-        The dark picture, uint8, of the same shape.
+        The dark image, uint8, of the same shape.
 
     Raises:
         ValueError: ``exposure`` outside (0, 1].
@@ -75,13 +74,13 @@ def darken(
 
 
 def uneven_exposure(bright: NDArray[np.uint8], exposure: float, rng: np.random.Generator) -> Map:
-    """Light up parts of a dark scene: the pool of light around lamps, shade beside sun, windows that were never dark.
+    """Make the exposure uneven: pools of light around lamps, shade next to sunlight, bright windows.
 
-    One or two of three masks are drawn: Gaussian pools of light, an edge of shade, and the picture's own highlights.
-    Where the mask m is 0 the exposure is the darkest; elsewhere it is ``exposure^(1 - strength * m)``.
+    One or two of three masks are drawn: Gaussian pools of light, a shadow edge, and the image's own highlights. Where
+    the mask m is 0 the exposure is ``exposure``; elsewhere it is ``exposure^(1 - strength * m)``.
 
     Args:
-        bright: The bright picture, (H, W, 3), uint8.
+        bright: The bright image, (H, W, 3), uint8.
         exposure: Fraction of the light in the dark parts, in (0, 1].
         rng: Draws the masks.
 
@@ -141,7 +140,7 @@ def linear_to_srgb(linear: Map) -> Map:
 
 @dataclass(frozen=True)
 class Cameras:
-    """Cameras that differ from picture to picture: ranges (low, high) to draw from, both ends the same for none.
+    """A random camera for each image: ranges (low, high) to draw from; equal ends fix a value.
 
     Args:
         exposure: Fraction of the light, log-uniform.
@@ -149,14 +148,14 @@ class Cameras:
         read_noise: Electrons, uniform.
         colour_cast: Standard deviation of the logarithm of each channel's gain.
         tone_gamma: Exponent of the tone curve, uniform.
-        jpeg_prob: Probability that the dark picture was kept as JPEG.
+        jpeg_prob: Probability that the dark image is compressed as JPEG.
         jpeg_quality: Its quality, 1 to 100, uniform.
         srgb_prob: Probability of the exact sRGB curve in place of ``tone_gamma``.
-        black_level: What is subtracted, in means of the dark picture's light, uniform.
-        uneven_prob: Probability of light that differs over the picture (see :func:`uneven_exposure`).
+        black_level: Subtracted offset, as a multiple of the dark image's mean linear light, uniform.
+        uneven_prob: Probability of uneven light (see :func:`uneven_exposure`).
         smoothing_prob: Probability of the camera's noise reduction.
         smoothing: Its Gaussian's standard deviation in pixels, uniform.
-        well_lit_prob: Probability of a picture that lost no light: only the noise is the camera's.
+        well_lit_prob: Probability of full exposure: the image only gets the camera's noise.
     """
 
     exposure: Range
@@ -174,7 +173,7 @@ class Cameras:
     well_lit_prob: float = 0.0
 
     def photograph(self, bright: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Darken a picture (H, W, 3), RGB, uint8, with one of the cameras; returns the same shape."""
+        """Darken an image (H, W, 3), RGB, uint8, with one of the cameras; returns the same shape."""
         exposure: float | Map = _log_uniform(rng, self.exposure)
         full_well = _log_uniform(rng, self.full_well)
         read_noise = _uniform(rng, self.read_noise)
@@ -202,7 +201,7 @@ class Cameras:
 
 
 def _happens(rng: np.random.Generator, probability: float) -> bool:
-    """Draw only where the event is possible, so that an unused option leaves the other draws as they were."""
+    """Draw only if the event is possible, so that an unused option does not change the other draws."""
     return probability > 0 and rng.random() < probability
 
 

@@ -17,12 +17,12 @@ _HEADING = 26
 def contact_sheet(
     rows: Sequence[Sequence[NDArray[np.uint8]]], headings: Sequence[str], cell: tuple[int, int] = (288, 216)
 ) -> Image.Image:
-    """Lay pictures out in rows under column headings; each is cut to the cell's shape around its centre.
+    """Lay images out in rows under column headings; each is cut to the cell's shape around its centre.
 
     Args:
-        rows: RGB pictures (H, W, 3), uint8, as many in each row as there are headings.
+        rows: RGB images (H, W, 3), uint8, as many in each row as there are headings.
         headings: A text for each column.
-        cell: Width and height of a picture on the sheet, in pixels.
+        cell: Width and height of an image on the sheet, in pixels.
 
     Returns:
         The sheet, RGB.

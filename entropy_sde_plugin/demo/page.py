@@ -1,4 +1,4 @@
-"""A page in the browser: a dark picture in, before and after with a slider, the bright one to download.
+"""A page in the browser: a dark image in, before and after with a slider, the bright one to download.
 
 Needs the extra ``page``. Nothing is asked of any other machine: no analytics, no share link, fonts from the package.
 """
@@ -45,7 +45,7 @@ BRIGHTNESS = (0.05, 0.95)
 TITLE = """# Entropy-SDE
 Dark photographs become bright. Drop one in, press the button, drag the slider."""
 
-# Pictures are judged on a dark ground, whatever the system's colours.
+# Images are judged on a dark ground, whatever the system's colours.
 DARK = "() => document.body.classList.add('dark')"
 STYLE = """
 .gradio-container { width: 100%; max-width: 1180px !important; margin: 0 auto !important; }
@@ -62,7 +62,7 @@ class Page(gr.Blocks):
     def own_file(self, name: object) -> Path | None:
         """Return the file of that name, without links, if it is the page's own and still there.
 
-        gradio's own check takes every file below its folder of uploads, and none at all for a picture without
+        gradio's own check takes every file below its folder of uploads, and none at all for an image without
         ``meta``. This one takes the names that gradio has noted: of uploads, of examples and of results.
         """
         if not isinstance(name, str) or not any(name in names for names in self.temp_file_sets):
@@ -85,7 +85,7 @@ class Page(gr.Blocks):
             return value
         path = self.own_file(value.get('path')) if isinstance(value, dict) else None
         if path is None:
-            raise gr.Error('This picture is not on the page, or no longer: drop it in again.', print_exception=False)
+            raise gr.Error('This image is not on the page, or no longer: drop it in again.', print_exception=False)
         return {'path': str(path), 'orig_name': path.name, 'meta': {'_type': 'gradio.FileData'}}
 
 
@@ -95,12 +95,12 @@ def build_page(
     """Lay the page out around a function.
 
     Args:
-        enhance: What brightens a picture.
+        enhance: What brightens an image.
         steps: Steps at first.
         most_steps: The most that can be chosen.
         about: A line for the foot of the page, Markdown.
-        folder: Where the pictures for the download are written; a temporary folder, kept while the page is open.
-        examples: Dark pictures to offer.
+        folder: Where the images for the download are written; a temporary folder, kept while the page is open.
+        examples: Dark images to offer.
 
     Returns:
         The page, for :func:`start`.
@@ -110,7 +110,7 @@ def build_page(
         upload: dict[str, Any] | None, steps: Any, auto: Any, brightness: Any, strength: Any
     ) -> tuple[tuple[str, str], gr.DownloadButton, str, float]:
         if upload is None:
-            raise gr.Error('Drop a picture in first.', print_exception=False)
+            raise gr.Error('Drop an image in first.', print_exception=False)
         if steps not in range(1, most_steps + 1):
             raise gr.Error(f'Steps: choose a whole number from 1 to {most_steps}.', print_exception=False)
         brightness = _number('Brightness', brightness, *BRIGHTNESS)
@@ -142,13 +142,13 @@ def build_page(
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=300):
                 picture = gr.Image(
-                    label='Dark picture',
+                    label='Dark image',
                     sources=['upload', 'clipboard'],
                     height=240,
                     elem_id='picture',
                 )
                 chosen = gr.Slider(
-                    1, most_steps, steps, step=1, label='Steps', info='Network calls for the picture.', elem_id='steps'
+                    1, most_steps, steps, step=1, label='Steps', info='Network calls for the image.', elem_id='steps'
                 )
                 auto = gr.Checkbox(True, label='Automatic brightness', elem_id='auto')
                 brightness = gr.Slider(
@@ -170,7 +170,7 @@ def build_page(
                     elem_id='slider',
                 )
                 figures = gr.Markdown(elem_id='figures')
-                download = gr.DownloadButton('Download the bright picture', interactive=False, elem_id='download')
+                download = gr.DownloadButton('Download the bright image', interactive=False, elem_id='download')
         gr.Markdown(about, elem_id='about')
         picture.change(lambda: (None, _nothing(), ''), outputs=[slider, download, figures])
         # Not preprocessed: the file is read as it is, with its 16 bits, orientation and colour profile. gr.Image would

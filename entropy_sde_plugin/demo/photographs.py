@@ -43,8 +43,8 @@ def write_demo_databases(
 
     Args:
         folder: Folder that will hold the three databases and nothing else.
-        seed: Seed of the noise in the dark validation pictures.
-        more: Further photographs for the training, after those of the package: key and picture.
+        seed: Seed of the noise in the dark validation images.
+        more: Further photographs for the training, after those of the package: key and image.
 
     Returns:
         ``folder``.

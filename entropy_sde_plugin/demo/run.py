@@ -1,6 +1,6 @@
 """The demonstration: real photographs, BasicSR's own trainer, and what became of the dark ones.
 
-Everything lies below one folder: the databases, BasicSR's ``experiments/``, the table and the picture.
+Everything lies below one folder: the databases, BasicSR's ``experiments/``, the table and the image.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Score:
 
 
 def run(folder: Path, overrides: Sequence[str] = ()) -> list[Score]:
-    """Train on the packaged photographs, validate on the held-out ones, leave a table and a picture in ``folder``.
+    """Train on the packaged photographs, validate on the held-out ones, leave a table and an image in ``folder``.
 
     Args:
         folder: Where everything goes; made if missing. An earlier run's experiment is archived by BasicSR.
@@ -127,7 +127,7 @@ def _show_progress(bar: tqdm, line: str) -> None:
 
 
 def _results(folder: Path) -> tuple[list[images.RGBImage], list[images.RGBImage], list[images.RGBImage]]:
-    """Dark, true and restored pictures of every pair, the last as BasicSR's validation saved them."""
+    """Dark, true and restored images of every pair, the last as BasicSR's validation saved them."""
     dark, truth, ours = [], [], []
     lq, gt = (LmdbReader(folder / 'datasets' / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
     for key in [pair_key(name, exposure) for name in HELD_OUT for exposure in EXPOSURES]:

@@ -1,4 +1,4 @@
-"""Diffusion: schedules, processes, denoisers and samplers, in plain PyTorch. It knows no network and no file."""
+"""Diffusion in plain PyTorch: schedules, processes, denoisers and samplers. Independent of networks and files."""
 
 from __future__ import annotations
 

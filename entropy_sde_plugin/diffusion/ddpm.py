@@ -15,7 +15,7 @@ __all__ = ['DDPM']
 class DDPM(GaussianProcess):
     """Diffusion from images in [-1, 1] to N(0, 1), with linear betas: x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) noise.
 
-    The noisy states are 0…T - 1, and the first of them already holds noise. The condition does not enter the process.
+    The noisy states are 0…T - 1; the state at 0 already holds noise. The process does not depend on the condition.
 
     Args:
         T: Number of noisy states, at least 1.
@@ -23,7 +23,7 @@ class DDPM(GaussianProcess):
         beta_end: Variance that the last step adds, below 1.
 
     Attributes:
-        abars: Products of 1 - beta, float64 of shape (T,), multiplied in float32 as released networks expect.
+        abars: Products of 1 - beta, float64 of shape (T,), computed in float32 as in the released code.
 
     Raises:
         InputError: A setting outside its range.
@@ -53,10 +53,10 @@ class DDPM(GaussianProcess):
         return cond.new_zeros(())
 
     def time_grid(self, steps: int) -> TimeGrid:
-        """Return states at equal distances down to 0, as released: floor(k T / steps) for k = steps - 1…0.
+        """Return equally spaced times down to 0, as in the released code: floor(k T / steps) for k = steps - 1…0.
 
         Args:
-            steps: Network calls to spend, 1…T.
+            steps: Number of network calls, 1…T.
 
         Returns:
             ``steps`` strictly decreasing times, the last of them 0, and :data:`CLEAN`.

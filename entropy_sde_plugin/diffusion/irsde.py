@@ -23,19 +23,19 @@ GRID_POWER = 1.5
 class IRSDE(GaussianProcess):
     """Mean-reverting diffusion between a clean image x0 and a degraded image mu, both in [0, 1].
 
-    Its condition is mu, and the mean that it drifts to is mu itself. The noisy states are 1…T; in its own counting,
-    which a step of one (``to`` not given) follows, 0 is the clean image.
+    The condition is mu, which is also the mean that the process reverts to. The noisy states are 1…T; t = 0 is the
+    clean image.
 
     Args:
         max_sigma: Stationary standard deviation lambda in 8-bit units (50 means 50/255). Above 0.
         T: Number of diffusion steps, at least 1.
         schedule: ``'cosine'``, ``'linear'`` or ``'constant'`` (see :mod:`.schedules`).
-        eps: What is left of x0 - mu at t = T, between 0 and 1.
+        eps: Share of x0 - mu that is left at t = T, between 0 and 1.
 
     Attributes:
         thetas, sigmas, thetas_cumsum: float64 tensors of shape (T + 1,), indexed by t.
-        decays: What is left of x0 - mu at t, a_t = exp(-thetas_cumsum[t] · dt); as the others.
-        stds: Standard deviation of the noise at t, sigma_bar_t (eq. 6); as the others.
+        decays: Share of x0 - mu that is left at t, a_t = exp(-thetas_cumsum[t] · dt); shaped as above.
+        stds: Standard deviation of the noise at t, sigma_bar_t (eq. 6); shaped as above.
         dt: Length of one step, so that exp(-thetas_cumsum[T] · dt) = eps.
         stationary_std: lambda, in image units.
 
@@ -73,12 +73,12 @@ class IRSDE(GaussianProcess):
         return cond
 
     def time_grid(self, steps: int) -> TimeGrid:
-        """Return strictly decreasing states, closer together towards the image: T (1 - k / steps)^1.5, rounded.
+        """Return strictly decreasing times, denser towards the clean image: T (1 - k / steps)^1.5, rounded.
 
-        Near T the state says little of x0, so few steps suffice there. With ``steps`` = T every state is visited.
+        Near T the state holds little of x0, so few steps suffice there. With ``steps`` = T every state is visited.
 
         Args:
-            steps: Network calls to spend, 1…T.
+            steps: Number of network calls, 1…T.
 
         Returns:
             ``steps`` times, the first T, and :data:`CLEAN`.
@@ -91,7 +91,7 @@ class IRSDE(GaussianProcess):
             [100, 65, 35, 12, CLEAN]
         """
         self.check_steps(steps)
-        # The steps that are still to come need a time each.
+        # Each of the remaining steps needs a time of its own.
         times = [max(round(self.T * (1 - k / steps) ** GRID_POWER), steps - k) for k in range(steps)]
         return [*times, CLEAN]
 
@@ -115,10 +115,10 @@ class IRSDE(GaussianProcess):
 
     @property
     def _earliest_arrival(self) -> int:
-        return 0  # the clean image, in this process's own counting
+        return 0  # the clean image
 
     def _posterior(self, t: Tensor, to: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """As of any Gaussian process, with 1 - A², 1 - B² and 1 - C² (eq. 11) written without their cancellation."""
+        """As in the base class, with 1 - A², 1 - B² and 1 - C² (eq. 11) written so that they do not cancel."""
         to = torch.zeros(1, dtype=torch.int64) if to is None else to
         elapsed = (self.thetas_cumsum[t] - self.thetas_cumsum[to]) * self.dt
         spans = (elapsed, self.thetas_cumsum[t] * self.dt, self.thetas_cumsum[to] * self.dt)

@@ -1,11 +1,10 @@
-"""What samplers, denoisers and trainings need to know of a diffusion process.
+"""The interface of a diffusion process: what samplers, denoisers and trainings need of it.
 
 A process holds no image and no network. It owns its time grid. The clean image is a state of its own, :data:`CLEAN`,
 since processes count differently: IR-SDE numbers its noisy states 1…T, DDPM 0…T - 1.
 
-Everything that depends on the time alone is computed in float64 on the CPU and handed to the images' dtype and device
-as a few scalars, because 1 - a² cancels where little noise has been added and 1 / a grows without bound where little
-is left of the image.
+Coefficients, which depend only on the time, are computed in float64 on the CPU and then cast to the images' dtype and
+device: 1 - a² cancels where there is little noise, and 1 / a grows without bound where little is left of the image.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ _CLEAN_MOMENTS = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.
 
 
 class Process(ABC):
-    """What leads from a degraded image to a clean one, through states that it knows.
+    """A process from a degraded image to a clean one, through a sequence of states.
 
     Attributes:
-        image_range: Least and greatest value of a clean image, e.g. ``(0, 1)`` or ``(-1, 1)``.
+        image_range: Minimum and maximum of a clean image, e.g. ``(0, 1)`` or ``(-1, 1)``.
 
     Example:
         >>> from entropy_sde_plugin.diffusion import DDPM, IRSDE
@@ -82,7 +81,7 @@ class Process(ABC):
 
 @dataclass(frozen=True)
 class Level:
-    """How much of the image and of the noise a state holds: x_t = m + decay (x0 - m) + std · noise.
+    """The shares of image and noise in a state: x_t = m + decay (x0 - m) + std · noise.
 
     Attributes:
         decay: a_t, in (0, 1].
@@ -102,9 +101,9 @@ class GaussianProcess(Process):
     """A diffusion whose states are Gaussian around the clean image: x_t = m + a_t (x0 - m) + s_t noise.
 
     The noisy states are numbered by whole times.
-    m is :meth:`mean`, the image that the process drifts to. The variance is preserved: a_t² + s_t² / S² = 1, where S is
-    ``stationary_std``. Images are (B, C, H, W), of any floating dtype and device.
-    A time outside ``times``, or times that do not match the batch, are an ``InputError``.
+    m is :meth:`mean`, the image that the process reverts to. The variance is preserved: a_t² + s_t² / S² = 1, where S
+    is ``stationary_std``. Images are (B, C, H, W), of any floating dtype and device.
+    A time outside ``times``, or times that do not match the batch, raise an ``InputError``.
 
     Attributes:
         times: The noisy states, from the least noisy to the noisiest.
@@ -127,17 +126,17 @@ class GaussianProcess(Process):
 
     @abstractmethod
     def mean(self, cond: Tensor) -> Tensor:
-        """Return the image m that the process drifts to; it broadcasts with ``cond``."""
+        """Return the image m that the process reverts to; it broadcasts with ``cond``."""
 
     @abstractmethod
     def time_grid(self, steps: int) -> TimeGrid: ...
 
     def start(self, cond: Tensor, noise: Tensor) -> Tensor:
-        """Return where sampling starts, made with standard normal ``noise``; all (B, C, H, W)."""
+        """Return the state that sampling starts from, given standard normal ``noise``; all (B, C, H, W)."""
         return self.mean(cond) + self.stationary_std * noise
 
     def draw(self, x0: Tensor, cond: Tensor, t: Time, noise: Tensor) -> Tensor:
-        """Return the state at ``t`` of clean images, made with standard normal ``noise``; all (B, C, H, W)."""
+        """Return the state at ``t`` of clean images ``x0``, given standard normal ``noise``; all (B, C, H, W)."""
         mean, std = self.marginal(x0, cond, t)
         return mean + std * noise
 
@@ -159,12 +158,12 @@ class GaussianProcess(Process):
         first, last = self.times[0], self.times[-1]
         try:
             times = torch.as_tensor(t, device='cpu').reshape(-1)
-        except (RuntimeError, TypeError, ValueError):  # no number, or one too large for any tensor
-            raise InputError(f'Diffusion times are integers in {first}…{last}, got {t!r}.') from None
+        except (RuntimeError, TypeError, ValueError):  # not a number, or too large for a tensor
+            raise InputError(f'Diffusion times must be integers in {first}…{last}, got {t!r}.') from None
         if times.is_floating_point() or times.is_complex() or times.dtype == torch.bool:
-            raise InputError(f'A diffusion time is an integer, got {times.dtype}.')
+            raise InputError(f'Diffusion times must be integers, got {times.dtype}.')
         if times.numel() == 0 or times.min() < first or times.max() > last:
-            raise InputError(f'Diffusion times lie in {first}…{last}, got {times.tolist()}.')
+            raise InputError(f'Diffusion times must lie in {first}…{last}, got {times.tolist()}.')
         return times
 
     def level(self, t: int) -> Level:
@@ -251,11 +250,10 @@ class GaussianProcess(Process):
             return None
         arrival = torch.as_tensor(to, device='cpu').reshape(-1)
         if arrival.numel() not in (1, t.numel()) and t.numel() != 1:
-            raise InputError(f'{t.numel()} diffusion times take one time of arrival, or one each: {arrival.numel()}.')
+            raise InputError(f'{t.numel()} diffusion times need 1 or {t.numel()} arrival times, got {arrival.numel()}.')
         if (arrival < self._earliest_arrival).any() or (arrival >= t).any():
             raise InputError(
-                f'A step from t = {t.tolist()} arrives between {self._earliest_arrival} and t - 1, '
-                f'got {arrival.tolist()}.'
+                f'A step from t = {t.tolist()} must arrive in {self._earliest_arrival}…t - 1, got {arrival.tolist()}.'
             )
         return arrival
 
@@ -269,9 +267,8 @@ class GaussianProcess(Process):
 
     @staticmethod
     def _on(image: Tensor, *coefficients: Tensor) -> list[Tensor]:
+        batch = image.shape[0]
         for value in coefficients:
-            if value.numel() not in (1, image.shape[0]):
-                raise InputError(
-                    f'A batch of {image.shape[0]} images takes one diffusion time, or one each, got {value.numel()}.'
-                )
+            if value.numel() not in (1, batch):
+                raise InputError(f'A batch of {batch} images needs 1 or {batch} diffusion times, got {value.numel()}.')
         return [value.to(image.device, image.dtype).view(-1, 1, 1, 1) for value in coefficients]

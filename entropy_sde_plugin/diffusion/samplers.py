@@ -1,7 +1,7 @@
 """Samplers: pure functions that walk from noise to a clean image.
 
-A sampler knows a denoiser (any function that estimates x0 from a state), a process and a time grid. It does not know
-where the estimate comes from. Randomness is drawn from the generators that are passed in.
+A sampler needs a denoiser (any function that estimates x0 from a state), a process and a time grid. It does not depend
+on the network behind the denoiser. Randomness is drawn from the generators that are passed in.
 
 With y = x - m every :class:`~.process.GaussianProcess` here is a variance-preserving diffusion with the moments a_t and
 s_t, so the solvers of that literature apply to IR-SDE and DDPM alike. In all of them
@@ -63,8 +63,8 @@ class Sampler(Protocol):
         times: Strictly decreasing times; the last is ``CLEAN`` for a clean image (see ``process.time_grid``).
         generator: Source of the initial and the injected noise, or one for each image.
         callback: Called after each denoiser call.
-        clip: Clamp the estimates of x0 to the process's range; released DDPMs do not.
-        options: The sampler's own, e.g. ``eta`` of :func:`ddim`.
+        clip: Clamp the estimates of x0 to the process's range; the released DDPM code does not.
+        options: Arguments of the sampler itself, e.g. ``eta`` of :func:`ddim`.
 
     Returns:
         Restored images, shaped as cond, in the process's range; the states at the last time if that is not ``CLEAN``.
@@ -106,7 +106,7 @@ def standard_normal(like: Tensor, generators: Generators) -> Tensor:
 
 
 def _sampler(make_step: Callable[..., Step]) -> Sampler:
-    """Make a sampler of what is its own: from (process, cond, generators, options) to one step between noisy states."""
+    """Make a sampler from its step: ``make_step(process, cond, generators, **options)`` returns the step function."""
 
     @functools.wraps(make_step)
     def sample(
@@ -233,7 +233,7 @@ SAMPLERS: dict[str, Sampler] = {
 def _euler(
     process: GaussianProcess, x: Tensor, x0: Tensor, cond: Tensor, t: int, to: int, score_weight: float
 ) -> Tensor:
-    """An Euler step against the drift theta (m - x) and along the score, whose weight is that of lambda² theta."""
+    """An Euler step against the drift theta (m - x) and along the score, which is weighted by lambda² theta."""
     elapsed = process.elapsed(t, to)
     noise = process.noise_from_x0(x, cond, x0, t)
     pull = score_weight * process.stationary_std**2 * elapsed
@@ -243,7 +243,7 @@ def _euler(
 class _Extrapolation:
     """Estimates of x0 extrapolated to the middle of a step from the previous and the current one.
 
-    Only once a / s >= 1 at the previous time: before, the estimates differ by amplified noise.
+    Only once a / s >= 1 at the previous time: before that, the estimates differ mainly by amplified noise.
     """
 
     def __init__(self, process: GaussianProcess) -> None:

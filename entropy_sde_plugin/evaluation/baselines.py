@@ -16,7 +16,7 @@ __all__ = ['BASELINES', 'RETINEX']
 
 
 def dark_input(image: RGBImage) -> RGBImage:
-    """The picture as it is."""
+    """The image as it is."""
     return image
 
 
@@ -87,7 +87,7 @@ BASELINES: dict[str, Callable[[RGBImage], RGBImage]] = {
     'gain to mean 0.45': gain,
     'gain + non-local means': gain_and_denoise,
 }
-"""Name in the tables -> function from an RGB uint8 picture (H, W, 3) to one of the same shape."""
+"""Name in the tables -> function from an RGB uint8 image (H, W, 3) to one of the same shape."""
 
 RETINEX: dict[str, Callable[[RGBImage], RGBImage]] = {'MSRCR': msrcr, 'LIME, total variation': lime}
 """The same for the classical methods that estimate the illumination; slow, and none of them the strongest."""

@@ -1,4 +1,4 @@
-"""Any method's pictures against the truth, by the protocol of our own validation."""
+"""Any method's images against the truth, by the protocol of our own validation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NamedMetric(NamedTuple):
         heading: Its column's heading; the arrow points to better values.
         section: Its entry in a section ``val.metrics``.
         digits: After the decimal point.
-        reliable_from: Pictures under which its value is indicative only.
+        reliable_from: Images under which its value is indicative only.
     """
 
     heading: str
@@ -60,7 +60,7 @@ DEFAULT_METRICS = ('psnr', 'ssim', 'lpips')
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a set of pictures.
+    """Scores of a set of images.
 
     Attributes:
         metrics: Names of the metrics, as in ``METRICS``.
@@ -73,7 +73,7 @@ class Evaluation:
     whole: dict[str, Score]
 
     def mean(self, metric: str) -> Score:
-        """A metric over the set: there is none as soon as one picture has none."""
+        """A metric over the set: there is none as soon as one image has none."""
         if metric in self.whole:
             return self.whole[metric]
         values: list[float] = []
@@ -91,7 +91,7 @@ def evaluate(
     metrics: Sequence[str] = DEFAULT_METRICS,
     result_name: Callable[[str], str] = str,
 ) -> Evaluation:
-    """Score pictures against the true ones of the same names; nothing is resized.
+    """Score images against the true ones of the same names; nothing is resized.
 
     Args:
         result: What a method made.
@@ -100,7 +100,7 @@ def evaluate(
         result_name: Gives the name of the result from that of the truth.
 
     Raises:
-        InputError: No such metric; one line for each picture without a partner, unreadable or of another size.
+        InputError: No such metric; one line for each image without a partner, unreadable or of another size.
     """
     for name in metrics:
         if name not in METRICS:
@@ -140,7 +140,7 @@ def format_table(evaluations: Mapping[str, Evaluation]) -> str:
                 continue
             cells.append(f'{mean:.{digits}f}')
             if (count := len(evaluation.pictures)) < reliable_from:
-                notes[f'{heading[:-2]} over {count} pictures is indicative only: it needs {reliable_from}.'] = None
+                notes[f'{heading[:-2]} over {count} images is only indicative: it needs {reliable_from}.'] = None
         lines.append(_row(cells))
     if notes:
         lines += ['', *notes]
@@ -148,7 +148,7 @@ def format_table(evaluations: Mapping[str, Evaluation]) -> str:
 
 
 def write_csv(path: Path, evaluation: Evaluation) -> None:
-    """Write a row for each picture: ``image``, then the metrics by name, full precision, n/a where there is no value.
+    """Write a row for each image: ``image``, then the metrics by name, full precision, n/a where there is no value.
 
     Metrics of the whole set have a last row of their own, whose ``image`` is empty.
 

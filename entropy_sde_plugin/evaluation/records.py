@@ -3,7 +3,7 @@
 They lie in the experiment's folder, or in that of a test's results. Both are replaced whole with every validation; a
 run that is killed leaves the files of its last complete one.
 
-**metrics.csv** (UTF-8, comma, header) has a row per validation, seed and picture:
+**metrics.csv** (UTF-8, comma, header) has a row per validation, seed and image:
 
 ========== =================================================================================================
 column     content
@@ -11,10 +11,10 @@ column     content
 iteration  of the training; empty in a test
 dataset    the dataset's ``name``
 seed       of the sampling
-image      the picture's name; empty in a row that scores the whole set
+image      the image's name; empty in a row that scores the whole set
 *metrics*  a column per key of ``val.metrics``, full precision. ``n/a``: the metric could not run (run.json
-           says why). Empty: it does not belong into the row: a picture's metric in the row of a set, a set's in the
-           row of a picture, or one that was not asked for in that validation
+           says why). Empty: it does not belong into the row: an image's metric in the row of a set, a set's in the
+           row of an image, or one that was not asked for in that validation
 seconds    of the restoration, loading and metrics left out; empty for a set
 ========== =================================================================================================
 
@@ -33,7 +33,7 @@ versions        of ``python``, ``torch``, ``basicsr`` and ``entropy_sde_plugin``
 device          ``cpu``, or the name of the GPU
 sampler         the section ``sampler`` with its defaults; ``steps`` is the number of network calls' time steps
 validations     a list, one for each iteration and dataset, of: ``iteration`` (null in a test), ``dataset``,
-                ``seeds``, ``images``, ``data_sha256`` (names and pictures, input and truth, as the network and
+                ``seeds``, ``images``, ``data_sha256`` (names and images, input and truth, as the network and
                 the metrics met them), ``weights_sha256`` (of the tensors that restored, see ``weights_sha256``),
                 ``weights_file`` and ``weights_file_sha256`` (what a test loaded; null in a training),
                 ``processes``, ``seconds_per_image``, ``unavailable`` (why, by the key of each metric that is

@@ -1,4 +1,4 @@
-"""The metrics of an option file's section ``val.metrics``, for single pictures and for sets of them."""
+"""The metrics of an option file's section ``val.metrics``, for single images and for sets of them."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ class Scorer:
 
 
 def _of_picture(pictures: dict[str, NDArray[Any]], metric: Mapping[str, Any]) -> Any:
-    """As BasicSR computes it, who would give NaN for a picture of which ``crop_border`` leaves nothing, or too little
+    """As BasicSR computes it, who would give NaN for an image of which ``crop_border`` leaves nothing, or too little
     for SSIM. BasicSR's own models still get that NaN, and go on."""
     border, (height, width) = metric.get('crop_border', 0), pictures['img'].shape[:2]
     if 2 * border >= min(height, width):
         raise MetricUnavailableError(
-            f'a picture of {width} x {height} pixels is cut away by crop_border {border}: lower it.'
+            f'an image of {width} x {height} pixels is cut away by crop_border {border}: lower it.'
         )
     if metric['type'] == 'calculate_ssim':
         check_ssim_window(height - 2 * border, width - 2 * border)

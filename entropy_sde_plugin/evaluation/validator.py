@@ -24,9 +24,9 @@ __all__ = ['Restoration', 'Row', 'Summary', 'Validation', 'validate']
 
 
 class Restoration(NamedTuple):
-    """A restored picture, its name and its truth, if there is one; (H, W, 3), uint8, BGR, as BasicSR's metrics ask.
+    """A restored image, its name and its truth, if there is one; (H, W, 3), uint8, BGR, as BasicSR's metrics ask.
 
-    ``unrounded`` is the restored picture in [0, 1] before it was rounded to 8 bits.
+    ``unrounded`` is the restored image in [0, 1] before it was rounded to 8 bits.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Restoration(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """What one picture scored under one seed.
+    """What one image scored under one seed.
 
     Attributes:
         seed: Of the sampling.
-        image: The picture's name; empty where the scores are those of the whole set.
+        image: The image's name; empty where the scores are those of the whole set.
         scores: Metric's key in ``val.metrics`` to its value, or to why there is none.
         seconds: What the restoration took; None for the whole set.
     """
@@ -54,14 +54,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean of a metric over the pictures, and its standard deviation between the seeds where there are several."""
+    """Mean of a metric over the images, and its standard deviation between the seeds where there are several."""
 
     mean: float
     std: float | None
 
     @classmethod
     def of(cls, seeds: Iterable[Sequence[float]]) -> Summary:
-        """Summarise the pictures' values under each seed."""
+        """Summarise the images' values under each seed."""
         means = [fmean(values) for values in seeds]
         return cls(fmean(means), float(np.std(means, ddof=1)) if len(means) > 1 else None)
 
@@ -73,9 +73,9 @@ class Validation:
     Attributes:
         dataset: The dataset's name.
         seeds: The sampling's seeds.
-        rows: A row per seed and picture, in the dataset's order, and one per seed where a metric scores the set.
-        images: Number of pictures.
-        data_sha256: Hash of the pictures' names and of the input and truth, as the network and the metrics met them.
+        rows: A row per seed and image, in the dataset's order, and one per seed where a metric scores the set.
+        images: Number of images.
+        data_sha256: Hash of the images' names and of the input and truth, as the network and the metrics met them.
         processes: How many shared the work.
     """
 
@@ -92,7 +92,7 @@ class Validation:
         return fmean(row.seconds for row in self.rows if row.seconds is not None)
 
     def summary(self, metric: str) -> Summary | MetricUnavailableError:
-        """A metric over all pictures and seeds; unavailable as soon as it is so for one picture, and then says why."""
+        """A metric over all images and seeds; unavailable as soon as it is so for one image, and then says why."""
         values: dict[int, list[float]] = {seed: [] for seed in self.seeds}
         for row in self.rows:
             score = row.scores.get(metric)
@@ -105,7 +105,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A row, the hash of what was restored, and the pictures themselves where a metric needs them all."""
+    """A row, the hash of what was restored, and the images themselves where a metric needs them all."""
 
     index: int
     row: Row
@@ -122,26 +122,26 @@ def validate(
     progress: bool = False,
     save: Callable[[str, RGBImage], None] | None = None,
 ) -> Validation:
-    """Restore and score every picture of a set; called in every process of the run, of which picture i falls to process
+    """Restore and score every image of a set; called in every process of the run, of which image i falls to process
     i modulo their number. All of them return the same table, and that of one process alone.
 
     Args:
         dataloader: Of a set whose items hold ``lq``, perhaps ``gt``, and ``lq_path``; its ``dataset.opt`` has a name.
-        restore: Makes, from a batch of one picture and a seed, the restored picture. What it makes must depend on these
+        restore: Makes, from a batch of one image and a seed, the restored image. What it makes must depend on these
             alone.
         scorer: The metrics.
         seeds: Of the sampling; the whole set is restored under each.
         progress: Show a bar, on the first process.
-        save: Keeps the picture of a name, as restored under the first seed.
+        save: Keeps the image of a name, as restored under the first seed.
 
     Raises:
-        InputError: The set is empty, or a metric compares with ground truth and a picture has none.
+        InputError: The set is empty, or a metric compares with ground truth and an image has none.
         RuntimeError: Another process failed.
     """
     dataset: Any = dataloader.dataset
     name = dataset.opt['name']
     if len(dataset) == 0:
-        raise InputError(f"Dataset '{name}' holds no pictures to validate on.")
+        raise InputError(f"Dataset '{name}' holds no images to validate on.")
     rows: list[Row] = []
     scored: list[_Scored] = []
     for seed in seeds:

@@ -96,7 +96,7 @@ class Enhancer:
         return cls(load_model(path), checked)
 
     def enhance(self, image: Image, *, seed: int = 0, callback: Callback | None = None) -> Image:
-        """Brighten a picture.
+        """Brighten an image.
 
         Args:
             image: A NumPy array (H, W, 3), RGB, uint8, uint16 (full scale 65535) or floating in [0, 1]; or a floating
@@ -117,9 +117,9 @@ class Enhancer:
             return self._restore(batch, seed, callback).view(image.shape).to(image)
         full_scale = np.iinfo(image.dtype).max if image.dtype in (np.uint8, np.uint16) else None
         if full_scale is None and not np.issubdtype(image.dtype, np.floating):
-            raise InputError(f'A picture is uint8, uint16 or floating, got {image.dtype}.')
+            raise InputError(f'An image is uint8, uint16 or floating, got {image.dtype}.')
         if image.ndim != 3:
-            raise InputError(f'A picture is an array (H, W, 3), got shape {image.shape}.')
+            raise InputError(f'An image is an array (H, W, 3), got shape {image.shape}.')
         planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
         if full_scale is not None:
             planes /= full_scale
@@ -140,7 +140,7 @@ class Enhancer:
             whole = int((height * width) ** 0.5)
             self.network.tile = max(SMALLEST_TILE, (self.network.tile or whole) // 2)
             logging.getLogger('basicsr.enhancer').warning(
-                f'Out of memory for a picture of {width}x{height}: going on with tiles of {self.network.tile}.'
+                f'Out of memory for an image of {width}x{height}: going on with tiles of {self.network.tile}.'
             )
 
     @torch.inference_mode()
@@ -157,7 +157,7 @@ def _checked(batch: Tensor) -> Tensor:
     if batch.dim() != 4 or batch.shape[1] != 3 or batch.numel() == 0:
         raise InputError(f'Pictures have three channels and a size, (B, 3, H, W), got {tuple(batch.shape)}.')
     if not batch.is_floating_point():
-        raise InputError(f'A tensor of pictures is floating, got {batch.dtype}.')
+        raise InputError(f'A tensor of images is floating, got {batch.dtype}.')
     low, high = (value.item() for value in batch.aminmax())
     if not (low >= 0 and high <= 1):
         raise InputError(f'Pictures lie in [0, 1], got values from {low:.4g} to {high:.4g}.')

@@ -108,5 +108,5 @@ def _tile(tile: int | str) -> int | None:
     if tile == 'auto':
         return None
     if not isinstance(tile, int) or isinstance(tile, bool) or (tile != 0 and tile < SMALLEST_TILE):
-        raise InputError(f"tile: '{tile}' is neither auto, 0 (the whole picture) nor at least {SMALLEST_TILE}.")
+        raise InputError(f"tile: '{tile}' is neither auto, 0 (the whole image) nor at least {SMALLEST_TILE}.")
     return tile

@@ -1,4 +1,4 @@
-"""Enhancing many pictures: a job after the other, each whole or not at all."""
+"""Enhancing many images: a job after the other, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def check_output(folder: Path) -> None:
 
 
 def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, show_progress: bool = True) -> int:
-    """Enhance pictures and write them, replacing outputs that are there.
+    """Enhance images and write them, replacing outputs that are there.
 
-    A picture that cannot be read, or not be given back in the format that is asked for, is named on standard error
+    An image that cannot be read, or not be given back in the format that is asked for, is named on standard error
     and passed over. Whatever else goes wrong, in ``enhance`` or in writing, ends the work; what is finished stays.
 
     Args:
         jobs: What to do.
-        enhance: Gets every picture with the same seed, so that its output depends on neither the order nor the number
-            of the pictures.
+        enhance: Gets every image with the same seed, so that its output depends on neither the order nor the number
+            of the images.
         seed: The seed.
-        show_progress: Show a bar on standard error, with pictures per minute.
+        show_progress: Show a bar on standard error, with images per minute.
 
     Returns:
-        The number of pictures that were passed over.
+        The number of images that were passed over.
 
     Raises:
         OSError: An output cannot be written.
@@ -72,7 +72,7 @@ def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, sh
 
 
 def _read(job: Job) -> Picture:
-    """Read a picture and see that its outputs can hold it, before any effort is spent on it."""
+    """Read an image and see that its outputs can hold it, before any effort is spent on it."""
     picture = read_picture(job.source)
     try:
         if job.comparison is not None:
@@ -90,7 +90,7 @@ def _write(job: Job, picture: Picture, enhanced: Samples) -> None:
 
 
 def _side_by_side(picture: Picture, enhanced: Samples) -> Picture:
-    """Return before | after, with the same profile; other metadata describe one picture and stay with it."""
+    """Return before | after, with the same profile; other metadata describe one image and stay with it."""
     alpha = picture.alpha if picture.alpha is None else np.hstack((picture.alpha, picture.alpha))
     return replace(picture, rgb=np.hstack((picture.rgb, enhanced)), alpha=alpha, exif=None, xmp=None, iptc=None)
 
@@ -100,7 +100,7 @@ def _say(line: str) -> None:
 
 
 class _Bar(tqdm):
-    """tqdm's bar, with pictures per minute."""
+    """tqdm's bar, with images per minute."""
 
     def __init__(self, **options: Any) -> None:
         layout = '{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {per_minute} pictures/min]'

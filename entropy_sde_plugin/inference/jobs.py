@@ -1,4 +1,4 @@
-"""Which pictures are to be enhanced, and the files that they become: settled before any work starts."""
+"""Which images are to be enhanced, and the files that they become: settled before any work starts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _LONGEST_NAME = 240
 
 @dataclass(frozen=True)
 class Job:
-    """One picture.
+    """One image.
 
     Attributes:
         source: The file to read.
         target: The file to write.
-        comparison: The before | after picture to write, or none.
+        comparison: The before | after image to write, or none.
     """
 
     source: Path
@@ -57,9 +57,9 @@ def plan(
     compare: bool = False,
     left_out: list[Path] | None = None,
 ) -> list[Job]:
-    """List the pictures of files and folders with the files that they become.
+    """List the images of files and folders with the files that they become.
 
-    A file ``-i a/b.jpg`` becomes ``<output>/b<suffix>.jpg``; the pictures below a folder ``-i a`` become
+    A file ``-i a/b.jpg`` becomes ``<output>/b<suffix>.jpg``; the images below a folder ``-i a`` become
     ``<output>/<path below a><suffix>.<extension>``. Hidden files and folders and the output folder are left alone.
 
     Args:
@@ -67,14 +67,14 @@ def plan(
         output: The output folder, which need not exist.
         suffix: Text appended to the names.
         extension: One of ``EXTENSIONS``.
-        compare: Add ``…_compare.<extension>``, a before | after picture.
-        left_out: Where to note what the folders hold beside pictures: other files, and links to folders.
+        compare: Add ``…_compare.<extension>``, a before | after image.
+        left_out: Where to note what the folders hold beside images: other files, and links to folders.
 
     Returns:
         The jobs in the order of the inputs, sorted within a folder; no job twice.
 
     Raises:
-        InputError: One line each for inputs that are no pictures, pictures that would become the same file, and
+        InputError: One line each for inputs that are no images, images that would become the same file, and
             outputs that would take the place of an input.
     """
     if extension not in EXTENSIONS:
@@ -100,7 +100,7 @@ def plan(
 
 
 def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield the pictures of an input, each with its path in the output folder; note what is none."""
+    """Yield the images of an input, each with its path in the output folder; note what is none."""
     if given.is_dir():
         if given.resolve() == output.resolve():
             raise InputError(f"'{given}' is the input folder and the output folder; choose another for -o.")
@@ -109,13 +109,13 @@ def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[P
         except OSError as error:
             raise InputError(f"'{error.filename}': the folder cannot be read ({error.strerror}).") from None
         if not found.images:
-            raise InputError(f"'{given}' holds no pictures; they are known by their names, as '.jpg' or '.png'.")
+            raise InputError(f"'{given}' holds no images; they are known by their names, as '.jpg' or '.png'.")
         others.extend(path for path in found.others if path not in others)
         yield from ((path, path.relative_to(given)) for path in found.images)
     elif fault := not_a_file(given):
         raise InputError(f"'{given}': {fault}.")
     elif given.suffix.lower() not in IMAGE_SUFFIXES:
-        raise InputError(f"'{given}' is not named as a picture, as '.jpg' or '.png'.")
+        raise InputError(f"'{given}' is not named as an image, as '.jpg' or '.png'.")
     else:
         yield given, Path(given.name)
 

@@ -1,7 +1,7 @@
-"""Pretrained networks under the metrics: the libraries' own files in torch's cache, or a clear line; never random ones.
+"""Pretrained networks of the metrics: the libraries' own files in torch's cache, or an error; never random weights.
 
-A file is looked for in the folder ``checkpoints`` below ``torch.hub.get_dir()`` (``~/.cache/torch/hub``, moved by
-``TORCH_HOME``), and downloaded there if missing, as torchvision does.
+Files are in the folder ``checkpoints`` of ``torch.hub.get_dir()`` (``~/.cache/torch/hub``, or below ``TORCH_HOME``),
+and are downloaded if missing, as torchvision does.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ FEATURE_URLS = {
 
 
 def cached_file(url: str) -> Path:
-    """Where torch's cache keeps what was downloaded from ``url``."""
+    """Return the file in torch's cache for ``url``."""
     return Path(torch.hub.get_dir()) / 'checkpoints' / url.rpartition('/')[2]
 
 
 def features_file(url: str) -> Path:
-    """Where the convolutions of a network may lie alone, from another source than torchvision's whole file."""
+    """Return the file that may hold only the convolutions of a network, from another source than torchvision."""
     whole = cached_file(url)
     return whole.with_name(f'{whole.stem}.features.pth')
 
@@ -58,7 +58,7 @@ def fetch(url: str) -> Path:
     """Return the file in torch's cache, downloaded if missing.
 
     Raises:
-        MetricUnavailableError: It is neither there nor to be had; says which file belongs where.
+        MetricUnavailableError: It is missing and cannot be downloaded; the message says which file belongs where.
     """
     file = cached_file(url)
     if not file.exists() and (reason := _failed_download(url, file)):
@@ -66,12 +66,12 @@ def fetch(url: str) -> Path:
     return file
 
 
-# Asked once: an unreachable host can take minutes to say so, for every picture.
+# Tried once: an unreachable host can take minutes to time out, for every image.
 @functools.cache
 def _failed_download(url: str, file: Path) -> str:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        digest = file.stem.rpartition('-')[2]  # the names of all these files end in it
+        digest = file.stem.rpartition('-')[2]  # all these files' names end in the digest
         torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=False)
     except (OSError, URLError, RuntimeError) as error:
         return _first_line(error)
@@ -83,34 +83,34 @@ def _first_line(error: BaseException) -> str:
 
 
 def _features(name: str) -> nn.Module:
-    """The convolutions of one of torchvision's networks, pretrained; a file of them alone serves where no other is."""
+    """Return the pretrained convolutions of one of torchvision's networks, from its file or one with only these."""
     url = FEATURE_URLS[name]
     alone = features_file(url)
     file = alone if alone.exists() and not cached_file(url).exists() else fetch(url)
-    with torch.device('meta'):  # holds nothing, least of all random weights
+    with torch.device('meta'):  # allocates nothing, and draws no random weights
         network = models.get_model(name, weights=None).features
     try:
         weights = torch.load(file, map_location='cpu', weights_only=True)
         own = {key[len('features.') :]: value for key, value in weights.items() if key.startswith('features.')}
         network.load_state_dict(own, assign=True)
     except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError):
-        raise MetricUnavailableError(f"{file} is damaged or no weights of torchvision's {name}: remove it.") from None
+        raise MetricUnavailableError(f"{file} is damaged or does not hold torchvision's {name}: remove it.") from None
     return network.requires_grad_(False).eval()
 
 
 @contextmanager
 def torchvision_features(module: ModuleType, attribute: str) -> Iterator[None]:
-    """Let a library build its metric from pretrained convolutions alone.
+    """Let a library build its metric from pretrained convolutions only.
 
-    ``lpips`` and ``DISTS_pytorch`` ask torchvision for a whole network (vgg16: 138 M parameters) and keep ``features``.
-    Random numbers that they draw for what they load afterwards are drawn aside.
+    ``lpips`` and ``DISTS_pytorch`` build a whole network of torchvision (vgg16: 138 M parameters) and keep
+    ``features``. The random numbers of their initialisation do not change the global generators.
 
     Args:
         module: The library's module.
         attribute: Its name for ``torchvision.models``.
 
     Raises:
-        MetricUnavailableError: In the block: weights cannot be had (see ``fetch``) or are damaged.
+        MetricUnavailableError: In the block: weights cannot be downloaded (see ``fetch``) or are damaged.
     """
     stand_in = SimpleNamespace(
         **{name: lambda pretrained, name=name: SimpleNamespace(features=_features(name)) for name in FEATURE_URLS}
@@ -144,7 +144,7 @@ def evaluation_device() -> torch.device:
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Compute without gradients and in float32, whatever a training has set: no autocast, no TF32."""
+    """Compute without gradients and in float32, without autocast and TF32, whatever a training has set."""
     device = evaluation_device().type
     with (
         torch.no_grad(),
@@ -155,5 +155,5 @@ def inference() -> Iterator[None]:
 
 
 def as_batch(picture: NDArray[np.uint8]) -> torch.Tensor:
-    """Return an RGB picture (H, W, 3), uint8, as a float32 batch (1, 3, H, W) in 0…1 on the evaluation device."""
+    """Return an RGB image (H, W, 3), uint8, as a float32 batch (1, 3, H, W) in 0…1 on the evaluation device."""
     return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(evaluation_device(), torch.float32) / 255

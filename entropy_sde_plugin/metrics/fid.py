@@ -1,4 +1,4 @@
-"""FID, a distance between two sets of pictures: gathered picture by picture, computed at the end of a run."""
+"""FID, a distance between two sets of images: features of each image, then one distance."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _logger = logging.getLogger('basicsr')
 class FrechetInceptionDistance:
     """FID (Heusel et al., NeurIPS 2017, eq. 6) between results and ground truths. Lower is better.
 
-    Protocol: RGB, the whole picture less ``crop_border``, resized to 299 x 299 (bilinear, not antialiased) and scaled
+    Protocol: RGB, the whole image less ``crop_border``, resized to 299 x 299 (bilinear, not antialiased) and scaled
     to [-1, 1] as in pytorch-fid; pool features of its Inception (TensorFlow's weights of 2015-12-05) in float32,
-    statistics in float64. Under ``RELIABLE`` pictures the covariance lacks full rank and the number is indicative only.
+    statistics in float64. Under ``RELIABLE`` images the covariance does not have full rank and the value is only
+    indicative.
     Oracles in the tests: BasicSR's formula over ``scipy.linalg.sqrtm``, and closed forms.
 
     Args:
@@ -43,26 +44,26 @@ class FrechetInceptionDistance:
         self._features: list[tuple[Features, Features]] = []
 
     def update(self, img: NDArray[Any], img2: NDArray[Any]) -> None:
-        """Take in a result and its ground truth: BGR, uint8, shape (H, W, 3), or (3, H, W) with CHW.
+        """Add a result and its ground truth: BGR, uint8, shape (H, W, 3), or (3, H, W) with CHW.
 
         Raises:
-            MetricUnavailableError: Inception's weights cannot be had.
-            InputError: Not two pictures of one shape.
+            MetricUnavailableError: Inception's weights are not available.
+            InputError: Not two images of one shape.
         """
         first, second = rgb_pair(img, img2, self._crop_border, self._input_order)
         self._features.append((_pool_features(first), _pool_features(second)))
 
     def compute(self) -> float:
-        """Return the distance between the two sets; under ``RELIABLE`` pictures, with a warning in BasicSR's log.
+        """Return the distance between the two sets; under ``RELIABLE`` images, with a warning in BasicSR's log.
 
         Raises:
-            MetricUnavailableError: Fewer than two pictures.
+            MetricUnavailableError: Fewer than two images.
         """
         count = len(self._features)
         if count < 2:
-            raise MetricUnavailableError(f'FID needs two pictures at least, not {count}.')
+            raise MetricUnavailableError(f'FID needs at least two images, not {count}.')
         if count < self.RELIABLE:
-            _logger.warning('FID over %d images is indicative only: it needs %d.', count, self.RELIABLE)
+            _logger.warning('FID over %d images is only indicative: it needs %d.', count, self.RELIABLE)
         first, second = (np.stack(side) for side in zip(*self._features, strict=True))
         return frechet_distance(first, second)
 
@@ -80,9 +81,9 @@ def calculate_fid(
         input_order: HWC or CHW.
 
     Raises:
-        InputError: Always. BasicSR's own loop calls a metric for each picture, and FID has no value for one.
+        InputError: Always. BasicSR's own loop calls a metric for each image, and FID has no value for one.
     """
-    raise InputError('calculate_fid compares sets, not two pictures: it needs the validation of an IRSDEModel.')
+    raise InputError('calculate_fid compares sets, not two images: it needs the validation of a model of this package.')
 
 
 calculate_fid.set_metric = FrechetInceptionDistance  # type: ignore[attr-defined]
@@ -91,11 +92,11 @@ calculate_fid.set_metric = FrechetInceptionDistance  # type: ignore[attr-defined
 def frechet_distance(first: Features, second: Features) -> float:
     """Distance between the Gaussians fitted to two sets: |mu1 - mu2|² + Tr(C1 + C2 - 2 (C1 C2)^(1/2)).
 
-    With C = RᵀR the last trace is the nuclear norm of R1 R2ᵀ. Unlike a matrix root of the product it holds for
-    covariances of deficient rank, and few pictures cost little.
+    With C = RᵀR the last trace is the nuclear norm of R1 R2ᵀ. Unlike a matrix root of the product this is
+    valid for rank-deficient covariances, and cheap for few images.
 
     Args:
-        first: A row for each picture, shape (N, D), N ≥ 2.
+        first: A row for each image, shape (N, D), N ≥ 2.
         second: Shape (M, D), M ≥ 2.
     """
     roots = [np.linalg.qr(rows - rows.mean(0), mode='r') / np.sqrt(len(rows) - 1) for rows in (first, second)]
@@ -113,7 +114,7 @@ def _pool_features(picture: NDArray[np.uint8]) -> Features:
 def _inception(device: torch.device) -> nn.Module:
     from basicsr.archs import inception
 
-    if not Path(inception.LOCAL_FID_WEIGHTS).exists():  # BasicSR's own place, before torch's cache
+    if not Path(inception.LOCAL_FID_WEIGHTS).exists():  # BasicSR's own folder, before torch's cache
         fetch(inception.FID_WEIGHTS_URL)
     with torch.random.fork_rng(devices=[]):
         network = inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])

@@ -1,4 +1,4 @@
-"""PSNR and SSIM after GT-mean rescaling, under names of their own: they flatter by several dB."""
+"""PSNR and SSIM after GT-mean rescaling, which raises them by several dB; hence their own names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def calculate_psnr_gtmean(
         input_order: HWC or CHW.
 
     Raises:
-        InputError: Not two pictures of one shape.
+        InputError: The images differ in shape.
     """
     from basicsr.metrics import calculate_psnr
 
@@ -54,7 +54,7 @@ def calculate_ssim_gtmean(
 
     Raises:
         MetricUnavailableError: A side is shorter than the window.
-        InputError: Not two pictures of one shape.
+        InputError: The images differ in shape.
     """
     from basicsr.metrics import calculate_ssim
 
@@ -68,5 +68,5 @@ def _rescaled(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     result, truth = (picture.astype(np.float32) for picture in rgb_pair(img, img2, crop_border, input_order))
     means = [float(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).mean()) for picture in (result, truth)]
-    factor = means[1] / means[0] if means[0] > 0 else 1.0  # a black picture stays black
+    factor = means[1] / means[0] if means[0] > 0 else 1.0  # a black image stays black
     return np.clip(result * np.float32(factor), 0, 255), truth

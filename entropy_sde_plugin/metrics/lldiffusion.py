@@ -27,8 +27,8 @@ def calculate_psnr_lldiffusion(
 ) -> float:
     """PSNR in dB as LLDiffusion's release computes it.
 
-    Protocol: RGB; a picture in [0, 1] becomes floor(255.999 x), before any rounding; scikit-image's PSNR over all
-    channels, range 255. Validation hands over the sampler's picture as it is. Oracle in the tests: values of the
+    Protocol: RGB; an image in [0, 1] becomes floor(255.999 x), before any rounding; scikit-image's PSNR over all
+    channels, range 255. Validation hands over the sampler's image as it is. Oracle in the tests: values of the
     released code.
 
     Args:
@@ -39,7 +39,7 @@ def calculate_psnr_lldiffusion(
         gt_mean: Multiply each channel of the result by mean of the truth over mean of the result first, clipped.
 
     Raises:
-        InputError: Not two colour pictures of one shape.
+        InputError: Not two colour images of the same shape.
     """
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -69,11 +69,11 @@ def calculate_ssim_lldiffusion(
         crop_border: Pixels to leave out at each side.
         input_order: HWC or CHW.
         gt_mean: Multiply each channel of the result by mean of the truth over mean of the result first, clipped.
-        grey: Compare 0.2989 R + 0.587 G + 0.114 B, truncated to 8 bits where the picture has 8 bits.
+        grey: Compare 0.2989 R + 0.587 G + 0.114 B, truncated to 8 bits where the image has 8 bits.
 
     Raises:
         MetricUnavailableError: A side is shorter than the window.
-        InputError: Not two colour pictures of one shape.
+        InputError: Not two colour images of the same shape.
     """
     from skimage.metrics import structural_similarity
 
@@ -91,7 +91,7 @@ def _pair(
     """Result and truth, (H, W, 3), RGB, float32 in [0, 1]."""
     result, truth = (_unit(picture, crop_border, input_order) for picture in (img, img2))
     if result.shape != truth.shape:
-        raise InputError(f'A metric compares pictures of one shape, not {img.shape} and {img2.shape}.')
+        raise InputError(f'A metric compares images of the same shape, not {img.shape} and {img2.shape}.')
     if gt_mean:
         means = result.mean((0, 1))
         factors = truth.mean((0, 1)) / np.where(means > 0, means, 1)  # a black channel stays black

@@ -17,7 +17,7 @@ from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, rgb_p
 __all__ = ['calculate_dists', 'calculate_lpips']
 
 LPIPSNet = Literal['alex', 'vgg', 'squeeze']
-# Below, a pooling layer would have nothing to give.
+# Below this, a pooling layer would have no output.
 _LPIPS_SMALLEST_SIDE = {'alex': 31, 'vgg': 16, 'squeeze': 17}
 
 
@@ -31,7 +31,7 @@ def calculate_lpips(
 ) -> float:
     """LPIPS, version 0.1 (Zhang et al., CVPR 2018, eq. 1). Lower is better; the paper's tables use ``alex``.
 
-    Protocol: RGB in [-1, 1], the whole picture less ``crop_border``, nothing resized, torchvision's ImageNet weights
+    Protocol: RGB in [-1, 1], the whole image less ``crop_border``, nothing resized, torchvision's ImageNet weights
     under the linear heads of the lpips package, float32.
     Oracle in the tests: eq. 1 written out in float64 over the same weights.
 
@@ -43,11 +43,11 @@ def calculate_lpips(
         net: Backbone: ``alex``, ``vgg`` or ``squeeze``.
 
     Returns:
-        A distance, 0 for equal pictures.
+        A distance, 0 for equal images.
 
     Raises:
-        MetricUnavailableError: The backbone's weights cannot be had, or the picture is too small for it.
-        InputError: No such backbone, or not two pictures of one shape.
+        MetricUnavailableError: The backbone's weights are not available, or the image is too small for it.
+        InputError: Unknown backbone, or the images differ in shape.
     """
     if net not in _LPIPS_SMALLEST_SIDE:
         raise InputError(f"net '{net}' of calculate_lpips: {suggestion(net, _LPIPS_SMALLEST_SIDE)}")
@@ -55,7 +55,7 @@ def calculate_lpips(
     smallest = _LPIPS_SMALLEST_SIDE[net]
     if min(first.shape[:2]) < smallest:
         height, width = first.shape[:2]
-        raise MetricUnavailableError(f'LPIPS ({net}) needs {smallest} pixels a side, not {height} x {width}.')
+        raise MetricUnavailableError(f'LPIPS ({net}) needs {smallest} pixels a side, not {width}x{height}.')
     with inference():
         return _lpips(net, evaluation_device())(as_batch(first), as_batch(second), normalize=True).item()
 
@@ -66,7 +66,7 @@ def calculate_dists(
 ) -> float:
     """DISTS (Ding et al., TPAMI 2020, eq. 9). Lower is better.
 
-    Protocol: RGB in [0, 1], the whole picture less ``crop_border``, not resized to 256 pixels as its authors do for
+    Protocol: RGB in [0, 1], the whole image less ``crop_border``, not resized to 256 pixels as its authors do for
     their data sets, torchvision's ImageNet VGG16 under the weights of the dists-pytorch package, float32.
     Oracle in the tests: eq. 6-9 written out in float64 over the same weights.
 
@@ -77,18 +77,18 @@ def calculate_dists(
         input_order: HWC or CHW.
 
     Returns:
-        A distance from 0, for equal pictures, to 1.
+        A distance from 0, for equal images, to 1.
 
     Raises:
-        MetricUnavailableError: The weights of VGG16 cannot be had.
-        InputError: Not two pictures of one shape.
+        MetricUnavailableError: The weights of VGG16 are not available.
+        InputError: The images differ in shape.
     """
     first, second = rgb_pair(img, img2, crop_border, input_order)
     with inference():
         return _dists(evaluation_device())(as_batch(first), as_batch(second)).item()
 
 
-# The packages are imported when a metric is asked for: every start of BasicSR passes here.
+# The packages are imported when a metric is used, since every start of BasicSR imports this module.
 @functools.cache
 def _lpips(net: LPIPSNet, device: torch.device) -> nn.Module:
     import lpips
@@ -103,7 +103,7 @@ def _dists(device: torch.device) -> nn.Module:
     from DISTS_pytorch import DISTS_pt
 
     with torchvision_features(DISTS_pt, 'models'):
-        # The package looks for its weights in sys.prefix, where not every installation puts them.
+        # The package looks for its weights in sys.prefix, where some installations do not put them.
         network = DISTS_pt.DISTS(load_weights=False)
     weights = torch.load(str(files('DISTS_pytorch') / 'weights.pt'), map_location='cpu', weights_only=True)
     network.load_state_dict(weights, strict=False)

@@ -20,8 +20,8 @@ Metric = TypeVar('Metric', bound=Callable[..., float])
 def ignore_better(metric: Metric) -> Metric:
     """Let a metric accept the option ``better`` and ignore it.
 
-    BasicSR's validator hands a metric its whole section of ``val.metrics``. ``better`` tells BasicSR how to keep the
-    best value and does not concern the metric.
+    BasicSR's validator passes a metric its whole section of ``val.metrics``. ``better`` tells BasicSR which value is
+    best and is not meant for the metric.
     """
 
     @functools.wraps(metric)
@@ -36,17 +36,17 @@ SSIM_WINDOW = 11
 
 
 def check_ssim_window(height: int, width: int, window: int = SSIM_WINDOW) -> None:
-    """Check that SSIM's window fits into a picture; where it does not, BasicSR's SSIM is NaN.
+    """Check that SSIM's window fits into an image; otherwise BasicSR's SSIM would be NaN.
 
     Raises:
-        MetricUnavailableError: It does not.
+        MetricUnavailableError: It does not fit.
     """
     if min(height, width) < window:
-        raise MetricUnavailableError(f'SSIM needs {window} pixels a side, not {height} x {width}.')
+        raise MetricUnavailableError(f'SSIM needs {window} pixels a side, not {width}x{height}.')
 
 
 def takes_unrounded(metric: Metric) -> Metric:
-    """Mark a metric that validation gives the restored picture as floats in [0, 1], before it is rounded to 8 bits."""
+    """Mark a metric that validation gives the restored image as floats in [0, 1], before it is rounded to 8 bits."""
     metric.takes_unrounded = True  # pyright: ignore[reportFunctionMemberAccess]
     return metric
 
@@ -54,7 +54,7 @@ def takes_unrounded(metric: Metric) -> Metric:
 def rgb_pair(
     img: NDArray[Any], img2: NDArray[Any], crop_border: int, input_order: InputOrder
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Prepare two pictures as BasicSR hands them to metrics.
+    """Prepare two images as BasicSR passes them to metrics.
 
     Args:
         img: BGR, uint8, of shape (H, W, 3) or, with ``input_order`` CHW, (3, H, W).
@@ -66,31 +66,33 @@ def rgb_pair(
         Both in RGB, uint8, of shape (H - 2 crop_border, W - 2 crop_border, 3).
 
     Raises:
-        InputError: Another type, different shapes, or nothing left after the crop.
+        InputError: Wrong type, different shapes, or nothing left after the crop.
     """
     if input_order not in ('HWC', 'CHW'):
         raise InputError(f"input_order '{input_order}' of a metric must be HWC or CHW.")
     if img.shape != img2.shape:
-        raise InputError(f'A metric compares pictures of one shape, not {img.shape} and {img2.shape}.')
+        raise InputError(f'A metric compares images of the same shape, not {img.shape} and {img2.shape}.')
     return _rgb(img, crop_border, input_order), _rgb(img2, crop_border, input_order)
 
 
 def _rgb(img: NDArray[Any], crop_border: int, input_order: InputOrder) -> NDArray[np.uint8]:
     if img.dtype != np.uint8:
-        raise InputError(f'A metric needs pictures of 8 bits, not {img.dtype}.')
+        raise InputError(f'A metric needs 8-bit images, not {img.dtype}.')
     return crop(img, crop_border, input_order)
 
 
 def crop(img: NDArray[Any], crop_border: int, input_order: InputOrder) -> NDArray[Any]:
-    """Return one picture as ``rgb_pair`` does, of any type.
+    """Return one image as ``rgb_pair`` does, of any type.
 
     Raises:
-        InputError: It has no three channels, or nothing is left after the crop.
+        InputError: It does not have three channels, or nothing is left after the crop.
     """
     picture = img.transpose(1, 2, 0) if input_order == 'CHW' and img.ndim == 3 else img
     if picture.ndim != 3 or picture.shape[2] != 3:
-        raise InputError(f'A metric needs colour pictures, not one of shape {img.shape}.')
+        raise InputError(f'A metric needs colour images, not one of shape {img.shape}.')
     height, width = picture.shape[:2]
     if not 0 <= crop_border < min(height, width) / 2:
-        raise InputError(f'crop_border {crop_border} of a metric leaves nothing of a picture of {height} x {width}.')
+        raise InputError(
+            f'crop_border {crop_border} of a metric leaves nothing of an image of {width}x{height} pixels: lower it.'
+        )
     return picture[crop_border : height - crop_border, crop_border : width - crop_border, ::-1]

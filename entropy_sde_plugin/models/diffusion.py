@@ -154,7 +154,7 @@ class DiffusionModel(ValidatedModel):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         if 'gt' not in data and hasattr(self, 'gt'):
-            del self.gt  # of the last training batch: SRModel would take it for this picture's
+            del self.gt  # of the last training batch: SRModel would take it for this image's
         super().feed_data(data)
         self._crops = self.lq.shape[1] if self.lq.dim() == 5 else 1
         if self.lq.dim() == 5:  # several crops of each image
@@ -164,7 +164,7 @@ class DiffusionModel(ValidatedModel):
         self.full_size = data['full_size'][0].tolist() if 'full_size' in data else None
 
     def optimize_parameters(self, current_iter: int) -> None:
-        """One step on the pictures fed in; none, and a warning, where a loss or the gradient is not finite.
+        """One step on the images fed in; none, and a warning, where a loss or the gradient is not finite.
 
         Raises:
             DivergedError: ``train.max_skipped_steps`` in a row were skipped.
@@ -178,7 +178,7 @@ class DiffusionModel(ValidatedModel):
             self.model_ema(self._current_ema_decay(current_iter))
 
     def test(self) -> None:
-        """Sample a restoration of the pictures fed in, enlarged where the dataset reduced them for loading."""
+        """Sample a restoration of the images fed in, enlarged where the dataset reduced them for loading."""
         network = self._restoring_network()
         sampler = self.options.sampler
         generator = torch.Generator().manual_seed(_seed_of(sampler.seed, *self.names))
@@ -284,7 +284,7 @@ class DiffusionModel(ValidatedModel):
         }
 
     def _share(self, criterion: nn.Module, pictures: int) -> float:
-        """The weight of some pictures' loss in the batch's."""
+        """The weight of some images' loss in the batch's."""
         return 1.0 if getattr(criterion, 'reduction', 'mean') == 'sum' else pictures / self.gt.shape[0]
 
     def _loss(
@@ -292,7 +292,7 @@ class DiffusionModel(ValidatedModel):
     ) -> Tensor:
         if isinstance(criterion, SpatialEntropyLoss):
             criterion.update(current_iter)
-            # Drawn once for all processes and parts: the position after the last picture's belongs to no picture.
+            # Drawn once for all processes and parts: the position after the last image's belongs to no image.
             return criterion(predicted, target, weight, generator=self._generator(current_iter, 2**32))
         return criterion(predicted, target)
 
@@ -302,13 +302,13 @@ class DiffusionModel(ValidatedModel):
         losses = ', '.join(f'{name} {value:g}' for name, value in self.log_dict.items())
         get_root_logger().warning(
             f'Iteration {current_iter}: a loss or the gradient is not finite ({losses}), the step is skipped. '
-            f'Its pictures: {"; ".join(itertools.chain.from_iterable(batches))}.'
+            f'Its images: {"; ".join(itertools.chain.from_iterable(batches))}.'
         )
         limit = self.train_options.max_skipped_steps
         if self.training_step.skipped_in_row >= limit:
             raise DivergedError(
                 f'Training stops at iteration {current_iter}: {limit} steps in a row had a loss or gradient that is '
-                'not finite (train.max_skipped_steps). The log names their pictures; where these are sound, begin '
+                'not finite (train.max_skipped_steps). The log names their images; where these are sound, begin '
                 'again from the weights of an earlier checkpoint (path.pretrain_network_g), with a lower learning '
                 'rate or train.grad_clip_norm; a resumed training would continue with the rate of its state.'
             )

@@ -29,11 +29,11 @@ class ValidatedModel(SRModel):
     """An SRModel that shards validation over its processes and leaves ``metrics.csv`` and ``run.json``
     (:mod:`entropy_sde_plugin.evaluation.records`).
 
-    BasicSR's log lines, best values, TensorBoard scalars and pictures stay what they are. With ``val.seeds`` the set is
+    BasicSR's log lines, best values, TensorBoard scalars and images stay what they are. With ``val.seeds`` the set is
     restored under each of them: the values are means, their standard deviation between seeds is logged beside them, and
-    the pictures are those of the first. A metric that cannot run is ``n/a``, and says why once.
+    the images are those of the first. A metric that cannot run is ``n/a``, and says why once.
 
-    A subclass restores in ``test`` what ``feed_data`` took, by nothing but the picture, its name and the seed.
+    A subclass restores in ``test`` what ``feed_data`` took, by nothing but the image, its name and the seed.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -57,11 +57,11 @@ class ValidatedModel(SRModel):
             dataloader: Of the set.
             current_iter: Iteration of the training; the run's name in a test.
             tb_logger: TensorBoard's writer, on the first process, or None.
-            save_img: Whether to keep the pictures.
+            save_img: Whether to keep the images.
 
         Raises:
             InputError: The set is empty, or lacks the truth that a metric compares with.
-            WriteError: A picture or the record could not be written.
+            WriteError: An image or the record could not be written.
         """
         val, settings = self.opt['val'], self.sampler_settings
         name = dataloader.dataset.opt['name']
@@ -107,13 +107,13 @@ class ValidatedModel(SRModel):
         visuals = self.get_current_visuals()
         pictures = {kind: tensor2img([visuals[kind]]) for kind in ('result', 'gt') if kind in visuals}
         unrounded = tensor2img([visuals['result']], out_type=np.float32)
-        for used in ('lq', 'gt', 'output'):  # room for the next picture
+        for used in ('lq', 'gt', 'output'):  # room for the next image
             if hasattr(self, used):
                 delattr(self, used)
         return Restoration(Path(data['lq_path'][0]).stem, pictures['result'], pictures.get('gt'), unrounded)
 
     def _picture_path(self, image: str, dataset: str, current_iter: Any) -> str:
-        """Where BasicSR puts a picture."""
+        """Where BasicSR puts an image."""
         folder = Path(self.opt['path']['visualization'])
         if self.is_train:
             return str(folder / image / f'{image}_{current_iter}.png')
@@ -167,7 +167,7 @@ class ValidatedModel(SRModel):
 
 
 def _save(picture: RGBImage, path: str) -> None:
-    """Write a picture (H, W, 3), BGR, as PNG, whole or not at all: BasicSR's ``imwrite`` may leave a part."""
+    """Write an image (H, W, 3), BGR, as PNG, whole or not at all: BasicSR's ``imwrite`` may leave a part."""
     write_file(path, encode_png(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)))
 
 

@@ -1,10 +1,10 @@
-"""A ConditionalNAFNet in strips: the whole picture's result in a strip's memory, and faster than the plain network.
+"""A ConditionalNAFNet in strips: the whole image's result in a strip's memory, and faster than the plain network.
 
-The attention of a NAFNet looks at the mean of a feature over the whole picture, which a tile cut out of it does not
-know. Here the picture goes through the network block by block instead of tile by tile: a first pass over the strips
-gives the gated features and their exact mean, a second one finishes the block. Nothing is approximated and there are no
-seams; what must fit into memory is the features between two blocks (16 numbers a pixel for the demonstration's
-network) and the working set of a strip.
+The channel attention of a NAFNet uses the mean of a feature over the whole image, which cannot be computed from a
+single tile. Here the image passes through the network block by block instead of tile by tile: a first pass over the
+strips computes the gated features and their exact mean, a second one finishes the block. Nothing is approximated and
+there are no seams. Memory holds the features between two blocks (16 numbers per pixel for the demonstration's network)
+and the working set of a strip.
 
 At a fixed time, everything a block does per channel folds into its 1x1 convolutions: norm gain, time scale and shift
 into the one after the norm, attention and ``beta`` or ``gamma`` into the one before the addition. With the channels
@@ -35,10 +35,10 @@ class StripNetwork:
 
     Args:
         network: In evaluation mode, float32, on the device to compute on. Its weights are read at every call.
-        tile: Work through about ``tile`` x ``tile`` pixels at a time, as strips over the picture's whole width; 0 takes
-            the whole picture, None what suits the device.
-        dtype: Of features and products; sums over the picture and the last convolution are float32.
-        compile: Let torch.compile fuse the passes; costs a minute once and needs a C++ compiler.
+        tile: Process about ``tile`` x ``tile`` pixels at a time, as strips over the image's whole width; 0 processes
+            the whole image at once, None chooses by the device.
+        dtype: Of features and matrix products; means over the image and the last convolution are float32.
+        compile: Fuse the passes with torch.compile; takes a minute once and needs a C++ compiler.
 
     Raises:
         InputError: A negative tile.
@@ -55,14 +55,14 @@ class StripNetwork:
         if tile is None:
             tile = AUTO_TILE_CPU if network.intro.weight.is_cpu else AUTO_TILE
         if tile < 0:
-            raise InputError(f'tile must be 0 (the whole picture) or above, got {tile}.')
+            raise InputError(f'tile must be 0 (the whole image) or above, got {tile}.')
         self.network = network
         self.tile = tile
         self.dtype = dtype
         self._attention_pass: Callable[..., None] = attention_pass
         self._feed_forward_pass: Callable[..., None] = feed_forward_pass
         if compile:
-            # A variant for each number of channels and each place of a strip in the picture.
+            # One variant for each number of channels and each position of a strip in the image.
             torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
             self._attention_pass = torch.compile(attention_pass, dynamic=True)
             self._feed_forward_pass = torch.compile(feed_forward_pass, dynamic=True)
@@ -83,7 +83,7 @@ class StripNetwork:
         return result
 
     def _image(self, x: Tensor, cond: Tensor, result: Tensor, embedding: Tensor) -> None:
-        """Go through the network for one picture (C, H, W); features are (H, W, C)."""
+        """Go through the network for one image (C, H, W); features are (H, W, C)."""
         net = self.network
         features = self._intro(x, cond)
         skips = []
@@ -120,8 +120,8 @@ class StripNetwork:
         return features
 
     def _blocks(self, blocks: nn.Module, features: Tensor, embedding: Tensor) -> None:
-        """Replace the features by what the blocks make of them."""
-        # One buffer for a level's blocks: on a CPU, fresh memory costs as much as the arithmetic.
+        """Run blocks on the features, in place."""
+        # One buffer for all blocks of a level: on a CPU, allocating memory costs as much as the arithmetic.
         gated = torch.empty_like(features)
         for block in blocks.children():
             assert isinstance(block, ConditionalNAFBlock)
@@ -151,7 +151,7 @@ class StripNetwork:
         return result
 
     def _up(self, features: Tensor, up: nn.Module, skip: Tensor) -> Tensor:
-        """Add the enlarged features to the skip connection's, which they replace."""
+        """Add the upsampled features to the skip connection's, in place."""
         height, width, channels = features.shape
         fine = channels // 2
         # A pixel shuffle's channels are ordered (C, 2, 2); as (2, 2, C) each pixel's four stay contiguous.
@@ -185,7 +185,7 @@ def attention_pass(
     """First half of a block's attention branch: norm, 1x1, 3x3 depthwise, gate.
 
     Args:
-        features: (H, W, C): the strip, and the row above and below it where the picture has one. Beyond lie zeros.
+        features: (H, W, C): the strip, and the row above and below it where the image has one. Outside are zeros.
         gated: Where the strip's gated features go, (H', W, C).
         skip: Rows above the strip, 0 or 1.
         expand, expand_bias, depthwise, depthwise_bias: See :class:`FoldedBlock`.
@@ -247,7 +247,7 @@ class FoldedBlock:
         weight, bias = before_sum(block.conv3, block.beta)
 
         def mixing(mean: Tensor) -> tuple[Tensor, Tensor]:
-            # The means are taken: the pooling in front of the attention's convolution changes nothing.
+            # The features are means already: the pooling before the attention's convolution changes nothing.
             return (weight * block.sca(mean[None, :, None, None]).flatten()).to(dtype), bias
 
         project, project_bias = before_sum(block.conv5, block.gamma)

@@ -1,1 +1,1 @@
-"""Options: from an option file, in one pass, to checked structs. No module here imports BasicSR at import."""
+"""Options: from an option file to checked structs, in one pass. These modules import BasicSR only inside functions."""

@@ -1,4 +1,4 @@
-"""Option sections that BasicSR hands to a registered class or function as keyword arguments."""
+"""Option sections that BasicSR passes to a registered class or function as keyword arguments."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Kind = Literal['arch', 'dataset', 'loss', 'metric', 'model']
 
 
 def registry_of(kind: Kind) -> Any:
-    """BasicSR's registry of a kind of class. BasicSR is imported here, where it is needed first."""
+    """Return BasicSR's registry of a kind of class. BasicSR is imported only here."""
     from basicsr.utils import registry
 
     return getattr(registry, f'{kind.upper()}_REGISTRY')
 
 
 def registered(kind: Kind, name: object, where: str) -> Any:
-    """Return what BasicSR's registry of a kind has under a name, or under the short name of one of BasicSR's own.
+    """Return the class or function that is registered under a name; the suffix ``_basicsr`` may be left out.
 
     Raises:
-        InputError: That name is not registered.
+        InputError: The name is not registered.
     """
     registry = registry_of(kind)
     for full_name in (str(name), f'{name}_basicsr'):
@@ -48,10 +48,10 @@ def registered(kind: Kind, name: object, where: str) -> Any:
 
 
 def named_class(kind: Kind, section: Any, where: str) -> Any:
-    """Return what the ``type`` of a section names in BasicSR's registry of a kind.
+    """Return the class or function that the ``type`` of a section names.
 
     Raises:
-        InputError: It is no section, or that name is not registered.
+        InputError: It is not a section, or the name is not registered.
     """
     if not isinstance(section, Mapping):
         raise InputError(f"'{where}' must be a section of options, not {section!r}.", where)
@@ -64,7 +64,7 @@ def is_ours(registered_class: Any) -> bool:
 
 
 def build_without_memory(kind: Kind, section: Any, where: str) -> Any:
-    """Check a section that BasicSR hands to a registered class as keyword arguments.
+    """Check a section that BasicSR passes to a registered class as keyword arguments.
 
     Args:
         kind: Kind of class, which names the registry.
@@ -72,10 +72,10 @@ def build_without_memory(kind: Kind, section: Any, where: str) -> Any:
         where: The section, for messages.
 
     Returns:
-        An object of one of our classes, on the device ``meta``, at no cost of memory; None for others' classes.
+        An instance on the device ``meta``, which takes no memory, of a class of ours; None for other classes.
 
     Raises:
-        InputError: No such class, an argument that is unknown or missing, or one that a class of ours refuses.
+        InputError: Unknown class, unknown or missing argument, or a value that a class of ours rejects.
     """
     built = named_class(kind, section, where)
     arguments = arguments_of(section)
@@ -95,16 +95,16 @@ def build_without_memory(kind: Kind, section: Any, where: str) -> Any:
 
 
 def arguments_of(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a section without its ``type``: the keyword arguments of what ``type`` names."""
+    """Return a section without its ``type``: the keyword arguments."""
     return {key: value for key, value in section.items() if key != 'type'}
 
 
 def culprit(call: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
-    """Return which argument of a failed call is at fault: the first without which it succeeds; '' if there is none."""
+    """Return the argument that makes a call fail: the first without which it succeeds; '' if there is none."""
     for name in arguments:
         try:
             call(**{key: value for key, value in arguments.items() if key != name})
-        except Exception:  # whatever the call objects to; it is the other arguments' turn then
+        except Exception:  # the call still fails: try the next argument
             continue
         return name
     return ''
@@ -120,7 +120,7 @@ def check_names(built: Callable[..., Any], given: Iterable[str], where: str, add
         added: Names that the caller adds.
 
     Raises:
-        InputError: An argument that does not exist, or a missing one.
+        InputError: Unknown or missing argument.
     """
     given = list(given)
     parameters = {

@@ -1,4 +1,4 @@
-"""Options, checked before anything is loaded: an option dictionary becomes :class:`Options`, each section once."""
+"""Checks of the options before anything is loaded: an option dictionary becomes :class:`Options`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Options:
     """The checked options of a run.
 
     Attributes:
-        model: The model's own sections, as its class declares them in ``Options``; None for others' models.
-        train: The section ``train``, as the model's class declares it in ``TrainOptions``; None in a test.
+        model: The model's own sections, an instance of its class's ``Options``; None for models that are not ours.
+        train: The section ``train``, an instance of the model's ``TrainOptions``; None in a test.
         val: The section ``val``.
         datasets: The sections of our data sets, by their keys.
-        network: The network of the section ``network_g``, without memory; None for others' networks.
+        network: The network of the section ``network_g``, on the device ``meta``; None for networks that are not ours.
     """
 
     model: Any = None
@@ -41,13 +41,13 @@ class Options:
 
 
 def check(opt: Mapping[str, Any]) -> Options:
-    """Check every option that this plugin is responsible for. Options of other models are left alone.
+    """Check every option that this plugin is responsible for. Options of other models are not checked.
 
     Args:
         opt: BasicSR's option dictionary.
 
     Raises:
-        InputError: In one line, what is wrong; its ``option`` says where.
+        InputError: A wrong option, which ``option`` names.
     """
     training, train, sections = bool(opt.get('is_train')), opt.get('train') or {}, opt.get('datasets') or {}
     model = _model_class(opt)
@@ -72,7 +72,7 @@ def check(opt: Mapping[str, Any]) -> Options:
 
 
 def options_of(model: Any, opt: Mapping[str, Any]) -> Options:
-    """Return the options of a model of ours: those that the run's check has left, or else parsed from the dictionary.
+    """Return the options of one of our models: those already checked, or else parsed from the dictionary.
 
     Args:
         model: The model's class.
@@ -92,7 +92,7 @@ def _model_class(opt: Mapping[str, Any]) -> Any:
     name = opt.get('model_type')
     if name is None:
         slip = nearest('model_type', opt)
-        hint = f" Is '{slip}' a slip?" if slip else ''
+        hint = f" Is '{slip}' a misspelling?" if slip else ''
         raise InputError(f"Option 'model_type' is missing: add it to the option file.{hint}", slip or '')
     models = arguments.registry_of('model')
     model = next((models.get(key) for key in (str(name), f'{name}_basicsr') if key in models), None)

@@ -1,4 +1,4 @@
-"""The sections ``datasets``: which there may be, their options, and what other sections require of them."""
+"""The sections ``datasets``: their keys, their options, and what other sections require of them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _LOADER_OPTIONS = {
     'batch_size_per_gpu': AtLeastOne,
     'num_worker_per_gpu': NotNegative,
 }
-"""What BasicSR's loader reads from the training set's section, whichever class the data set has."""
+"""The options that BasicSR's loader reads from the training set's section, whatever the data set's class."""
 
 
 def checked_datasets(sections: Mapping[str, Any], training: bool, of_ours: bool) -> dict[str, DatasetOptions]:
-    """Return the sections of our data sets as the options that these declare, by their keys.
+    """Return the options of our data sets, as the structs that the data sets declare, by their keys.
 
     Args:
         sections: The sections ``datasets``.
-        training: Whether the run is a training, or a test.
-        of_ours: Whether its model is one of ours: then the run must use each set, and have those it needs.
+        training: Whether the run is a training; otherwise it is a test.
+        of_ours: Whether the model is one of ours; then the data sets must be exactly those that the run uses.
 
     Raises:
-        InputError: No such data set; an unknown, missing or wrong option; a set that is missing or not used; a name
-            that cannot be that of a folder, or is another set's.
+        InputError: Unknown data set; unknown, missing or wrong option; a set that is missing or not used; a name that
+            is used twice or cannot name a folder.
     """
     if of_ours:
         _check_keys(sections, training)
@@ -46,25 +46,25 @@ def checked_datasets(sections: Mapping[str, Any], training: bool, of_ours: bool)
 
 
 def _check_keys(datasets: Mapping[str, Any], training: bool) -> None:
-    """Check that a run of ours uses each of its sets.
+    """Check that a run of one of our models uses each of its data sets.
 
     Raises:
-        InputError: It does not use one: BasicSR would fail, or test on training crops.
+        InputError: It does not use one; BasicSR would fail, or test on training crops.
     """
     names = "'train', once, and 'val', 'val_2', …" if training else "'test', 'test_2', … or 'val', 'val_2', …"
     for key in datasets:
         kind = key.split('_')[0]
         if not (kind == 'val' or (key == 'train' if training else kind == 'test')):
             where, run = f'datasets.{key}', 'training' if training else 'test'
-            raise InputError(f"Section '{where}': a {run} has no such set; it has {names}.", where)
+            raise InputError(f"Section '{where}': a {run} does not use such a data set. It uses {names}.", where)
 
 
 def _check_sets(datasets: Mapping[str, Any], training: bool) -> None:
-    """Check that the sets a run of ours needs are there, their names, and what the loader reads.
+    """Check that the data sets of a run of one of our models exist, their names, and the loader's options.
 
     Raises:
-        InputError: One is missing; a name cannot be that of a folder, or another set has it, although pictures and
-            tables are filed under it; or an option of the loader is missing or wrong.
+        InputError: One is missing; a name is used twice or cannot name a folder (images and tables are stored under
+            it); or an option of the loader is missing or wrong.
     """
     if training and 'train' not in datasets:
         raise InputError("Section 'datasets.train' is missing: add it to the option file.", 'datasets.train')
@@ -84,8 +84,8 @@ def _check_sets(datasets: Mapping[str, Any], training: bool) -> None:
 def _check_restored_once(name: str, where: str, restored: dict[str, str]) -> None:
     if name in restored:
         raise InputError(
-            f"'{where}.name' is {quoted(name)}, as '{restored[name]}.name' is: pictures and values of the one would "
-            'replace those of the other; give each a name of its own.',
+            f"'{where}.name' is {quoted(name)}, like '{restored[name]}.name': images and values of one would "
+            'overwrite those of the other. Give each data set its own name.',
             f'{where}.name',
         )
     restored[name] = where
@@ -97,7 +97,7 @@ def _check_loader(section: Mapping[str, Any], where: str, loads_in_workers: bool
         if option not in section:
             raise InputError(f"Option '{path}' is missing: add it to the option file.", path)
         convert(section[option], kind, path)
-    workers = section['num_worker_per_gpu'] if loads_in_workers else 0  # BasicSR validates without any
+    workers = section['num_worker_per_gpu'] if loads_in_workers else 0  # BasicSR validates without workers
     if section.get('persistent_workers') and not workers:
         path = f'{where}.persistent_workers'
         reason = 'num_worker_per_gpu is 0' if loads_in_workers else 'only a training set has workers'
@@ -105,36 +105,36 @@ def _check_loader(section: Mapping[str, Any], where: str, loads_in_workers: bool
 
 
 def check_truth(datasets: Mapping[str, DatasetOptions], metrics: Mapping[str, Any]) -> None:
-    """Check that the sets have the ground truth that the metrics of ``val`` compare with.
+    """Check that the data sets have the ground truth that the metrics of ``val`` need.
 
     Args:
         datasets: Options of our data sets.
         metrics: The section ``val.metrics``.
 
     Raises:
-        InputError: One of them has none.
+        InputError: One of them has no ground truth.
     """
     comparing = needs_truth(metrics)
     for name, options in datasets.items() if comparing else ():
         where = f'datasets.{name}'
         if options.phase != 'train' and not options.has_truth:
             raise InputError(
-                f"'val.metrics': {', '.join(comparing)} compare with ground truth, and '{where}' has none: give "
+                f"'val.metrics': {', '.join(comparing)} compare with ground truth, but '{where}' has none: give "
                 'dataroot_gt, or write `metrics: ~`.',
                 where,
             )
 
 
 def check_parts(parts: int, batch: int) -> None:
-    """Check that a batch has a picture for each of the parts in which it passes the network.
+    """Check that a batch has at least as many images as ``train.accumulate_steps`` parts.
 
     Raises:
-        InputError: It has fewer.
+        InputError: It has fewer images.
     """
     if parts > batch:
         raise InputError(
-            f"'train.accumulate_steps' is {parts}, but a batch has {batch} pictures (datasets.train."
-            'batch_size_per_gpu) to be passed in parts: lower the one or raise the other.',
+            f"'train.accumulate_steps' is {parts}, but a batch has {batch} images (datasets.train."
+            'batch_size_per_gpu): lower the first or raise the second.',
             'train.accumulate_steps',
         )
 

@@ -1,4 +1,4 @@
-"""Options that describe a diffusion system, in option files and beside weights."""
+"""Options that describe a diffusion system, in option files and in checkpoints."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SDEOptions(msgspec.Struct, frozen=True):
     schedule: ScheduleName = 'cosine'
     """How fast the process reverts to the degraded image, step by step."""
     eps: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.005
-    """What is left at t = T of the difference between the clean and the degraded image."""
+    """Share of the difference between the clean and the degraded image that is left at t = T."""
 
     def build(self) -> IRSDE:
         return IRSDE(**msgspec.structs.asdict(self))
@@ -81,7 +81,7 @@ class SamplerOptions(msgspec.Struct, frozen=True):
     clip: bool = True
     """Clamp each estimate of the clean image to its range; released DDPMs do not."""
     seed: int = 0
-    """Seed of the noise, together with the picture's name."""
+    """Seed of the noise, together with the image's name."""
     brightness: Brightness = 'model'
     """Brightness of the results, as mean luma: the model's, corrected, the input's, the truth's, or a number."""
     strength: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
@@ -92,7 +92,7 @@ class SamplerOptions(msgspec.Struct, frozen=True):
             raise InputError(f"eta belongs to the sampler 'ddim', not to '{self.type}': leave it out.", option='eta')
 
     def build(self) -> Sampler:
-        """The sampler's function, its own arguments given."""
+        """Return the sampler's function with its own arguments bound."""
         own = {} if self.eta is None else {'eta': self.eta}
         return partial(SAMPLERS[self.type], clip=self.clip, **own)
 
@@ -110,9 +110,9 @@ class SamplerOptions(msgspec.Struct, frozen=True):
 
 
 class DiffusionOptions(msgspec.Struct, frozen=True):
-    """Options of a diffusion system: what training and test must agree on, and how to sample.
+    """Options of a diffusion system: those that training and test must share, and how to sample.
 
-    A system adds the sections of its process and says which of them its weights depend on.
+    A system adds the sections of its process, and lists in ``trained`` those that its weights depend on.
     """
 
     system: ClassVar[str]
@@ -134,15 +134,15 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
-        """The part that weights depend on, as plain values, and the system's name: a checkpoint carries it."""
+        """Return the options that weights depend on, as plain values, and the system's name, for a checkpoint."""
         return {name: msgspec.to_builtins(getattr(self, name)) for name in self.trained} | {'system': self.system}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> DiffusionOptions:
-        """Read what :meth:`settings` gave, or a part of it.
+        """Read what :meth:`settings` returned, or a part of it.
 
         Raises:
-            InputError: An unknown setting, or one out of its range.
+            InputError: Unknown setting, or one out of its range.
         """
         return parse(cls, {key: value for key, value in settings.items() if key != 'system'}, '')
 
@@ -151,13 +151,13 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
         """Read the system's options from a BasicSR option dictionary.
 
         Raises:
-            InputError: An unknown option, one out of its range, or more sampling steps than there are noisy states.
+            InputError: Unknown option, one out of its range, or more sampling steps than there are noisy states.
         """
         names = {field.name for field in msgspec.structs.fields(cls)}
         return parse(cls, {key: opt[key] for key in names if key in opt}, '')
 
     def times(self) -> TimeGrid:
-        """The sampler's time grid.
+        """Return the sampler's time grid.
 
         Raises:
             InputError: More steps than there are noisy states.
@@ -167,7 +167,7 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
 
 
 class IRSDEOptions(DiffusionOptions, frozen=True):
-    """Options of the system ``irsde``, Entropy-SDE's: IR-SDE between the clean and the degraded image."""
+    """Options of the system ``irsde``: Entropy-SDE, an IR-SDE from the clean to the degraded image."""
 
     system: ClassVar[str] = 'irsde'
     trained: ClassVar[tuple[str, ...]] = ('sde', 'prediction')
@@ -201,12 +201,12 @@ def system_of(settings: Mapping[str, Any] | None, default: str = IRSDEOptions.sy
 
     Args:
         settings: What the weights' file carries, if anything.
-        default: The system of files that do not name one; there was a single one when the first were written.
+        default: The system of files that do not name one, since they were written when there was only one.
 
     Raises:
-        InputError: The file names a system that is not known here.
+        InputError: The file names an unknown system.
     """
     name = (settings or {}).get('system', default)
     if name not in SYSTEMS:
-        raise InputError(f'trained by the system {quoted(name)}, which is not known. {suggestion(str(name), SYSTEMS)}')
+        raise InputError(f'trained under the unknown system {quoted(name)}. {suggestion(str(name), SYSTEMS)}')
     return SYSTEMS[name]

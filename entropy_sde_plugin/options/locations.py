@@ -1,4 +1,4 @@
-"""Where an option was written, and errors that say so."""
+"""Where an option was given, and errors that say so."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Locations:
 
     @contextmanager
     def in_errors(self) -> Iterator[None]:
-        """Put before the message of a wrong option where it was written: the file and the line, or the override.
+        """Prefix the message of a wrong option with its place: the file and the line, or the override.
 
         Raises:
-            InputError: E.g. ``options/x.yml, line 12: Unknown option 'sampler.stps'. …``. Each of several lines begins
-                so.
+            InputError: E.g. ``options/x.yml, line 12: Unknown option 'sampler.stps'. …``. Each line of
+                a longer message begins like this.
         """
         try:
             yield
@@ -43,7 +43,7 @@ class Locations:
             raise InputError('\n'.join(lines), option=error.option) from None
 
     def of(self, option: str) -> str:
-        """Return where an option was written; for one that is missing, the section it belongs to."""
+        """Return where an option was given; for a missing one, where its section was."""
         for text, path in reversed(self._overrides.items()):
             if f'{option}.'.startswith(f'{path}.'):
                 return f'--force_yml {text}'
@@ -53,13 +53,13 @@ class Locations:
         return f'{place}, and --force_yml {" ".join(within)}' if within else place
 
     def of_missing(self, section: str) -> tuple[str, str | None]:
-        """Return where a missing section of the top level may have been misspelt, and that spelling."""
+        """Return the place and the spelling of the top-level section that a missing one may be misspelt as."""
         near = nearest(section, [key.value for key, _ in self._root.value])
         return self.of(near) if near else self._file, near
 
 
 def _line(section: yaml.Node, option: str) -> int | None:
-    """Return the line, counted from 1, of an option below a section, or of the last section on the way to it."""
+    """Return the line, counted from 1, of an option in a section, or of the innermost section that exists."""
     for key, value in section.value if isinstance(section, yaml.MappingNode) else ():
         if f'{option}.'.startswith(f'{key.value}.'):
             below = option.removeprefix(f'{key.value}').removeprefix('.')

@@ -1,4 +1,4 @@
-"""Names that BasicSR puts into paths."""
+"""Names that BasicSR uses in paths."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LONGEST_NAME = 200
 
 
 def check_folder_name(name: object, option: str) -> None:
-    """Check a name that BasicSR puts into a path: it makes, renames and fills folders wherever that leads.
+    """Check a name that BasicSR uses in a path: it would create folders wherever the path leads.
 
     Raises:
-        InputError: It is not text that names one folder or file.
+        InputError: It is not the name of a single folder or file.
     """
     is_one_part = isinstance(name, str) and PurePath(name).name == name and name not in ('', '..') and '\0' not in name
     try:
@@ -32,6 +32,6 @@ def check_folder_name(name: object, option: str) -> None:
         ) from None
     if not is_one_part or size > _LONGEST_NAME:
         raise InputError(
-            f"'{option}' must be able to name a folder, in at most {_LONGEST_NAME} bytes, but is {quoted(name)}.",
+            f"'{option}' must be a folder name of at most {_LONGEST_NAME} bytes, but is {quoted(name)}.",
             option,
         )

@@ -15,11 +15,11 @@ __all__ = ['build_network', 'check_network']
 
 
 def build_network(section: Any) -> torch.nn.Module | None:
-    """Build the network of a section ``network_g`` without memory; None for others' networks.
+    """Build the network of a section ``network_g`` on the device ``meta``; None for networks that are not ours.
 
     Raises:
-        InputError: No such network, an argument that is unknown, missing or wrong, or more parameters than fit into
-            the memory of this machine.
+        InputError: Unknown network; unknown, missing or wrong argument; or more parameters than fit into the memory
+            of this machine.
     """
     network = build_without_memory('arch', section, 'network_g')
     if network is not None:
@@ -28,20 +28,20 @@ def build_network(section: Any) -> torch.nn.Module | None:
 
 
 def _check_memory(network: torch.nn.Module) -> None:
-    """Reserve what the weights will fill, without touching it, and give it back."""
+    """Check that the weights' memory can be allocated; it is not touched, and freed at once."""
     parameters = sum(parameter.numel() for parameter in network.parameters())
     try:
         torch.empty(parameters)
     except RuntimeError:
         raise InputError(
             f"Section 'network_g': {parameters:,} parameters, {parameters >> 28:,} GiB, do not fit into the memory of "
-            'this machine: lower the width or the numbers of blocks.',
+            'this machine: reduce the width or the numbers of blocks.',
             'network_g',
         ) from None
 
 
 def check_network(section: Mapping[str, Any], model: Any) -> None:
-    """Check that the network restores RGB pictures, and can be called as a diffusion model calls it.
+    """Check that the network restores RGB images, and can be called as a diffusion model calls it.
 
     Args:
         section: The section.
@@ -52,17 +52,19 @@ def check_network(section: Mapping[str, Any], model: Any) -> None:
     """
     if section.get('img_channel', 3) != 3:
         path = 'network_g.img_channel'
-        raise InputError(f"Option '{path}' must be 3: pictures are RGB; it is {quoted(section['img_channel'])}.", path)
+        raise InputError(
+            f"Option '{path}' must be 3 (images are RGB), but it is {quoted(section['img_channel'])}.", path
+        )
     network = registered('arch', section['type'], 'network_g')
     forward = getattr(network, 'forward', None)
-    if forward is None:  # a function that builds one
+    if forward is None:  # a function that builds a network
         return
     try:
         inspect.signature(forward).bind('self', 'x', 'cond', 'time')
     except TypeError as error:
         raise InputError(
-            f"'network_g.type': {section['type']} is no network of a diffusion, which is called with the noisy image, "
-            f'the dark one and the time: {error}.',
+            f"'network_g.type': {section['type']} is not a diffusion network. Those take the noisy image, the dark "
+            f'image and the time: {error}.',
             'network_g.type',
         ) from None
     missing = [method for method in model.network_methods if not hasattr(network, method)]

@@ -1,4 +1,4 @@
-"""Numbers that YAML leaves as text."""
+"""Numbers that YAML reads as strings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ __all__ = ['read_numbers']
 
 
 def read_numbers(opt: MutableMapping[str, Any]) -> None:
-    """Turn text that is a number into one, in place.
+    """Convert strings that are numbers to numbers, in place.
 
-    In the sections ``train``, ``val`` and ``logger``, and where BasicSR reads how many GPUs and samples there are;
-    there also 3.0 into 3.
+    In the sections ``train``, ``val`` and ``logger``, and in BasicSR's counts of GPUs and samples; in the counts also
+    3.0 to 3.
 
-    P+M options.py: PyYAML follows YAML 1.1, where ``2e-4`` is text, and ``--force_yml`` knows no exponent and no sign.
+    P+M options.py: PyYAML follows YAML 1.1, where ``2e-4`` is a string, and ``--force_yml`` reads neither exponents
+    nor signs.
     Symptom: ``'<=' not supported between instances of 'float' and 'str'`` from the optimiser.
     """
     for section in ('train', 'val', 'logger'):
@@ -29,7 +30,7 @@ def read_numbers(opt: MutableMapping[str, Any]) -> None:
 
 
 def _read_counts(section: MutableMapping[str, Any], *keys: str) -> None:
-    """Turn values that count something, and are written as 3.0 or as text, into whole numbers."""
+    """Convert counts that are written as 3.0 or as strings to integers."""
     for key in keys:
         value = _with_numbers(section.get(key))
         if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):

@@ -42,7 +42,7 @@ class CosineSchedule(msgspec.Struct, frozen=True):
     type: Literal['CosineAnnealingRestartLR']
     """The schedule."""
     periods: tuple[AtLeastOne, ...]
-    """Iterations of each period; in all at least ``train.total_iter``."""
+    """Iterations of each period; their sum must be at least ``train.total_iter``."""
     restart_weights: tuple[float, ...] = (1,)
     """Factor of the rate in each period, as many as ``periods``."""
     eta_min: float = 0
@@ -54,7 +54,7 @@ class CosineSchedule(msgspec.Struct, frozen=True):
 
 def _check_lengths(name: str, restarts: tuple[int, ...], weights: tuple[float, ...]) -> None:
     if len(restarts) != len(weights):
-        message = f"'{name}' has {len(restarts)} entries and 'restart_weights' {len(weights)}: give as many."
+        message = f"'{name}' has {len(restarts)} entries but 'restart_weights' has {len(weights)}: they must match."
         raise InputError(message, option=name)
 
 
@@ -80,7 +80,7 @@ def check_optimiser(section: Mapping[str, Any]) -> None:
     """Check ``train.optim_g`` against PyTorch's optimisers.
 
     Raises:
-        InputError: No such optimiser, or not one of its options, or a value that it refuses, or it cannot take a step.
+        InputError: Unknown optimiser, unknown option, a value that it rejects, or it cannot take a step.
     """
     name, where, known = str(section.get('type')), 'train.optim_g', optimisers()
     if name not in known:
@@ -93,20 +93,20 @@ def check_optimiser(section: Mapping[str, Any]) -> None:
     take_one_step = partial(_take_one_step, known[name])
     try:
         take_one_step(**arguments)
-    except Exception as error:  # whatever the class itself objects to; e.g. IndexError for one beta
+    except Exception as error:  # of any kind, e.g. IndexError for a single beta
         reason = ' '.join(str(error).split()).rstrip('.')
         raise InputError(f"Section '{where}': {reason}.", dotted(where, culprit(take_one_step, arguments))) from None
 
 
 def _take_one_step(optimiser: Any, **arguments: Any) -> None:
-    """Some optimisers, and some values, fail only in the first step."""
+    """Take one step: some optimisers, and some values, fail only then."""
     weight = torch.nn.Parameter(torch.zeros(1, device='cuda' if torch.cuda.is_available() else 'cpu'))
     weight.grad = torch.ones_like(weight)
     optimiser([weight], **arguments).step()
 
 
 def _check_numbers(arguments: Mapping[str, Any]) -> None:
-    """Check that numbers are finite, and that the learning rate is one and not negative: PyTorch accepts infinity."""
+    """Check that numbers are finite and that the learning rate is at least 0: PyTorch accepts infinity."""
     rate = arguments['lr']
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < math.inf:
         path = 'train.optim_g.lr'
@@ -122,7 +122,7 @@ def check_schedule(section: Mapping[str, Any], total_iter: int) -> None:
     """Check ``train.scheduler`` against BasicSR's schedulers and the training's length.
 
     Raises:
-        InputError: No such scheduler, not one of its options, or periods that end before the training.
+        InputError: Unknown scheduler, unknown option, or periods that end before the training.
     """
     name, where = str(section.get('type')), 'train.scheduler.type'
     if name not in SCHEDULES:
@@ -130,7 +130,7 @@ def check_schedule(section: Mapping[str, Any], total_iter: int) -> None:
     schedule = parse(SCHEDULES[name], section, 'train.scheduler')
     if isinstance(schedule, CosineSchedule) and sum(schedule.periods) < total_iter:
         raise InputError(
-            f"'train.scheduler.periods' last {sum(schedule.periods)} iterations and the training {total_iter} "
+            f"'train.scheduler.periods' cover {sum(schedule.periods)} iterations, but the training has {total_iter} "
             '(total_iter): lengthen the periods.',
             'train.scheduler.periods',
         )

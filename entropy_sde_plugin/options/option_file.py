@@ -1,5 +1,7 @@
-"""The top level of an option file, and the sections that BasicSR reads itself: a misspelt key there would be ignored
-silently, or fail hours later."""
+"""The top level of an option file, and the sections that BasicSR reads.
+
+BasicSR does not check them: without these structs a misspelt key would be ignored silently, or fail hours later.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,9 @@ class PathOptions(msgspec.Struct, frozen=True):
     )
 
     pretrain_network_g: str | None = None
-    """File of weights to start from or to test: BasicSR's, the released ones, or bare ones."""
+    """File of the weights to start from or to test: a BasicSR checkpoint, a released one, or a bare state dict."""
     strict_load_g: bool = True
-    """Refuse weights that lack a tensor of the network or hold another one."""
+    """Reject weights with missing or unexpected tensors."""
     param_key_g: str | None = 'params'
     """Which weights of the file: ``params``, or ``params_ema`` for their moving average."""
     resume_state: str | None = None
@@ -58,7 +60,7 @@ class LoggerOptions(msgspec.Struct, frozen=True):
     save_checkpoint_freq: Positive
     """Iterations from one checkpoint to the next."""
     use_tb_logger: bool = False
-    """Write for TensorBoard, below ``tb_logger``."""
+    """Log to TensorBoard, in the folder ``tb_logger``."""
     wandb: dict[str, Any] | None = None
     """Weights & Biases: ``project``, empty for none, and ``resume_id``."""
 
@@ -73,36 +75,36 @@ class DistOptions(msgspec.Struct, frozen=True):
 
 
 class OptionFile(msgspec.Struct, kw_only=True, frozen=True):
-    """The top level of an option file, but for the sections that its model declares (see :func:`top_level`)."""
+    """The top level of an option file, without the sections that its model declares (see :func:`top_level`)."""
 
     added_by_basicsr: ClassVar = frozenset({'dist', 'rank', 'world_size', 'auto_resume', 'is_train', 'root_path'})
 
     name: str
-    """Name of the run and of its folder below ``experiments`` or ``results``."""
+    """Name of the run and of its folder in ``experiments`` or ``results``."""
     model_type: str
     """Name of the registered model, such as ``IRSDEModel``."""
     scale: Literal[1] = 1
-    """Enlargement: none."""
+    """Upscaling factor."""
     num_gpu: NotNegative | Literal['auto']
-    """GPUs to use: ``auto`` for all of the machine, 0 for the CPU."""
+    """Number of GPUs: ``auto`` for all GPUs of the machine, 0 for the CPU."""
     manual_seed: NotNegative | None = None
-    """Seed of everything random in a training; drawn by default."""
+    """Seed of a training; drawn at random by default."""
     datasets: dict[str, dict[str, Any]]
-    """Data sets: ``train`` and ``val`` of a training, ``test`` of a test; more of a kind as ``val_2``, ``test_2``."""
+    """Data sets: ``train`` and ``val`` for a training, ``test`` for a test; further ones as ``val_2``, ``test_2``."""
     network_g: dict[str, Any]
     """The network: ``type``, a registered architecture, and its arguments."""
     path: PathOptions
     """What the run starts from."""
     train: TrainOptions | None = None
-    """The training; needed in one, unused in a test."""
+    """The training; required in a training, unused in a test."""
     val: ValOptions | None = None
     """Validation and test."""
     logger: LoggerOptions | None = None
-    """The log and the checkpoints; needed in training."""
+    """The log and the checkpoints; required in training."""
     dist_params: DistOptions | None = None
     """How processes started by SLURM find each other."""
     find_unused_parameters: bool = False
-    """Several processes: let parameters go without gradient."""
+    """Passed to DistributedDataParallel: allow parameters that get no gradient."""
 
 
 def top_level(model: Any) -> Any:
@@ -127,12 +129,12 @@ def read_file(model: Any, opt: Mapping[str, Any]) -> Any:
         opt: BasicSR's option dictionary.
 
     Raises:
-        InputError: An unknown, missing or wrong option, or a package that one needs is not installed.
+        InputError: Unknown, missing or wrong option, or a package that an option needs is not installed.
     """
     training, struct = bool(opt.get('is_train')), top_level(model)
     unused = OptionFile.added_by_basicsr | (set() if training else {'train'})
     written = {key: value for key, value in opt.items() if key not in unused}
-    check_known(written, '', struct)  # before missing sections: one may be misspelt
+    check_known(written, '', struct)  # before missing sections, since one may be misspelt
     _check_presence(opt)
     file = parse(struct, written, '')
     if file.logger is not None and training:
@@ -141,10 +143,10 @@ def read_file(model: Any, opt: Mapping[str, Any]) -> Any:
 
 
 def _check_presence(opt: Mapping[str, Any]) -> None:
-    """Check that the sections and options are there that a run cannot do without.
+    """Check that the required sections and options exist.
 
     Raises:
-        InputError: One is missing, or ``name`` cannot be that of a folder.
+        InputError: One is missing, or ``name`` cannot name a folder.
     """
     training = opt.get('is_train')
     for section in ('name', 'datasets', 'network_g', 'path', *(('train', 'logger') if training else ('val',))):
@@ -153,20 +155,20 @@ def _check_presence(opt: Mapping[str, Any]) -> None:
     check_folder_name(opt['name'], 'name')
     if not training and not opt['path'].get('pretrain_network_g'):
         path = 'path.pretrain_network_g'
-        raise InputError(f"Option '{path}' names no weights: a test would measure a random network.", path)
+        raise InputError(f"Option '{path}' is missing: without weights a test would measure a random network.", path)
 
 
 def _check_logger(logger: LoggerOptions, name: str) -> None:
-    """Check that Weights & Biases, which copies TensorBoard's events, has what it needs.
+    """Check the requirements of Weights & Biases, which copies TensorBoard's events.
 
     Raises:
-        InputError: TensorBoard is off, or one of the two is not installed.
+        InputError: TensorBoard logging is off, or one of the two packages is not installed.
     """
     if (logger.wandb or {}).get('project') is None or 'debug' in name:
         return
     if not logger.use_tb_logger:
         raise InputError(
-            "'logger.wandb' copies what TensorBoard gets: set use_tb_logger: true, or leave out the project.",
+            "'logger.wandb' copies TensorBoard's events: set use_tb_logger: true, or leave out the project.",
             'logger.wandb',
         )
     for package in ('wandb', 'tensorboard'):

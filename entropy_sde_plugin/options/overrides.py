@@ -1,4 +1,4 @@
-"""``--force_yml``: overrides are applied as the file is read, and checked as the file is."""
+"""``--force_yml``: overrides are applied when the file is read, and checked like the file."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Override:
     """One ``KEY=VALUE``.
 
     Attributes:
-        text: As it was written.
+        text: The argument as given.
         path: The keys, e.g. ``('train', 'total_iter')``.
-        value: What BasicSR makes of the value.
+        value: The value as BasicSR parses it.
     """
 
     text: str
@@ -38,7 +38,7 @@ class Override:
         """Parse an argument.
 
         Raises:
-            InputError: It is no assignment, or its value is no YAML.
+            InputError: It is not an assignment, or its value is not YAML.
         """
         if not re.fullmatch(r'[^=]+=[^=]*', text):
             raise InputError(f"--force_yml: '{text}' must be KEY=VALUE, e.g. train:total_iter=100.")
@@ -50,10 +50,10 @@ class Override:
             raise InputError(f'--force_yml {text}: the value cannot be read: {reason}.') from None
 
     def apply(self, options: Mapping[str, Any]) -> None:
-        """Set the option, which may be new; its sections must be there.
+        """Set the option, which may be new; its sections must exist.
 
         Raises:
-            InputError: There is no such section, or the value would break BasicSR's parser.
+            InputError: Unknown section, or the value would break BasicSR's parser.
         """
         section: Any = options
         for depth, key in enumerate(self.path[:-1], 1):
@@ -61,36 +61,38 @@ class Override:
                 raise InputError(f"--force_yml {self.text}: there is no section '{key}'. {suggestion(key, section)}")
             section = section[key]
             if not isinstance(section, dict):
-                raise InputError(f"--force_yml {self.text}: '{'.'.join(self.path[:depth])}' is no section of options.")
+                raise InputError(
+                    f"--force_yml {self.text}: '{'.'.join(self.path[:depth])}' is not a section of options."
+                )
         section[self.path[-1]] = self.value
         for path, wanted in wrong_for_basicsr(options):
             raise InputError(f"--force_yml {self.text}: '{'.'.join(path)}' must be {wanted}.")
 
 
 def _value(text: str) -> Any:
-    """Read a value as BasicSR's parser does, but a list without evaluating anything in it."""
+    """Parse a value as BasicSR does, but without evaluating lists as Python."""
     if not text.startswith('['):
         from basicsr.utils.options import _postprocess_yml_value
 
         return _postprocess_yml_value(text)
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):  # words without quotes
+    except (ValueError, SyntaxError):  # unquoted words
         return yaml.safe_load(text)
 
 
 @contextmanager
 def overriding_loader() -> Iterator[Sequence[str]]:
-    """Take ``--force_yml`` from the command line, and let BasicSR read its option file with those overrides.
+    """Remove ``--force_yml`` from the command line and apply its overrides when BasicSR reads the option file.
 
-    P+M options.py:113. Symptoms: BasicSR evaluates lists as Python, whatever they hold; a value of another type or a
-    key that is not there ends in a traceback; it seeds before it reads them.
+    P+M options.py:113. Symptoms: BasicSR evaluates lists as Python code; a value of another type or an
+    unknown key ends in a traceback; the seed is set before overrides are read.
 
     Yields:
-        The overrides as they were written.
+        The overrides as given.
 
     Raises:
-        InputError: One that cannot be read.
+        InputError: An override cannot be parsed.
     """
     import basicsr.utils.options
 

@@ -1,4 +1,4 @@
-"""The options of a run as BasicSR passes them around, with what this package has made of them."""
+"""The options of a run: BasicSR's dictionary, with the checked structs of this package."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ['DatasetSection', 'RunOptions']
 class RunOptions(OrderedDict[str, Any]):
     """All sections of an option file.
 
-    The ``root_path`` stays as it is first set. P options.py:158, :172 and train.py:94. Symptom: ``python -m
+    The ``root_path`` keeps its first value. P options.py:158, :172 and train.py:94. Symptom: ``python -m
     basicsr.train`` writes experiments/, results/ and tb_logger/ into site-packages, since the pipeline sets
     ``root_path`` to the folder of BasicSR.
 
     Attributes:
-        seed_is_given: Whether ``manual_seed`` was given, or BasicSR drew it.
-        locations: Where the options were written; None for options that come from no file.
-        checked: The sections as checked structs; None until they are checked. A copy shares them: changing an option
-            afterwards does not change them.
-        weights: The ``WeightsFile`` to start from, where the checks have read it; the model takes and releases it.
+        seed_is_given: Whether ``manual_seed`` was given; otherwise BasicSR draws it.
+        locations: Where each option was given; None if the options do not come from a file.
+        checked: The sections as checked structs; None until they are checked. Copies share them, and later changes of
+            an option do not change them.
+        weights: The ``WeightsFile`` to start from, if the checks have read it; the model uses and releases it.
     """
 
     seed_is_given = True
@@ -42,11 +42,11 @@ class RunOptions(OrderedDict[str, Any]):
             super().__setitem__(key, value)
 
     def __missing__(self, key: str) -> Any:
-        # BasicSR's parser reads some options without asking whether they are there.
+        # BasicSR's parser reads some options without checking that they exist.
         if self.locations is None:
             raise KeyError(key)
         place, near = self.locations.of_missing(key)
-        hint = f" Is '{near}' a slip?" if near else ''
+        hint = f" Is '{near}' a misspelling?" if near else ''
         raise InputError(f"{place}: Option '{key}' is missing: add it to the option file.{hint}")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RunOptions:
@@ -60,7 +60,7 @@ class DatasetSection(OrderedDict[str, Any]):
 
     Args:
         section: The section.
-        checked: The same, checked.
+        checked: Its options as a checked struct.
 
     Attributes:
         built: The data set, once it is built.

@@ -28,11 +28,11 @@ LOSSES = ('pixel_opt', 'entropy_opt', 'degradation_opt')
 """The options of ``train`` that name a loss; not every model has all of them."""
 
 _TRIED_SIDE = 64
-"""Pixels: smaller than the usual crops, large enough for losses of features or scales."""
+"""In pixels: smaller than usual crops, but large enough for perceptual and multi-scale losses."""
 
 
 class TrainOptions(msgspec.Struct, frozen=True):
-    """Section ``train`` of a diffusion model: BasicSR's keys, and ours."""
+    """Section ``train`` of a diffusion model: BasicSR's options and those of this package."""
 
     optim_g: dict[str, Any]
     """Optimiser: ``type``, a name of ``torch.optim``, and its arguments."""
@@ -43,29 +43,30 @@ class TrainOptions(msgspec.Struct, frozen=True):
     pixel_opt: dict[str, Any]
     """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
     entropy_opt: dict[str, Any] | None = None
-    """A ``SpatialEntropyLoss`` beside ``pixel_opt``."""
+    """A ``SpatialEntropyLoss`` in addition to ``pixel_opt``."""
     warmup_iter: int = -1
     """Iterations over which the learning rate rises from 0; -1 for none."""
     ema_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0
     """Decay of the weights' moving average, which is validated and tested in their place; 0 for none."""
     ema_warmup: bool = False
-    """Let the average forget the first iterations: decay min(ema_decay, (1 + n) / (10 + n))."""
+    """Lower the decay in the first iterations: min(ema_decay, (1 + n) / (10 + n))."""
     grad_clip_norm: Positive | None = None
     """Clip the L2 norm of the gradient to this."""
     max_skipped_steps: AtLeastOne = 10
-    """Steps in a row, skipped for a loss or gradient that is not finite, that end the training."""
+    """End the training after this many consecutive steps with a loss or gradient that is not finite; such steps are
+    skipped."""
     accumulate_steps: AtLeastOne = 1
-    """Parts in which the batch of a process passes the network, one after the other; together they make one step."""
+    """Gradient accumulation: number of parts into which the batch of a process is split for one step."""
     precision: Literal['fp32', 'bf16', 'fp16'] = 'fp32'
-    """Of the network in training (autocast); weights, SDE and loss stay in float32."""
+    """Precision of the network in training (autocast); weights, SDE and loss stay in float32."""
     channels_last: bool = False
-    """Keep the network and its inputs in memory with the channels innermost."""
+    """Use the channels-last memory format for the network and its inputs."""
     compile: bool = False
     """Compile the network for training (``torch.compile``)."""
     tf32: bool | None = None
-    """Allow TF32 in matrix products and convolutions, or forbid it; by default as PyTorch has it."""
+    """Allow or forbid TF32 in matrix products and convolutions; PyTorch's setting by default."""
     keep_last_checkpoints: AtLeastOne | None = None
-    """Pairs of weights and training state to keep; all by default."""
+    """Number of checkpoints (weights and training state) to keep; all by default."""
 
 
 class IRSDETrainOptions(TrainOptions, frozen=True):
@@ -107,10 +108,10 @@ class LLDiffusionTrainOptions(TrainOptions, frozen=True):
 
 
 def check_losses(section: Mapping[str, Any]) -> None:
-    """Check the names and arguments of the losses of a section ``train``, whatever the model.
+    """Check the names and arguments of the losses in a section ``train`` of any model.
 
     Raises:
-        InputError: No such loss, or an argument that is unknown, missing or wrong.
+        InputError: Unknown loss; unknown, missing or wrong argument.
     """
     for name in LOSSES:
         if section.get(name) is not None:
@@ -118,17 +119,17 @@ def check_losses(section: Mapping[str, Any]) -> None:
 
 
 def check_training(train: TrainOptions) -> None:
-    """Check the optimiser, the schedule, and what a training asks of its losses.
+    """Check the optimiser, the schedule and the losses.
 
     Raises:
-        InputError: One of them is wrong; a loss has no finite ``loss_weight``, or ``reduction`` none; a loss of
-            BasicSR's cannot be built, or does not make one value of two batches of pictures.
+        InputError: One of them is wrong; a loss has no finite ``loss_weight``, or its ``reduction`` is none; a loss of
+            BasicSR cannot be built, or does not return a scalar.
     """
     check_optimiser(train.optim_g)
     check_schedule(train.scheduler, train.total_iter)
     if train.entropy_opt is not None and train.entropy_opt['type'] != 'SpatialEntropyLoss':
         raise InputError(
-            "'train.entropy_opt.type' must be SpatialEntropyLoss; another pixel loss goes to pixel_opt.",
+            "'train.entropy_opt.type' must be SpatialEntropyLoss; use pixel_opt for other losses.",
             'train.entropy_opt.type',
         )
     for name in LOSSES:
@@ -137,16 +138,16 @@ def check_training(train: TrainOptions) -> None:
 
 
 def _check_loss(section: Mapping[str, Any], where: str) -> None:
-    """Check what every loss of a training has: a weight, and one value for the batch."""
+    """Check that a loss has a finite weight and returns a scalar."""
     weight = section.get('loss_weight', 1)
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
         path = f'{where}.loss_weight'
         raise InputError(f"Option '{path}': expected a finite number, but it is {quoted(weight)}.", path)
     if section.get('reduction') == 'none':
         path = f'{where}.reduction'
-        raise InputError(f"'{path}' is none, but a training step needs one value: mean or sum.", path)
+        raise InputError(f"'{path}' is none, but a training step needs a scalar: mean or sum.", path)
     loss = registered('loss', section['type'], where)
-    if loss.__module__.startswith('basicsr.'):  # a user's own loss may do anything when it is called
+    if loss.__module__.startswith('basicsr.'):  # a user's own loss is not called: it may have side effects
         _call_once(loss, section, where)
 
 
@@ -154,18 +155,18 @@ def _call_once(loss: Any, section: Mapping[str, Any], where: str) -> None:
     arguments = arguments_of(section)
 
     def call(**arguments: Any) -> Any:
-        with torch.random.fork_rng(devices=[]):  # leaves the training's random numbers as they are
+        with torch.random.fork_rng(devices=[]):  # does not change the training's random numbers
             truth = torch.rand(1, 3, _TRIED_SIDE, _TRIED_SIDE)
             return loss(**arguments)(torch.rand_like(truth).requires_grad_(), truth)
 
     try:
         value = call(**arguments)
-    except Exception as error:  # whatever the class itself objects to
+    except Exception as error:  # of any kind
         reason = ' '.join(str(error).split()).rstrip('.')
         raise InputError(
-            f"Section '{where}': {section['type']} refuses its options or pictures: {reason}.",
+            f"Section '{where}': {section['type']} rejects its options or the images: {reason}.",
             dotted(where, culprit(call, arguments)),
         ) from None
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         path = f'{where}.type'
-        raise InputError(f"'{path}': {section['type']} does not give one value for a batch of pictures.", path)
+        raise InputError(f"'{path}': {section['type']} does not return a scalar for a batch of images.", path)

@@ -20,31 +20,31 @@ class ValOptions(msgspec.Struct, frozen=True):
     """Section ``val``: validation and test."""
 
     val_freq: Positive | None = None
-    """Iterations from one validation to the next; needed in training, unused in a test."""
+    """Iterations from one validation to the next; required in training, unused in a test."""
     save_img: bool = False
-    """Keep the restored pictures."""
+    """Save the restored images."""
     suffix: str | int | None = None
-    """What the names of a test's pictures end in; the run's name by default."""
+    """Suffix of the file names of a test's images; the run's name by default."""
     pbar: bool = False
     """Show a progress bar."""
     seeds: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)] | None = None
-    """Distinct seeds of the sampling, under each of which the set is restored: metrics are then means with their
-    standard deviation. ``sampler.seed`` alone by default."""
+    """Distinct seeds; the set is restored with each, and metrics are means with standard deviations. By default only
+    ``sampler.seed``."""
     metrics: dict[str, dict[str, Any]] | None = None
-    """Metrics by a name of one's own; in each ``type``, a registered metric, its arguments, and ``better``: ``higher``
-    or ``lower``."""
+    """Metrics, under names of your choice. Each has ``type``, a registered metric, its arguments, and ``better``:
+    ``higher`` or ``lower``."""
 
     def __post_init__(self) -> None:
         if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
-            raise InputError(f"'seeds' names one twice: {', '.join(map(str, self.seeds))}.", option='seeds')
+            raise InputError(f"'seeds' contains duplicates: {', '.join(map(str, self.seeds))}.", option='seeds')
 
 
 def check_validation(val: ValOptions, training: bool) -> None:
     """Check ``val`` against the kind of run and ``val.metrics`` against the registered metrics.
 
     Raises:
-        InputError: A training without ``val_freq``; a ``suffix`` that leads elsewhere; no such metric, an argument of
-            one that is unknown, missing or wrong, or a ``better`` that is neither ``higher`` nor ``lower``.
+        InputError: A training without ``val_freq``; a ``suffix`` that cannot be part of a file name; unknown metric;
+            unknown, missing or wrong argument; or a ``better`` that is neither ``higher`` nor ``lower``.
     """
     if training and val.val_freq is None:
         raise InputError("Option 'val.val_freq' is missing: add it to the option file.", 'val.val_freq')

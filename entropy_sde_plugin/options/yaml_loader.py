@@ -1,4 +1,4 @@
-"""Option files as YAML: text, numbers, lists and sections, every key once; nothing in them is executed."""
+"""Option files as YAML: strings, numbers, lists and sections. Every key occurs once, and nothing is executed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from entropy_sde_plugin.options.run_options import RunOptions
 __all__ = ['OptionLoader', 'wrong_for_basicsr']
 
 _MOST_VALUES = 100_000
-"""Keys and values of a file, aliases written out: a page of text can expand to more than any memory holds."""
+"""Maximum number of keys and values after expanding aliases: a short file can expand beyond any memory."""
 
 _HIGHEST_SEED = 2**32 - 1 - 2**16
-"""NumPy's, with room for the ranks that BasicSR adds."""
+"""NumPy's maximum, less room for the ranks that BasicSR adds."""
 
 
 class Override(Protocol):
@@ -34,16 +34,16 @@ class Override(Protocol):
 class OptionLoader(yaml.SafeLoader):
     """A safe loader that keeps the order of keys, as BasicSR's does, and reports errors in one line.
 
-    Gives :class:`~entropy_sde_plugin.options.run_options.RunOptions`: all that an option file and the command line say.
+    Returns :class:`~entropy_sde_plugin.options.run_options.RunOptions`: the option file with the overrides applied.
 
     Args:
         stream: An open text file, or text.
 
     Attributes:
-        overrides: Changes of the options on the command line; a subclass names them.
+        overrides: The overrides of the command line; set by a subclass.
 
     Raises:
-        InputError: It is no UTF-8 text, or holds characters that YAML does not know.
+        InputError: It is not UTF-8 text, or holds characters that YAML does not allow.
     """
 
     overrides: Sequence[Override] = ()
@@ -70,7 +70,7 @@ class OptionLoader(yaml.SafeLoader):
             _count(node, {})
         except RecursionError:
             raise InputError(f'{self.name}: lists or sections are nested too deep.') from None
-        options = RunOptions(self.construct_document(node))  # which checks that keys are text
+        options = RunOptions(self.construct_document(node))  # this checks that keys are strings
         for path, wanted in wrong_for_basicsr(options):
             mark = _find(node, path).start_mark
             raise yaml.constructor.ConstructorError(problem=f"'{'.'.join(path)}' must be {wanted}", problem_mark=mark)
@@ -88,7 +88,7 @@ class OptionLoader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(problem=str(error), problem_mark=node.start_mark) from None
 
     def construct_section(self, node: yaml.MappingNode) -> OrderedDict[str, Any]:
-        """Build a section; YAML's own loaders silently take the last of two values for one key."""
+        """Build a section. YAML's own loaders silently use the last of two values for a key."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if key.tag != 'tag:yaml.org,2002:str':
@@ -110,11 +110,11 @@ OptionLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, Opt
 
 
 def _count(node: yaml.Node, counts: dict[int, int | None]) -> int:
-    """Count a node and the nodes below it, aliases written out.
+    """Count a node and its descendants, with aliases expanded.
 
     Args:
         node: A node.
-        counts: Counts of the nodes that are done, by identity; none for those that contain this one.
+        counts: Counts of finished nodes, by identity; None for nodes that contain this one.
 
     Raises:
         ConstructorError: The node contains itself, or too many others.
@@ -127,14 +127,14 @@ def _count(node: yaml.Node, counts: dict[int, int | None]) -> int:
     count = counts[id(node)]
     if count is None or count > _MOST_VALUES:
         problem = (
-            'a value contains itself' if count is None else f'more than {_MOST_VALUES} values, aliases written out'
+            'a value contains itself' if count is None else f'more than {_MOST_VALUES} values after expanding aliases'
         )
         raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
     return count
 
 
 def wrong_for_basicsr(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the options that would break BasicSR's parser, which checks nothing: the path and what it must be."""
+    """Yield the options that would break BasicSR's parser, which checks nothing, and what they must be."""
 
     def is_section(value: Any) -> bool:
         return isinstance(value, OrderedDict)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about runs: curves, tables, pictures."""
+"""One self-contained HTML page about runs: curves, tables, images."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ __all__ = ['write_report']
 SHOWN = 6
 """Pictures of a dataset in the grid."""
 EXTREMES = 3
-"""Worst and best pictures of each metric."""
+"""Worst and best images of each metric."""
 
 
 def write_report(folders: Sequence[Path], output: Path) -> None:
     """Write a page about the experiments and tests in some folders; whole or not at all.
 
     It needs nothing beside it and no network. Losses, learning rate and time of a step come from BasicSR's log; figures
-    what made them from ``metrics.csv`` and ``run.json``; pictures from ``visualization/`` and the datasets themselves.
+    what made them from ``metrics.csv`` and ``run.json``; images from ``visualization/`` and the datasets themselves.
 
     Args:
         folders: ``experiments/NAME`` or ``results/NAME``.
@@ -140,12 +140,12 @@ def _chart(title: str, about: str, lines: Sequence[Line], logarithmic: bool = Fa
     return {'title': title, 'about': '; '.join(filter(None, (about, scale))), 'svg': Markup(svg)}
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Runs whose last validation met the same pictures."""
+    """Runs whose last validation met the same images."""
 
     dataset: str
     members: list[tuple[Run, ValidationRecord]]
@@ -162,7 +162,7 @@ def _groups(runs: Iterable[Run]) -> list[_Group]:
 
 
 def _gallery(group: _Group) -> dict[str, Any]:
-    """The grid of crops and the worst and best pictures of a dataset, and what kept them from being shown."""
+    """The grid of crops and the worst and best images of a dataset, and what kept them from being shown."""
     names = list(dict.fromkeys(row['image'] for row in group.members[0][1].rows if row['image']))
     shown = [names[round(at)] for at in np.linspace(0, len(names) - 1, min(SHOWN, len(names)))]
     extremes = [_extremes(run, validation) for run, validation in group.members]
@@ -174,7 +174,7 @@ def _gallery(group: _Group) -> dict[str, Any]:
         note = f'Input and truth are not shown, since the data could not be read: {error}'
     rows = [_comparison(name, group, samples.get(name)) for name in shown]
     if not any(cell for row in rows for cell in row['after']):
-        note = f'{note} The runs kept no pictures (val.save_img: false).'.strip()
+        note = f'{note} The runs kept no images (val.save_img: false).'.strip()
     return {
         'dataset': group.dataset,
         'runs': [run.label for run, _ in group.members],
@@ -209,7 +209,7 @@ def _comparison(name: str, group: _Group, sample: Sample | None) -> dict[str, An
 
 
 def _extremes(run: Run, validation: ValidationRecord) -> list[dict[str, Any]]:
-    """For each metric of pictures the worst and the best ones: (value, name, whether it is among the best)."""
+    """For each metric of images the worst and the best ones: (value, name, whether it is among the best)."""
     entries = []
     for metric in run.metrics.values():
         pictures = validation.pictures(metric.key)

@@ -21,21 +21,21 @@ from entropy_sde_plugin.report.runs import Run, ValidationRecord
 __all__ = ['CROP', 'Sample', 'crop', 'read_result', 'read_samples', 'thumbnail', 'window_of_detail']
 
 CROP = 112
-"""Side of a crop, in the pictures' pixels."""
+"""Side of a crop, in the images' pixels."""
 THUMBNAIL = 300
-"""Width of a reduced picture."""
+"""Width of a reduced image."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture of a dataset, as loaded; the truth is there if the dataset has it."""
+    """An image of a dataset, as loaded; the truth is there if the dataset has it."""
 
     before: RGBImage
     truth: RGBImage | None
 
 
 def read_samples(run: Run, dataset: str, names: Collection[str]) -> dict[str, Sample]:
-    """Read input and truth of some pictures of a run's dataset, from where its options say, which may have moved.
+    """Read input and truth of some images of a run's dataset, from where its options say, which may have moved.
 
     Raises:
         InputError: The data are not there, or not readable.
@@ -56,7 +56,7 @@ def read_samples(run: Run, dataset: str, names: Collection[str]) -> dict[str, Sa
 
 
 def read_result(run: Run, validation: ValidationRecord, name: str) -> RGBImage | None:
-    """The picture that a validation kept; None where it kept none (``val.save_img: false``)."""
+    """The image that a validation kept; None where it kept none (``val.save_img: false``)."""
     folder, iteration, dataset = (
         run.folder / 'visualization',
         validation.entry['iteration'],
@@ -82,14 +82,14 @@ def window_of_detail(picture: RGBImage) -> tuple[int, int]:
 
 
 def crop(picture: RGBImage, window: tuple[int, int], like: RGBImage) -> str:
-    """A window of a picture as a ``data:`` address, without loss; the picture is brought to the size of ``like`` first,
+    """A window of an image as a ``data:`` address, without loss; the image is brought to the size of ``like`` first,
     since some datasets reduce what they load."""
     top, left = window
     return _data_uri(_sized(picture, like)[top : top + CROP, left : left + CROP], '.png')
 
 
 def thumbnail(picture: RGBImage) -> str:
-    """A reduced picture as a ``data:`` address, JPEG."""
+    """A reduced image as a ``data:`` address, JPEG."""
     height, width = picture.shape[:2]
     size = (THUMBNAIL, max(1, round(height * THUMBNAIL / width)))
     reduced = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if width > THUMBNAIL else cv2.INTER_CUBIC)

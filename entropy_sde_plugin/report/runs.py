@@ -26,7 +26,7 @@ class Metric:
         digits: After the decimal point.
         options: What is worth saying under the heading.
         higher_is_better: Which way the arrow points.
-        reliable_from: Pictures under which its value is indicative only.
+        reliable_from: Images under which its value is indicative only.
     """
 
     key: str
@@ -66,7 +66,7 @@ class ValidationRecord:
         return Summary.of(values.values()) if values else None
 
     def pictures(self, key: str) -> list[tuple[float, str]]:
-        """A metric's (value, picture) under the first seed, lowest first; empty for metrics of the whole set."""
+        """A metric's (value, image) under the first seed, lowest first; empty for metrics of the whole set."""
         first = str(self.entry['seeds'][0])
         return sorted(
             (float(row[key]), row['image'])

@@ -25,7 +25,7 @@ _MOST_DRAWS = 100_000_000
 
 
 def check(opt: dict[str, Any], options: Options) -> WeightsFile | None:
-    """Check the files that options name, as far as this plugin is responsible for them. No picture is decoded.
+    """Check the files that options name, as far as this plugin is responsible for them. No image is decoded.
 
     Our data sets are built here, and put into their sections, from which BasicSR's loaders take them.
 
@@ -54,7 +54,7 @@ def check(opt: dict[str, Any], options: Options) -> WeightsFile | None:
 
 
 def _build_dataset(opt: dict[str, Any], name: str, options: Options) -> None:
-    """Build a data set of ours into its section, and compare its pictures with the borders that metrics cut off."""
+    """Build a data set of ours into its section, and compare its images with the borders that metrics cut off."""
     where = f'datasets.{name}'
     section = opt['datasets'][name] = DatasetSection(opt['datasets'][name], options.datasets[name])
     with about(where):
@@ -64,7 +64,7 @@ def _build_dataset(opt: dict[str, Any], name: str, options: Options) -> None:
         height, width = min(section.built.sizes(), key=min)
         if 2 * border >= min(height, width):
             raise InputError(
-                f"'{option}' cuts {border} pixels off every side, and '{where}' has a picture of {width}x{height}: "
+                f"'{option}' cuts {border} pixels off every side, and '{where}' has an image of {width}x{height}: "
                 'nothing would be left of it; lower crop_border.',
                 option,
             )
@@ -79,15 +79,15 @@ def _check_epoch(opt: Mapping[str, Any], pictures: int) -> None:
     where = 'datasets.train.'
     if share * processes > _MOST_DRAWS:
         raise InputError(
-            f"'{where}dataset_enlarge_ratio' makes an epoch of {share * processes:.3g} pictures, more than "
+            f"'{where}dataset_enlarge_ratio' makes an epoch of {share * processes:.3g} images, more than "
             f'{_MOST_DRAWS:,}: lower it.',
             f'{where}dataset_enlarge_ratio',
         )
     if share < batch:
         enlarged = 'dataset_enlarge_ratio' in section
         raise InputError(
-            f"'{where.rstrip('.')}' gives a process {share} pictures an epoch, fewer than the batch of {batch}: lower "
-            'batch_size_per_gpu, raise dataset_enlarge_ratio, or give more pictures.',
+            f"'{where.rstrip('.')}' gives a process {share} images an epoch, fewer than the batch of {batch}: lower "
+            'batch_size_per_gpu, raise dataset_enlarge_ratio, or give more images.',
             where + ('dataset_enlarge_ratio' if enlarged else 'batch_size_per_gpu'),
         )
 

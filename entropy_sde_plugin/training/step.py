@@ -83,7 +83,7 @@ class TrainingStep:
 
         Args:
             losses_of: What a part of the batch contributes to its losses, scalars by name.
-            batch_size: Number of pictures.
+            batch_size: Number of images.
 
         Returns:
             The losses of the batch, without gradient, and whether the step was taken.

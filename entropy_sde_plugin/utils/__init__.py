@@ -1,1 +1,1 @@
-"""Helpers that know nothing of images, diffusion or BasicSR's options."""
+"""General helpers that do not depend on images, diffusion or BasicSR's options."""

@@ -1,4 +1,4 @@
-"""Files that hold their old or their new content, whole, whatever happens meanwhile."""
+"""Files that are replaced completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ['WriteError', 'atomic_file', 'output_path', 'write_file']
 
 
 class WriteError(InputError, OSError):
-    """A file could not be written: a full disk, a folder that is gone, no permission."""
+    """A file could not be written, e.g. because the disk is full, the folder was removed or permission is missing."""
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
-    """Give a file to write to that takes the place of ``path`` once it is complete and on disk.
+    """Open a temporary file that replaces ``path`` once it is complete and on disk.
 
-    When the block raises, Ctrl-C included, the file aside is removed and what was at ``path`` stays; a process that
-    is killed leaves at most a hidden ``.part`` file.
+    When the block raises, also on Ctrl-C, the temporary file is removed and the old file is kept. A process that is
+    killed leaves at most a hidden ``.part`` file.
 
     Args:
         path: The file to create or replace; its folder exists.
 
     Yields:
-        A binary file, open for writing, beside ``path``.
+        A binary file, open for writing, in the same folder as ``path``.
 
     Raises:
-        OSError: It could not be written; ``filename`` is ``path``, and what was there stays.
+        OSError: It could not be written; ``filename`` is ``path``, and the old file is kept.
     """
     path = Path(path)
     aside = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.part')
@@ -45,32 +45,34 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(aside)):
             raise
-        # A write that failed names no file, and the other steps the one that nobody knows.
+        # A failed write names no file, and the other steps name the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
 
 
 def write_file(path: str | Path, content: bytes) -> None:
-    """Write a file of a run, whole or not at all; its folder is made where it is missing.
+    """Write a file of a run, completely or not at all. A missing folder is created.
 
     Args:
         path: The file to create or replace.
-        content: What it shall hold.
+        content: Its content.
 
     Raises:
-        WriteError: It could not be written; the message names ``path``, and what was there stays.
+        WriteError: It could not be written; the message names ``path``, and the old file is kept.
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise WriteError(f"'{path}' could not be written: {error.strerror}. Make room or give permission.") from error
+        raise WriteError(
+            f"'{path}' could not be written: {error.strerror}. Free some space or check the permissions."
+        ) from error
 
 
 def output_path(path: str | Path, suffix: str) -> Path:
-    """Return where to write, or say at once what would stop the writing after the work.
+    """Check an output path before the work, so that writing does not fail after it.
 
     Args:
         path: The file to create or replace.
@@ -85,5 +87,5 @@ def output_path(path: str | Path, suffix: str) -> Path:
     if path.is_dir():
         raise InputError(f"'{path}' is a folder: name a file.")
     if not path.parent.is_dir():
-        raise InputError(f"'{path}': there is no folder '{path.parent}'; make it first.")
+        raise InputError(f"'{path}': there is no folder '{path.parent}'; create it first.")
     return path

@@ -18,16 +18,16 @@ _DATABASE_FILES = {'data.mdb', 'lock.mdb', 'meta_info.txt'}
 
 @contextmanager
 def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of ``target`` once its contents are complete and on disk.
+    """Create a temporary folder that replaces ``target`` once its contents are complete and on disk.
 
-    When the block raises, Ctrl-C included, the temporary folder is removed and what was at ``target`` stays.
+    When the block raises, also on Ctrl-C, the temporary folder is removed and the old one is kept.
 
     Args:
         target: The folder to create.
-        overwrite: Replace an existing folder, provided it holds nothing but LMDB databases.
+        overwrite: Replace an existing folder if it holds nothing but LMDB databases.
 
     Yields:
-        The temporary folder, beside ``target``.
+        The temporary folder, in the same folder as ``target``.
 
     Raises:
         InputError: ``target`` exists and may not be replaced, or cannot be written.
@@ -58,7 +58,9 @@ def _check_replaceable(target: Path, overwrite: bool) -> None:
         path for path in target.rglob('*') if path.name not in _DATABASE_FILES and not path.name.endswith('.lmdb')
     ]
     if strangers or not target.is_dir():
-        raise InputError(f"'{target}' holds more than databases ({(strangers or [target])[0].name}): not overwritten.")
+        raise InputError(
+            f"'{target}' holds more than databases ({(strangers or [target])[0].name}) and is not overwritten."
+        )
 
 
 def _put_in_place(part: Path, target: Path, overwrite: bool) -> None:
@@ -70,7 +72,7 @@ def _put_in_place(part: Path, target: Path, overwrite: bool) -> None:
     except OSError as error:
         if old.exists():
             old.rename(target)
-        raise InputError(f"'{target}' could not be put in place ({error.strerror}).") from None
+        raise InputError(f"'{target}' could not be created ({error.strerror}).") from None
     _sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -82,7 +84,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == 'nt':  # Windows knows no fsync of folders
+    if path.is_dir() and os.name == 'nt':  # Windows has no fsync for folders
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:

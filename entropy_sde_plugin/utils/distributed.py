@@ -1,4 +1,4 @@
-"""Work that several processes share."""
+"""Collective operations of the processes of a run."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ Result = TypeVar('Result')
 
 
 def process_info() -> tuple[int, int]:
-    """This process's rank and the number of processes of the run: (0, 1) where there is one alone."""
+    """Return this process's rank and the number of processes; (0, 1) for a single process."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 
 
 def warn(message: str) -> None:
-    """Print a warning, once for all processes, for the time before there is a log."""
+    """Print a warning in the first process; for use before the log exists."""
     if process_info()[0] == 0:
         print(f'warning: {message}', file=sys.stderr, flush=True)
 
 
 def gather(work: Callable[[], Result]) -> list[Result]:
-    """Do ``work`` in every process, and return in each of them what all of them made, in the order of their ranks.
+    """Call ``work`` in every process and return all results in every process, in the order of the ranks.
 
-    Every process of the run calls this, with work that can be pickled when it is done. A failure in one process ends
-    the call in all of them: none is left waiting for one that is gone. One process alone does its work and no more.
+    Every process of the run must call this; the results must be picklable. If ``work`` fails in one process, the call
+    fails in all of them, so that none waits for ever. A single process just calls ``work``.
 
     Raises:
-        InputError: One process met bad input.
-        InterruptionError: One process was asked to stop.
-        RuntimeError: One process failed otherwise. The process that failed raises its own error.
+        InputError: ``work`` raised it in some process.
+        InterruptionError: Some process was asked to stop.
+        RuntimeError: ``work`` failed otherwise in another process. The process that failed raises its own error.
     """
     rank, world_size = process_info()
     if world_size == 1:
@@ -60,12 +60,12 @@ def gather(work: Callable[[], Result]) -> list[Result]:
 
 
 def on_first_process(work: Callable[[], Result]) -> Result:
-    """Do ``work`` in the first process alone, and return what it made in all of them; errors as in ``gather``."""
+    """Call ``work`` in the first process and return its result in all of them; errors as in ``gather``."""
     return cast(Result, gather(lambda: work() if process_info()[0] == 0 else None)[0])
 
 
 def greatest(value: int) -> int:
-    """The greatest of the processes' values; every process of the run calls this, and one alone gets its own back."""
+    """Return the greatest of the processes' values; every process of the run must call this."""
     if process_info()[1] == 1:
         return value
     device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
@@ -75,7 +75,7 @@ def greatest(value: int) -> int:
 
 
 def _report(rank: int, error: Exception | None) -> Exception | None:
-    """Return the error that the other processes raise. Only these classes are sure to survive the transfer."""
+    """Return the error that the other processes raise. Only these classes are sure to be picklable."""
     if error is None:
         return None
     for kind in (InputError, InterruptionError):

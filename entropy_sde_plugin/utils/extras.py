@@ -1,4 +1,4 @@
-"""Optional dependencies, named in one line where they are missing."""
+"""A one-line error for optional dependencies that are not installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ['needs_extra']
 
 @contextmanager
 def needs_extra(name: str) -> Iterator[None]:
-    """Say which extra of this package to install when an import within the block fails.
+    """Turn a failed import within the block into an error that names the extra to install.
 
     Args:
         name: The extra, as in ``entropy-sde-plugin[name]``.

@@ -1,4 +1,4 @@
-"""What a path leads to."""
+"""Why a path is not a regular file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ['not_a_file', 'utf8_name']
 
 
 def not_a_file(path: Path) -> str | None:
-    """Return in words why a path is not a regular file, or None if it is one; links are followed."""
+    """Return why a path is not a regular file, as part of a sentence; None if it is one. Links are followed."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return 'it is a link to what is not there' if path.is_symlink() else 'there is no such file or folder'
+        return 'it is a link to a missing file' if path.is_symlink() else 'there is no such file or folder'
     except OSError as error:
         is_loop = error.errno == errno.ELOOP
-        return 'it is a link that leads back to itself' if is_loop else f'it cannot be looked at ({error.strerror})'
+        return 'it is a link to itself' if is_loop else f'it cannot be accessed ({error.strerror})'
     kinds = {stat.S_ISDIR: 'a folder', stat.S_ISFIFO: 'a pipe', stat.S_ISSOCK: 'a socket'}
     kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), 'a device')
     return None if stat.S_ISREG(mode) else f'it is {kind}, not a file'

@@ -1,4 +1,4 @@
-"""All faults of an input at once: collected while checking continues, raised together."""
+"""Faults of an input, collected while checking continues and raised together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ['Problems', 'collecting']
 
 
 class Problems:
-    """A collection of input errors, so that a user learns of every fault in one go."""
+    """A collection of input errors, so that a user sees all faults at once."""
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}  # to the option at fault
@@ -20,22 +20,22 @@ class Problems:
         return bool(self._lines)
 
     def add(self, lines: str, option: str = '') -> None:
-        """Add a fault, or several, one a line; a line that is there already counts once."""
+        """Add a fault, or several, one per line; a repeated line is kept once."""
         self._lines |= dict.fromkeys(lines.splitlines(), option)
 
     @contextmanager
     def collect(self, option: str = '') -> Iterator[None]:
-        """Add an ``InputError`` of the block, and continue after it."""
+        """Collect an ``InputError`` that the block raises, and continue after the block."""
         try:
             yield
         except InputError as error:
             self.add(str(error), error.option or option)
 
     def raise_any(self) -> None:
-        """Raise what was collected.
+        """Raise the collected faults.
 
         Raises:
-            InputError: One line per fault, in the order in which they were found, with the option that they share.
+            InputError: One line per fault, in the order found; ``option`` is set if all faults share it.
         """
         if self._lines:
             options = set(self._lines.values())
@@ -44,7 +44,7 @@ class Problems:
 
 @contextmanager
 def collecting(problems: Problems | None) -> Iterator[Problems]:
-    """Yield the caller's collection, or one that raises what it holds at the end of the block."""
+    """Yield ``problems``, or a new collection that raises its faults at the end of the block."""
     own = Problems()
     yield own if problems is None else problems
     own.raise_any()

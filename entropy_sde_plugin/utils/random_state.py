@@ -1,7 +1,6 @@
-"""The global random generators: of Python, NumPy and PyTorch, the last on the CPU and on the current GPU.
+"""The global random generators of Python, NumPy and PyTorch (CPU and current GPU).
 
-What belongs to this package draws from generators of its own; BasicSR's datasets and networks with dropout draw from
-these.
+The code of this package draws from its own generators; BasicSR's datasets, and networks with dropout, draw from these.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ['get_state', 'preserved', 'seeded', 'set_state']
 
 
 def get_state() -> dict[str, Any]:
-    """The generators' states, in values that ``torch.load(…, weights_only=True)`` takes."""
+    """Return the generators' states, as values that ``torch.load(…, weights_only=True)`` accepts."""
     name, keys, *rest = np.random.get_state()
     return {
         'python': random.getstate(),
@@ -29,7 +28,7 @@ def get_state() -> dict[str, Any]:
 
 
 def set_state(state: dict[str, Any]) -> None:
-    """Put the generators back to what ``get_state`` gave; that of a GPU only where there is one in both."""
+    """Restore what ``get_state`` returned; the GPU's generator only where there is a GPU now and was one then."""
     name, keys, *rest = state['numpy']
     random.setstate(state['python'])
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
@@ -40,7 +39,7 @@ def set_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Leave the generators as they were before the block, whatever it draws."""
+    """Restore the generators after the block."""
     before = get_state()
     try:
         yield
@@ -50,13 +49,13 @@ def preserved() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int, key: Sequence[int]) -> Iterator[None]:
-    """Let a block draw from generators that follow from a seed and a key, and leave them as they were before.
+    """Seed the generators from a seed and a key within the block, and restore them after it.
 
-    The GPU's is not touched: what is drawn for a sample is drawn on the CPU.
+    The GPU's generator is not changed: samples are drawn on the CPU.
 
     Args:
-        seed: The run's seed, not negative.
-        key: Numbers, none of them negative; equal ones give equal draws on every machine.
+        seed: The run's seed, at least 0.
+        key: Numbers, each at least 0; equal keys give equal draws on every machine.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = np.random.SeedSequence(seed, spawn_key=key).generate_state(3)

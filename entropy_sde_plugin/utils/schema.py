@@ -1,4 +1,4 @@
-"""Option sections as msgspec structs: names, types and ranges checked once, each fault reported in one line."""
+"""Option sections as msgspec structs: names, types and ranges are checked once, each fault is reported in one line."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Section = TypeVar('Section', bound=msgspec.Struct)
 def parse(struct: type[Section], mapping: object, where: str) -> Section:
     """Turn a section of an option file into a struct.
 
-    The fields' annotations say what is allowed: types, ``Literal`` choices, ranges by ``Annotated[float,
-    msgspec.Meta(gt=0)]``, sections within sections by structs. Numbers may be written as text, since YAML reads
-    ``2e-4`` as text. Relations between fields belong into the struct's ``__post_init__``, which raises an
-    ``InputError`` that names the field as its ``option``.
+    The fields' annotations define what is allowed: types, ``Literal`` choices, ranges such as ``Annotated[float,
+    msgspec.Meta(gt=0)]``, and structs for nested sections. Numbers may be given as strings, since YAML reads ``2e-4``
+    as a string. Relations between fields are checked in the struct's ``__post_init__``, which raises an ``InputError``
+    with the field's name as ``option``.
 
     Args:
         struct: The struct's class.
-        mapping: What the option file says, keys to values.
+        mapping: The section, keys to values.
         where: Name of the section for messages, e.g. ``'datasets.train'``; ``''`` for the whole file.
 
     Returns:
@@ -65,7 +65,7 @@ def parse(struct: type[Section], mapping: object, where: str) -> Section:
 
 
 def check_known(mapping: Mapping[str, Any], where: str, struct: type[msgspec.Struct]) -> None:
-    """Check the names in a section, and nothing else.
+    """Check only the names in a section.
 
     Args:
         mapping: The section.
@@ -73,7 +73,7 @@ def check_known(mapping: Mapping[str, Any], where: str, struct: type[msgspec.Str
         struct: Declares the options.
 
     Raises:
-        InputError: A name that the struct does not have.
+        InputError: Unknown name.
     """
     fields = _fields(struct)
     for key in mapping:
@@ -92,10 +92,10 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 
 
 def convert(value: Any, kind: Any, where: str) -> Any:
-    """Turn the value of one option into a type, as ``parse`` does with each.
+    """Convert the value of one option to a type, as ``parse`` does.
 
     Raises:
-        InputError: It is of another type, out of the range, or not finite.
+        InputError: It has the wrong type, is out of range, or is not finite.
     """
     section = next((k for k in _alternatives(kind) if isinstance(k, type) and issubclass(k, msgspec.Struct)), None)
     if section is not None and isinstance(value, Mapping):
@@ -118,7 +118,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _explain(value: Any, kind: Any, message: str) -> str:
-    """Say what is wrong with ``value`` in the words of an option file."""
+    """Return what is wrong with ``value``, in the terms of an option file."""
     choices = [choice for k in _alternatives(kind) if get_origin(k) is Literal for choice in get_args(k)]
     others = [k for k in _alternatives(kind) if get_origin(k) is not Literal and k is not type(None)]
     if choices and others:
@@ -130,7 +130,7 @@ def _explain(value: Any, kind: Any, message: str) -> str:
 
 
 def _in_words(kind: Any) -> str:
-    """A type beside choices, e.g. ``int >= 0``."""
+    """Return a type as text, e.g. ``int >= 0``."""
     info = msgspec.inspect.type_info(kind)
     bounds = {'ge': '>=', 'gt': '>', 'le': '<=', 'lt': '<'}
     limits = {sign: getattr(info, bound, None) for bound, sign in bounds.items()}

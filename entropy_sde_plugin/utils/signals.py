@@ -1,7 +1,7 @@
-"""Signals that ask a training to stop: recorded when they come, acted upon where the training is whole.
+"""Signals that stop a training: recorded on arrival, and handled between two steps.
 
 SIGTERM (``kill``, torchrun, a scheduler's time limit), SIGINT (Ctrl-C) and SIGUSR1 (a scheduler's warning before the
-limit). One that the process was started to ignore, as SIGINT after ``nohup … &``, stays ignored.
+limit). A signal that was ignored when the process started, as SIGINT is after ``nohup … &``, stays ignored.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _before: dict[int, Any] = {}
 
 
 class InterruptionError(Exception):
-    """Work was left because a signal asked this process to stop."""
+    """Work was abandoned because a signal asked this process to stop."""
 
 
 def watch() -> None:
-    """Note the first signal from here on; a second one ends the process at once. Idempotent.
+    """Record the first signal from here on; a second one ends the process at once. Idempotent.
 
-    Only in this process: forked children go back to what was before.
+    Only in this process: forked children restore the previous handlers.
     """
     if _before:
         return
@@ -48,15 +48,15 @@ def watch() -> None:
 
 
 def received() -> int:
-    """The number of the signal that came, or 0."""
+    """Return the number of the signal received, or 0."""
     return _received
 
 
 def check() -> None:
-    """Leave work that can be left.
+    """Abandon work that can be abandoned, if a signal was received.
 
     Raises:
-        InterruptionError: A signal has come.
+        InterruptionError: A signal was received.
     """
     if _received:
         raise InterruptionError(signal.Signals(_received).name)
@@ -64,14 +64,14 @@ def check() -> None:
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """Let child processes that start in the block live on when the whole process group is sent a signal.
+    """Let child processes that start in the block survive a signal to the whole process group.
 
-    They inherit the blocking, through an exec too. A parent whose workers die cannot save; those of a DataLoader end
-    with their parent anyway.
+    They inherit the signal mask, also through exec. A parent whose workers die cannot save; the workers of a
+    DataLoader end with their parent anyway.
     """
     _kill_children_at_exit()
     if multiprocessing.get_start_method() != 'fork':
-        resource_tracker.ensure_running()  # before: starting it takes SIGINT and SIGTERM out of the blocked ones
+        resource_tracker.ensure_running()  # first, since starting it unblocks SIGINT and SIGTERM
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -80,9 +80,9 @@ def blocked() -> Iterator[None]:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process and its workers without Python's tidying up, which several processes must not rely on.
+    """End this process and its workers without Python's shutdown, which can hang in a distributed run.
 
-    The threads of torch's communication may keep a process there until torchrun loses its patience after 30 seconds.
+    Torch's communication threads can keep a process alive until torchrun kills it after 30 seconds.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # a DataLoader would raise an error for a killed worker
     _kill_children()
@@ -93,7 +93,7 @@ def leave(code: int) -> NoReturn:
 
 @functools.cache
 def _kill_children_at_exit() -> None:
-    """Before multiprocessing, at the exit, waits for the workers that it has sent the SIGTERM they do not see."""
+    """At exit multiprocessing sends its workers a SIGTERM, which they block, and waits for them: kill them first."""
     atexit.register(_kill_children)
 
 
@@ -106,14 +106,15 @@ def _kill_children() -> None:
 def _note(number: int, frame: object) -> None:
     global _received
     _received = number
-    # The system's own handling from now on: Python's would let a second signal wait for a long call to return.
+    # From now on the system's default: a handler in Python would run only after a long call returns.
     for watched in _before:
         signal.signal(watched, signal.SIG_DFL)
 
 
 def _end_at_second(reading: int) -> None:
-    """End the process at a second signal where ``_note`` has not come to run: Python's handlers wait for a call of a
-    library to return, such as a collective whose peer hangs, while the numbers of the signals are written at once."""
+    """End the process at a second signal even if ``_note`` has not run yet: Python runs its handlers only after the
+    current library call returns, which may never happen (a collective whose peer hangs). The signals' numbers are
+    written to the pipe at once."""
     came = 0
     while True:
         for number in os.read(reading, 64):
@@ -124,7 +125,7 @@ def _end_at_second(reading: int) -> None:
 
 def _leave() -> None:
     if _before:
-        signal.set_wakeup_fd(-1)  # it is the parent's
+        signal.set_wakeup_fd(-1)  # the pipe belongs to the parent
     for number, handler in _before.items():
         signal.signal(number, handler)
     _before.clear()

@@ -1,7 +1,7 @@
 """Standard streams that may be closed.
 
-A process can be started without them (``2>&-``), and the reader of its output may leave (``| true``). Neither is a
-reason to stop the work.
+A process can be started without them (``2>&-``), and the reader of its output may exit (``| true``). Neither should
+stop the work.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ['secure']
 
 
 def secure() -> None:
-    """Make the standard streams of this process safe to write to, whatever they are connected to. Idempotent.
+    """Make the standard streams of this process safe to write to. Idempotent.
 
-    What is written to a stream that is closed, or to a pipe whose reader has left, is dropped; characters that its
-    encoding lacks are replaced. Streams that other code has put in the place of Python's own are left alone.
+    Output to a closed stream, or to a pipe whose reader has exited, is discarded; characters that the encoding lacks
+    are replaced. Streams that other code has substituted are not changed.
     """
     _fill_gaps()
     sys.stdout = _secured(sys.stdout, sys.__stdout__, 1)
@@ -27,10 +27,9 @@ def secure() -> None:
 
 
 def _fill_gaps() -> None:
-    """Open the null device in the place of streams that are closed.
+    """Open the null device in place of closed streams.
 
-    Otherwise the next files that are opened get their numbers, and what libraries and child processes print ends in
-    them.
+    Otherwise the next files that are opened get their numbers, and receive what libraries and child processes print.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -52,7 +51,7 @@ def _secured(stream: TextIO | None, original: TextIO | None, number: int) -> Tex
 
 
 class _PatientFile(io.FileIO):
-    """A file that becomes the null device once its reader has left."""
+    """A file that becomes the null device once its reader has exited."""
 
     def write(self, content: Any) -> int:
         try:

@@ -1,7 +1,7 @@
 """The spatial entropy as the formula reads: every bin of every window in memory at once, gradient by autograd.
 
 What `bench_loss.py` measures the engines against: the same definition, float32, in two ways. `lean` is as good as this
-manner gets: the stable kernel, one product of kernels a picture, depthwise convolutions. `as_released` works as the
+manner gets: the stable kernel, one product of kernels an image, depthwise convolutions. `as_released` works as the
 method's published code does: kernels as sigmoid(u) (1 - sigmoid(u)), which cancel to 0 in float32 and make Hellinger
 gradients NaN, densities by broadcasting over all channels and pairs of bins, windows by pooling.
 """

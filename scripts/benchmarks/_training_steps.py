@@ -39,7 +39,7 @@ def model_in_training(opt: dict[str, Any], **train: Any) -> IRSDEModel:
 
 
 def batch_of(pictures: int, size: int) -> dict[str, Any]:
-    """Smooth pictures (pictures, 3, size, size) and dark ones at a fifth of their values."""
+    """Smooth images (images, 3, size, size) and dark ones at a fifth of their values."""
     truth = torch.rand(pictures, 3, size // 8, size // 8, generator=torch.Generator().manual_seed(0))
     truth = interpolate(truth, (size, size), mode='bicubic').clamp(0, 1)
     return {'gt': truth, 'lq': 0.2 * truth, 'lq_path': [f'{number}.png' for number in range(pictures)]}

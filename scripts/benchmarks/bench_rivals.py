@@ -3,7 +3,7 @@
     pip install 'entropy-sde-plugin[rivals]'
     python scripts/benchmarks/bench_rivals.py -o rivals
 
-Each method's pictures go to a folder of their own below ``-o``, and each folder through what ``entropy-sde evaluate
+Each method's images go to a folder of their own below ``-o``, and each folder through what ``entropy-sde evaluate
 --result FOLDER --truth rivals/datasets/val_gt.lmdb`` does.
 """
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _restored(dark: LmdbReader, output: Path, model: Path | None) -> Iterator[tuple[str, Path]]:
-    """Run the methods one after another; yield each one's name and the folder of its pictures."""
+    """Run the methods one after another; yield each one's name and the folder of its images."""
     for name, method in (BASELINES | RETINEX).items():
         yield name, _run(name, method, dark, output)
     if importlib.util.find_spec('neuro_low_light'):

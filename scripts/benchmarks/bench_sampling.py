@@ -2,7 +2,7 @@
 
     python scripts/benchmarks/bench_sampling.py --model entropy_sde_demo/experiments/demo/models/net_g_latest.pth
 
-Forward pass: a 600x400 picture, the plain network in eager float32 against the strips that enhancement uses, in turns,
+Forward pass: a 600x400 image, the plain network in eager float32 against the strips that enhancement uses, in turns,
 the fastest of each; and how far the restored x0 is from the plain network's. Samplers: means over the demonstration's
 held-out photographs, PSNR and SSIM as BasicSR's, LPIPS as the lpips package's AlexNet (where there is no
 internet, `scripts/tools/fetch_metric_weights.py` brings its weights).
@@ -101,8 +101,8 @@ def samplers(options: argparse.Namespace) -> None:
     keys = [pair_key(name, exposure) for name in HELD_OUT for exposure in options.exposures]
     pairs = [tuple(middle(source.image(key), options.crop) for source in (dark, truth)) for key in keys]
     size = f'their middle {options.crop}x{options.crop}' if options.crop else 'whole'
-    print(f'\n{len(keys)} pictures, {size}, exposures {", ".join(map(str, options.exposures))}, seed 0\n')
-    print('| sampler | steps | PSNR, dB | SSIM | LPIPS | brightness error | seconds a picture |\n' + '|---' * 7 + '|')
+    print(f'\n{len(keys)} images, {size}, exposures {", ".join(map(str, options.exposures))}, seed 0\n')
+    print('| sampler | steps | PSNR, dB | SSIM | LPIPS | brightness error | seconds an image |\n' + '|---' * 7 + '|')
     for name in options.samplers:
         for steps in options.steps:
             enhancer = Enhancer.from_file(options.model, sampler=name, steps=steps)
@@ -125,7 +125,7 @@ def samplers(options: argparse.Namespace) -> None:
 
 
 def middle(image: RGBImage, side: int) -> RGBImage:
-    """The square of ``side`` pixels in the middle of a picture; all of it for 0."""
+    """The square of ``side`` pixels in the middle of an image; all of it for 0."""
     if side == 0:
         return image
     top, left = ((length - side) // 2 for length in image.shape[:2])

@@ -67,7 +67,7 @@ def main() -> int:
         alone = train(Path(folder), 1, options.steps, options.batch)
         way = (alone.weights - weights(Path(folder, 'experiments', 'by_1', 'models', 'net_g_1.pth'))).norm()
         expected = 4 * alone.weights.numel()
-        print(f'{alone.weights.numel():,} parameters, {options.steps} steps of {options.batch} pictures, 32x32\n')
+        print(f'{alone.weights.numel():,} parameters, {options.steps} steps of {options.batch} images, 32x32\n')
         print(
             '| processes | distance / way | gradient, bytes a step (calls) | rest, bytes a step (calls) | ring, bytes |'
         )
@@ -115,7 +115,7 @@ def train(folder: Path, processes: int, steps: int, batch: int) -> Training:
 
 
 def training_options(name: str, steps: int, batch: int) -> dict[str, Any]:
-    """The demonstration's options with a small network and small pictures, ``batch`` of them for a process."""
+    """The demonstration's options with a small network and small images, ``batch`` of them for a process."""
     opt = yaml.safe_load((options_folder() / 'demo.yml').read_text(encoding='utf-8'))
     opt |= {'name': name, 'network_g': NETWORK}
     opt['datasets']['train'] |= {'gt_size': 32, 'batch_size_per_gpu': batch}

@@ -1,4 +1,4 @@
-"""Time of a validation by one process and by two, a thread each: the demonstration's network, sampler and pictures.
+"""Time of a validation by one process and by two, a thread each: the demonstration's network, sampler and images.
 
 Both are timed in one run, in turns, and the fastest of each counts: a shared machine only adds. Starting the processes
 is left out; loading, restoring, scoring, gathering and writing the records are in.

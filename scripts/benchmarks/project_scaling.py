@@ -124,7 +124,7 @@ def main() -> None:
     print('Computed, not measured.\n')
     operations, parameters = count(batch=1, size=128)
     payload = 4 * parameters / 1e9
-    print(f'{parameters:,} parameters, {payload:.2f} GB of gradient, {operations / 1e9:.0f} GFLOP a picture\n')
+    print(f'{parameters:,} parameters, {payload:.2f} GB of gradient, {operations / 1e9:.0f} GFLOP an image\n')
     columns = [
         'GPU',
         'GPUs',
@@ -143,7 +143,7 @@ def main() -> None:
 
 
 def row(gpu: GPU, processes: int, adapters: int, pictures: int, operations: float, parameters: int) -> str:
-    """A row of the table; ranges are those of the utilisation, efficiency is against one GPU with as many pictures."""
+    """A row of the table; ranges are those of the utilisation, efficiency is against one GPU with as many images."""
     steps, efficiencies = [], []
     for utilisation in reversed(UTILISATION):
         work = {'operations': operations, 'parameters': parameters, 'utilisation': utilisation}

@@ -5,7 +5,7 @@
 
 Every run is BasicSR's training of an option file of its own, left in ``ablation/options``. A command that was
 interrupted is given again: what is finished stays, what was under way resumes. The tables go to ``ablation/STUDY.md``,
-pictures side by side to ``ablation/STUDY.png``, and are written anew after every run.
+images side by side to ``ablation/STUDY.png``, and are written anew after every run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from entropy_sde_plugin.evaluation.records import read_metrics  # noqa: E402
 from entropy_sde_plugin.utils.resources import options_folder  # noqa: E402
 
 CROP = 256
-"""Side of the validation's pictures, in pixels."""
+"""Side of the validation's images, in pixels."""
 
 METRICS = {'psnr': 2, 'ssim': 4, 'lpips': 4, 'dists': 4, 'niqe': 2, 'psnr_gtmean': 2}
 """Columns of the tables and their decimals."""
@@ -191,7 +191,7 @@ def number(cell: str) -> float:
 
 
 def report(folder: Path, name: str, study: Study, seeds: Sequence[int], iterations: int | None) -> str:
-    """Write the study's table and pictures; returns the table."""
+    """Write the study's table and images; returns the table."""
     runs = {v.name: [run_of(name, v, seed, iterations) for seed in seeds] for v in study.variants}
     there = {variant: [run for run in of if done(folder, run)] for variant, of in runs.items()}
     there = {variant: of for variant, of in there.items() if of}

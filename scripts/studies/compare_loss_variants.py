@@ -1,11 +1,11 @@
-"""What the variants of the spatial entropy loss bring: pictures recovered from bad starts by gradient descent alone.
+"""What the variants of the spatial entropy loss bring: images recovered from bad starts by gradient descent alone.
 
-A picture is the middle of a photograph of the package. It starts blurred and noisy, very noisy or dark, and Adam moves
-its pixels under the loss against the true picture, with a learning rate that falls to 0: no network, no diffusion, so
+An image is the middle of a photograph of the package. It starts blurred and noisy, very noisy or dark, and Adam moves
+its pixels under the loss against the true image, with a learning rate that falls to 0: no network, no diffusion, so
 that what is missing at the end the loss did not see. The first table is the PSNR reached in dB, mean (worst) over
 photographs and seeds; the second the share of pixels that a loss gives no gradient in a training of the diffusion; the
-third the Hellinger distance's gradient between nearly identical pictures; the fourth the losses' values at other kernel
-widths; the last how steeply a loss falls from a dark picture towards the true one. `--tables` chooses among them,
+third the Hellinger distance's gradient between nearly identical images; the fourth the losses' values at other kernel
+widths; the last how steeply a loss falls from a dark image towards the true one. `--tables` chooses among them,
 `--only` among the first one's rows.
 """
 
@@ -106,20 +106,20 @@ STARTS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 
 
 def starts(side: int, seeds: int) -> tuple[Tensor, Tensor]:
-    """The starting pictures, start by start, and the true ones: (starts x seeds x photographs, 3, side, side)."""
+    """The starting images, start by start, and the true ones: (starts x seeds x photographs, 3, side, side)."""
     truth = crops(side)
     images = [start(truth, torch.Generator().manual_seed(seed)) for start in STARTS.values() for seed in range(seeds)]
     return torch.cat(images), truth.repeat(len(images), 1, 1, 1)
 
 
 def psnr(image: Tensor, truth: Tensor) -> Tensor:
-    """PSNR in dB of each picture, clipped to [0, 1] as when it is written; at most 120."""
+    """PSNR in dB of each image, clipped to [0, 1] as when it is written; at most 120."""
     error = (image.clamp(0, 1) - truth).double().square().mean((1, 2, 3))
     return -10 * error.clamp(min=1e-12).log10()
 
 
 def recover(variant: str, side: int, seeds: int, iterations: int) -> Tensor:
-    """Descend from all starts at once, each by itself: neither the summed loss nor Adam couples pictures.
+    """Descend from all starts at once, each by itself: neither the summed loss nor Adam couples images.
 
     Returns:
         PSNR reached, (starts, seeds x photographs).
@@ -166,7 +166,7 @@ def without_gradient(options: dict[str, Any], t: int) -> float:
 
 
 def near_identical(epsilon: float, deviation: float) -> tuple[float, float]:
-    """Norm of the Hellinger distance's gradient between a picture and the same with noise of ``deviation``.
+    """Norm of the Hellinger distance's gradient between an image and the same with noise of ``deviation``.
 
     Returns:
         The norm in double precision, and how far single precision is off, relatively.
@@ -192,10 +192,10 @@ def value(options: dict[str, Any]) -> float:
 
 
 def steepness(options: dict[str, Any] | None, light: float) -> float:
-    """How a loss falls at a darker picture on the straight way to the true one, as a share of its fall on all of it.
+    """How a loss falls at a darker image on the straight way to the true one, as a share of its fall on all of it.
 
     Returns:
-        1 where it falls evenly, as L1 does; 0 where the picture is too far off for it; below 0 where it leads away.
+        1 where it falls evenly, as L1 does; 0 where the image is too far off for it; below 0 where it leads away.
     """
     truth = crops(64)
     dark = light * truth
@@ -217,7 +217,7 @@ def print_row(*cells: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--side', type=int, default=32, help='of the pictures, in pixels')
+    parser.add_argument('--side', type=int, default=32, help='of the images, in pixels')
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--iterations', type=int, default=200)
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='variants at a time, a thread each')
@@ -273,7 +273,7 @@ def show_bandwidths() -> None:
 
 
 def show_far() -> None:
-    print_header('steepness at a darker picture', *[f'x{light:g}' for light in LIGHT])
+    print_header('steepness at a darker image', *[f'x{light:g}' for light in LIGHT])
     for name, options in FAR.items():
         print_row(name, *[f'{steepness(options, light):.2f}' for light in LIGHT])
 

@@ -1,11 +1,11 @@
-"""How dark pictures compare with bright ones, real pairs beside simulated ones: five percentiles of five measures.
+"""How dark images compare with bright ones, real pairs beside simulated ones: five percentiles of five measures.
 
     python scripts/studies/darkness_statistics.py --photographs datasets/photographs/train_gt.lmdb \\
         --options options/train_lowlight_small.yml --real datasets/LOLv1/our485
 
 The measures: the ratio of linear light, bright over dark; the slope of log dark over log bright, means of 16x16 blocks
 (a pure gain gives about 1, a camera that crushes its shadows more); the share of pixels with a channel at zero; the
-mean values of both pictures. Without ``--real`` only the simulation is measured.
+mean values of both images. Without ``--real`` only the simulation is measured.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def simulated_pairs(photographs: str, option_file: Path, draws: int) -> Iterator[tuple[RGBImage, RGBImage]]:
-    """Yield dark and bright version of every photograph, halved to the size of a small camera picture."""
+    """Yield dark and bright version of every photograph, halved to the size of a small camera image."""
     section = yaml.safe_load(option_file.read_text(encoding='utf-8'))['datasets']['train']
     cameras = options_of(SyntheticLowLightOptions, section | {'phase': 'train', 'dataroot_gt': photographs}).cameras
     rng = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def simulated_pairs(photographs: str, option_file: Path, draws: int) -> Iterator
 
 
 def real_pairs(folder: Path) -> Iterator[tuple[RGBImage, RGBImage]]:
-    """Yield dark and bright pictures of the same name in ``low`` and ``high``."""
+    """Yield dark and bright images of the same name in ``low`` and ``high``."""
     dark, bright = open_source(folder / 'low'), open_source(folder / 'high')
     for name in dark.names:
         yield dark.image(name), bright.image(name)
@@ -79,7 +79,7 @@ def statistics(pairs: Pairs) -> NDArray[np.float64]:
 
 
 def measures(dark: RGBImage, bright: RGBImage) -> tuple[float, ...]:
-    """Return the values of ``MEASURES`` for one pair of pictures (H, W, 3), uint8."""
+    """Return the values of ``MEASURES`` for one pair of images (H, W, 3), uint8."""
     linear = srgb_to_linear(np.arange(256) / 255)
     ratio = linear[bright].mean() / max(linear[dark].mean(), 1e-6)
     return ratio, slope(dark, bright), 100 * (dark == 0).any(-1).mean(), dark.mean(), bright.mean()

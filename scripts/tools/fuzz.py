@@ -1,4 +1,4 @@
-"""Malformed pictures, databases, option files and weights, each met by the command that a user would give.
+"""Malformed images, databases, option files and weights, each met by the command that a user would give.
 
 Every case must end in one line that names the culprit, without a traceback, with its input unchanged, nothing
 half-written left and no code run. What did otherwise is printed, then a table by family; the exit code says so.

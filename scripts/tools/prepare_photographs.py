@@ -63,13 +63,13 @@ def unpack(package: str, work: Path) -> Path:
 
 
 def photographs(rows: list[dict[str, str]], packages: dict[str, Path]) -> Iterator[tuple[str, images.RGBImage]]:
-    """Key and reduced picture of every row."""
+    """Key and reduced image of every row."""
     for row in rows:
         yield row['name'], reduced(images.read(packages[row['package']] / row['path']))
 
 
 def reduced(picture: images.RGBImage) -> images.RGBImage:
-    """The picture with a short side of at most ``SHORT_SIDE`` pixels."""
+    """The image with a short side of at most ``SHORT_SIDE`` pixels."""
     height, width = picture.shape[:2]
     factor = SHORT_SIDE / min(height, width)
     if factor >= 1:

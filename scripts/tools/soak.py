@@ -2,7 +2,7 @@
 
     python scripts/tools/soak.py -o soak --steps 2000
 
-The training is BasicSR's own command with two loader workers, twenty validations of two pictures and as many
+The training is BasicSR's own command with two loader workers, twenty validations of two images and as many
 checkpoints. Its processes are looked at every second. A row of the table is a tenth of the run, in medians. A quantity
 is flat if its growth stays within its tolerance: 1% of the memory, half a descriptor or thread, 10% of a step's time.
 The growth is the slope by repeated medians (Siegel 1982) after the first tenth, in which caches fill, times the run's
@@ -121,7 +121,7 @@ def main() -> int:
 
 
 def training(folder: Path, steps: int, pause: int, overrides: Sequence[str]) -> list[str]:
-    """The command: the demonstration, validated on two pictures and saved every ``pause`` steps."""
+    """The command: the demonstration, validated on two images and saved every ``pause`` steps."""
     listed = folder / 'validation.txt'
     listed.write_text(''.join(f'{pair_key(name, EXPOSURES[0])}\n' for name in HELD_OUT[:2]))
     overrides = [

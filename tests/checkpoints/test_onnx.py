@@ -77,7 +77,7 @@ def test_the_file_is_sound_and_tells_nothing_of_this_machine(exported):
     assert [path.name for path in exported.parent.iterdir()] == [exported.name]
 
 
-def test_a_missing_extra_is_told_in_one_line(model, tmp_path, monkeypatch):
+def test_a_missing_extra_is_reported_in_one_line(model, tmp_path, monkeypatch):
     real = builtins.__import__
 
     def without_onnx(name, *arguments, **keywords):
@@ -92,12 +92,12 @@ def test_a_missing_extra_is_told_in_one_line(model, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('name', 'told'),
+    ('name', 'expected'),
     [('network.pt', r'must end in \.onnx'), ('absent/network.onnx', 'no folder'), ('folder.onnx', 'is a folder')],
 )
-def test_an_output_that_cannot_be_is_refused_at_once(model, tmp_path, name, told):
+def test_an_output_that_cannot_be_is_refused_at_once(model, tmp_path, name, expected):
     (tmp_path / 'folder.onnx').mkdir()
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=expected):
         export_onnx(model, tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ['folder.onnx']
 

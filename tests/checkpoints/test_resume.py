@@ -159,7 +159,7 @@ def test_states_of_this_and_other_versions_are_taken(opt, one_run, run):
 
 
 @pytest.mark.parametrize('named', ['models/net_g_10.pth', 'training_states', 'training_states/latest.state'])
-def test_what_is_named_and_no_state_is_told_in_one_line(opt, tmp_path, capsys, named):
+def test_what_is_named_and_no_state_is_reported_in_one_line(opt, tmp_path, capsys, named):
     opt |= {'auto_resume': False}
     opt['path']['resume_state'] = str(tmp_path / named)
     (tmp_path / 'training_states/latest.state').write_bytes(b'')
@@ -240,7 +240,7 @@ def test_no_complete_state_is_an_error_not_a_fresh_start(opt, tmp_path):
         load_resume_state(opt)
 
 
-def test_a_state_of_another_experiment_is_told_by_its_name(opt, tmp_path):
+def test_a_state_of_another_experiment_is_reported_by_its_name(opt, tmp_path):
     opt |= {'auto_resume': False, 'name': 'new'}
     opt['path'] |= {
         'models': str(tmp_path / 'new/models'),

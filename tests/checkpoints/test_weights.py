@@ -169,7 +169,7 @@ def test_given_settings_fill_gaps_and_contradict_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('name', 'content', 'told'),
+    ('name', 'content', 'expected'),
     [
         ('a.pth', {'params': {'x': Malicious()}}, r'Python objects \(posix\.mkdir\), which are never run'),
         ('a.pth', {'params': 3}, 'not a state dict'),
@@ -200,10 +200,10 @@ def test_given_settings_fill_gaps_and_contradict_nothing(tmp_path):
         ),
     ],
 )
-def test_wrong_files_get_one_clear_line_and_run_nothing(tmp_path, monkeypatch, name, content, told):
+def test_wrong_files_get_one_clear_line_and_run_nothing(tmp_path, monkeypatch, name, content, expected):
     monkeypatch.chdir(tmp_path)
     torch.save(content, name)
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=expected) as caught:
         load_model(name)
     assert name in str(caught.value)
     assert '\n' not in str(caught.value)

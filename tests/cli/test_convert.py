@@ -43,7 +43,7 @@ def test_a_checkpoint_keeps_its_settings_and_so_does_what_was_made_of_it(state):
     assert_converted(state, SETTINGS)
 
 
-def test_what_nobody_says_is_the_papers_and_is_told(state, capsys):
+def test_what_nobody_says_is_the_papers_and_is_reported(state, capsys):
     torch.save(state, 'in.pth')
     with pytest.warns(UserWarning, match="taking the paper's"):
         assert main(['convert', 'in.pth', 'out.safetensors']) == 0
@@ -52,7 +52,7 @@ def test_what_nobody_says_is_the_papers_and_is_told(state, capsys):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'told'),
+    ('arguments', 'wanted'),
     [
         (['in.pth', 'out.safetensors', '--T', '100'], "'in.pth': trained with sde.T = 50, not 100"),
         (['in.pth', 'out.safetensors', '--prediction', 'nois'], "Did you mean 'noise'?"),
@@ -67,12 +67,12 @@ def test_what_nobody_says_is_the_papers_and_is_told(state, capsys):
         (['.', 'out.safetensors'], 'are a folder'),
     ],
 )
-def test_a_mistake_gets_one_line_and_leaves_nothing(state, tmp_path, capsys, arguments, told):
+def test_a_mistake_gets_one_line_and_leaves_nothing(state, tmp_path, capsys, arguments, expected):
     torch.save({'params': state, 'entropy_sde': SETTINGS}, 'in.pth')
     assert main(['convert', *arguments]) == 1
     err = capsys.readouterr().err
     assert err.startswith('error: ')
-    assert told in err
+    assert expected in err
     assert err.count('\n') == 1
     assert [path.name for path in tmp_path.iterdir()] == ['in.pth']
 

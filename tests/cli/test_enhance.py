@@ -45,7 +45,7 @@ def built(monkeypatch):
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """A folder of three dark pictures beside an empty file of weights, in the working directory."""
+    """A folder of three dark images beside an empty file of weights, in the working directory."""
     monkeypatch.chdir(tmp_path)
     Path('net.pth').touch()
     for name in ('a.png', 'b.png', 'sub/c.png'):
@@ -85,14 +85,14 @@ def test_wrong_brightness_and_strength_are_named(photos, built, capsys, argument
 
 def test_a_folder_is_brightened_and_resumed(photos, built, capsys):
     assert enhance() == 0
-    assert 'out: 3 pictures enhanced.' in capsys.readouterr().out
+    assert 'out: 3 images enhanced.' in capsys.readouterr().out
     for name in ('a.png', 'b.png', 'sub/c.png'):
         dark, bright = cv2.imread(f'photos/{name}'), cv2.imread(f'out/{name}')
         np.testing.assert_array_equal(bright, StandIn.enhance(dark))
 
     (photos.parent / 'out' / 'b.png').unlink()
     assert enhance() == 0
-    assert '1 picture enhanced, 2 were there already (--overwrite does them again).' in capsys.readouterr().out
+    assert '1 image enhanced, 2 were there already (--overwrite does them again).' in capsys.readouterr().out
     assert len(built) == 2
     assert enhance() == 0
     assert len(built) == 2  # no weights are loaded where there is nothing to do
@@ -106,7 +106,7 @@ def test_files_that_are_no_pictures_are_counted_and_named_at_the_end(photos, bui
         (photos / name).touch()
     assert enhance() == 0
     _, last = capsys.readouterr().out.splitlines()
-    assert last == 'No pictures, left alone: 2 files: photos/film.mov, photos/sub/notes.txt'
+    assert last == 'No images, left alone: 2 files: photos/film.mov, photos/sub/notes.txt'
 
 
 def test_every_option_reaches_its_place(photos, built, monkeypatch):
@@ -150,16 +150,16 @@ def test_an_unreadable_picture_is_named_and_the_exit_code_tells(photos, built, c
     assert enhance() == 1
     out, err = capsys.readouterr()
     assert 'passed over: photos/bad.jpg: no JPEG' in err
-    assert err.splitlines()[-1] == 'error: 1 of 4 pictures were passed over, each named above.'
-    assert 'out: 3 pictures enhanced.' in out
+    assert err.splitlines()[-1] == 'error: 1 of 4 images were passed over, each named above.'
+    assert 'out: 3 images enhanced.' in out
 
 
 @pytest.mark.parametrize(
     ('name', 'words'),
     [
         ('pipe.png', "'pipe.png': it is a pipe, not a file."),
-        ('loop.png', "'loop.png': it is a link that leads back to itself."),
-        ('dangling.png', "'dangling.png': it is a link to what is not there."),
+        ('loop.png', "'loop.png': it is a link to itself."),
+        ('dangling.png', "'dangling.png': it is a link to a missing file."),
         ('/dev/null', "'/dev/null': it is a device, not a file."),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):
 
 
 @pytest.mark.parametrize(
-    ('option', 'told'),
+    ('option', 'wanted'),
     [
         (['--sampler', 'ddmi'], "Option 'sampler.type': 'ddmi' is not one of its values. Did you mean 'ddim'?"),
         (['--steps', '0'], "Option 'sampler.steps': expected int >= 1, but it is 0."),
@@ -208,12 +208,12 @@ def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):
         (['--model', 'nowhere.pth'], "Weights 'nowhere.pth' do not exist"),
     ],
 )
-def test_wrong_options_are_told_where_nothing_is_left_to_do(photos, capsys, option, told):
+def test_wrong_options_are_reported_where_nothing_is_left_to_do(photos, capsys, option, expected):
     for name in ('a.png', 'b.png', 'sub/c.png'):
         write_png(Path('out') / name, photograph('coffee')[:24, :32])
     assert enhance() == 0
     assert enhance(*option) == 1
-    assert capsys.readouterr().err.startswith(f'error: {told}')
+    assert capsys.readouterr().err.startswith(f'error: {expected}')
 
 
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_torchrun_shares_a_folder_out(photos, built):
-    """The bytes are those of one process, and the bad picture of one process does not stop the others.
+    """The bytes are those of one process, and the bad image of one process does not stop the others.
 
-    The second process has met the bad picture long before the first is through.
+    The second process has met the bad image long before the first is through.
     """
     for name in 'de':
         write_png(photos / 'sub' / f'{name}.png', photograph('coffee')[:24, :32] // 8)
@@ -267,8 +267,8 @@ def test_torchrun_shares_a_folder_out(photos, built):
     )
     assert len(expected) == 4
     assert made == expected, err
-    assert out.strip() == 'out: 4 pictures enhanced.'
+    assert out.strip() == 'out: 4 images enhanced.'
     assert 'passed over: photos/b.png' in err
-    assert err.count('error: 1 of 5 pictures were passed over') == 1
+    assert err.count('error: 1 of 5 images were passed over') == 1
     assert '| 3/3 [' in err  # the bar of the first process
     assert '| 2/2 [' not in err

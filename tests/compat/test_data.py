@@ -42,7 +42,7 @@ def test_one_database_as_input_and_truth(database):
         assert np.array_equal(image, photograph('coffee')[:40, :40])
     with pytest.raises(AssertionError, match='client_key'):
         client.get('coffee', 'depth')
-    with pytest.raises(InputError, match='no LMDB database'):
+    with pytest.raises(InputError, match='not an LMDB database'):
         FileClient('lmdb', db_paths='nowhere.lmdb').get('coffee')
 
 
@@ -92,7 +92,7 @@ class Draws(Dataset):
 
 
 def epochs(workers, seed=0, resume=(0, 0), **kwargs):
-    """The draws of three epochs, by picture, as far as they are drawn."""
+    """The draws of three epochs, by image, as far as they are drawn."""
     sampler = EnlargedSampler(Draws(), 1, 0)
     sampler.drawn_before = resume
     opt = {'phase': 'train', 'batch_size_per_gpu': 2, 'num_worker_per_gpu': workers}
@@ -141,7 +141,7 @@ def test_loading_leaves_the_trainings_generators_alone(one_run):
     assert (random.random(), np.random.random(), torch.rand(())) == expected
 
 
-def test_draws_in_a_thread_beside_the_training_are_told(capsys):
+def test_draws_in_a_thread_beside_the_training_are_reported(capsys):
     epochs(0, prefetch_mode='cpu')
     assert "prefetch_mode: 'cpu' without workers" in capsys.readouterr().err
 

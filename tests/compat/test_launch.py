@@ -86,7 +86,7 @@ def test_numbers_that_yaml_leaves_as_text(parse, opt):
 
 
 @pytest.mark.parametrize('override', ['foo', 'train:lr=1=2', '=3'])
-def test_an_override_that_is_no_assignment_is_told(parse, opt, override):
+def test_an_override_that_is_no_assignment_is_reported(parse, opt, override):
     with pytest.raises(InputError, match='must be KEY=VALUE'):
         parse(opt, '--force_yml', 'manual_seed=1', override)
 
@@ -158,14 +158,14 @@ def test_tensorboard_may_be_missing(parse, opt, monkeypatch, capsys):
         ('name: a\ndatasets: {val: {dataroot_gt: 3}}\n', r"^opt\.yml, line 2: 'datasets\.val\.dataroot_gt' must be"),
     ],
 )
-def test_a_bad_option_file_is_told_in_one_line(parse, tmp_path, text, message):
+def test_a_bad_option_file_is_reported_in_one_line(parse, tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         parse(text)
     assert '\n' not in str(caught.value)
     assert not (tmp_path / 'executed').exists()
 
 
-def test_a_missing_option_file_is_told_in_one_line(monkeypatch):
+def test_a_missing_option_file_is_reported_in_one_line(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['train.py', '-opt', 'nowhere.yml'])
     with pytest.raises(InputError, match=r"'nowhere\.yml' does not exist"):
         parse_options('.')
@@ -247,7 +247,7 @@ def free_port():
         return server.getsockname()[1]
 
 
-def test_a_launcher_that_did_not_launch_is_told_in_one_line(parse, opt, monkeypatch):
+def test_a_launcher_that_did_not_launch_is_reported_in_one_line(parse, opt, monkeypatch):
     monkeypatch.delenv('RANK', raising=False)
     with pytest.raises(InputError, match='torchrun'):
         basicsr.utils.dist_util._init_dist_pytorch('nccl')

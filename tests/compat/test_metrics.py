@@ -51,7 +51,7 @@ def test_niqe_says_what_it_needs():
     chw = np.ascontiguousarray(image[:104, :200].transpose(2, 0, 1))
     assert 0 < calculate_metric({'img': chw}, opt | {'input_order': 'CHW'}) < 100
     for height, width in ((103, 300), (199, 199)):
-        with pytest.raises(InputError, match=f'NIQE needs two blocks .* {height} x {width}'):
+        with pytest.raises(InputError, match=f'NIQE needs two blocks .* {width}x{height} '):
             calculate_metric({'img': image[:height, :width]}, opt)
     with pytest.raises(InputError, match='the image is flat'):
         calculate_metric({'img': np.zeros((200, 200, 3), np.uint8)}, opt)
@@ -59,7 +59,7 @@ def test_niqe_says_what_it_needs():
 
 @pytest.mark.parametrize('dataset', ['PairedImageDataset', 'PairedLowLightDataset'])
 def test_basicsrs_own_model_goes_on_with_nan(one_run, monkeypatch, tmp_path, log, dataset):
-    """SSIM on what its window does not fit into, and PSNR of a picture that the border cuts away."""
+    """SSIM on what its window does not fit into, and PSNR of an image that the border cuts away."""
     opt = stock_options('small', write_pairs(tmp_path, ['coffee', 'chelsea'], size=16))
     for section in opt['datasets'].values():
         section['type'] = dataset

@@ -113,7 +113,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_training(model, tmp_path):
         ),
     ],
 )
-def test_weights_of_another_network_are_told_in_one_line(model, tmp_path, log, saved, reason):
+def test_weights_of_another_network_are_reported_in_one_line(model, tmp_path, log, saved, reason):
     path = tmp_path / 'net_g_5.pth'
     files.save({'params': saved.state_dict()}, path)
     with pytest.raises(InputError) as caught:

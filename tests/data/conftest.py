@@ -19,7 +19,7 @@ def bright():
 
 @pytest.fixture(scope='session')
 def pairs(tmp_path_factory, bright):
-    """Folders and databases ``lq`` and ``gt``; dark pictures are negatives of the bright ones, to match pixels by."""
+    """Folders and databases ``lq`` and ``gt``; dark images are negatives of the bright ones, to match pixels by."""
     root = tmp_path_factory.mktemp('pairs')
     with lmdb_writer(root / 'gt.lmdb') as gt, lmdb_writer(root / 'lq.lmdb') as lq:
         for name, image in bright.items():

@@ -1,4 +1,4 @@
-"""Augmentation: pictures whose pixels tell where they come from."""
+"""Augmentation: images whose pixels tell where they come from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from entropy_sde_plugin.data.augmentation import crop, flip_and_rotate
 
 @pytest.fixture(scope='module')
 def places():
-    """A picture of 100x200 whose red is the row, green the column and blue the column's high bit."""
+    """An image of 100x200 whose red is the row, green the column and blue the column's high bit."""
     row, column = np.mgrid[0:100, 0:200]
     return np.stack([row, column, np.zeros_like(row)], -1).astype(np.uint8)
 

@@ -81,7 +81,7 @@ def test_sixteen_bits_are_refused(picture):
 @pytest.mark.parametrize('keep', [0.0, 0.3, 0.9, 0.999])
 def test_files_cut_off_are_refused(picture, kind, keep):
     data = pillow_bytes(picture, kind)
-    with pytest.raises(InputError, match=r'^photo\.x: no readable image'):
+    with pytest.raises(InputError, match=r'^photo\.x: not a readable image'):
         images.decode(data[: int(keep * len(data))], 'photo.x')
 
 
@@ -89,7 +89,7 @@ def test_damaged_and_foreign_bytes_are_refused(picture):
     data = bytearray(pillow_bytes(picture, 'PNG'))
     data[len(data) // 2] ^= 0xFF
     for content in (bytes(data), b'these are no pixels' * 20):
-        with pytest.raises(InputError, match='no readable image'):
+        with pytest.raises(InputError, match='not a readable image'):
             images.decode(content, 'photo.png')
 
 
@@ -194,7 +194,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match=r'nothing\.png: there is no such file'):
         images.read(tmp_path / 'nothing.png')
     (tmp_path / 'text.png').write_text('hello')
-    with pytest.raises(InputError, match=r'text\.png: no readable image'):
+    with pytest.raises(InputError, match=r'text\.png: not a readable image'):
         images.header_size(tmp_path / 'text.png')
 
 

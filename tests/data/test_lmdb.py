@@ -162,7 +162,7 @@ def test_a_compression_that_png_has_not(tmp_path, bright):
         write(tmp_path / 'gt.lmdb', bright, compress_level=10)
 
 
-def test_existing_databases_are_replaced_only_when_told(tmp_path, bright):
+def test_existing_databases_are_replaced_only_when_asked(tmp_path, bright):
     path = write(tmp_path / 'gt.lmdb', {'old': bright['coffee']})
     with pytest.raises(InputError, match='exists already'):
         write(path, bright)
@@ -239,9 +239,9 @@ def test_reading_needs_no_writing(tmp_path, bright):
 @pytest.mark.parametrize(
     ('spoil', 'words'),
     [
-        (lambda p: (p / 'data.mdb').unlink(), r'no LMDB database: it has no readable data\.mdb'),
+        (lambda p: (p / 'data.mdb').unlink(), r'not an LMDB database: it has no readable data\.mdb'),
         (lambda p: (p / 'meta_info.txt').unlink(), r'no readable meta_info\.txt'),
-        (lambda p: os.truncate(p / 'data.mdb', (p / 'data.mdb').stat().st_size // 2), r'data\.mdb is cut off'),
+        (lambda p: os.truncate(p / 'data.mdb', (p / 'data.mdb').stat().st_size // 2), r'data\.mdb is truncated'),
         (lambda p: os.truncate(p / 'data.mdb', 0), 'cannot be opened as an LMDB database'),
         (lambda p: (p / 'data.mdb').write_bytes(b'no database' * 4096), 'cannot be opened as an LMDB database'),
         (lambda p: (p / 'meta_info.txt').write_text('a.png (4,4,3) 1\n'), 'names 1 images, but data.mdb holds 4'),
@@ -271,7 +271,7 @@ def test_missing_key_and_damaged_image(tmp_path, bright):
     reader = LmdbReader(path)
     with pytest.raises(InputError, match=rf"'{path}' has no image 'tea'"):
         reader.image('tea')
-    with pytest.raises(InputError, match=rf'{path}/coffee: no readable image'):
+    with pytest.raises(InputError, match=rf'{path}/coffee: not a readable image'):
         reader.image('coffee')
     reader.image('rocket')
 

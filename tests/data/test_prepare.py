@@ -108,7 +108,7 @@ def test_one_split_of_an_incomplete_download(archive, capsys):
 
 def spoil_headers(root, bright):
     for kind in ('low', 'high'):
-        (root / 'our485' / kind / '1.png').write_bytes(b'no picture')
+        (root / 'our485' / kind / '1.png').write_bytes(b'no image')
 
 
 def spoil_pixels(root, bright):
@@ -140,8 +140,8 @@ def name_badly(root, bright):
 @pytest.mark.parametrize(
     ('spoil', 'lines'),
     [
-        (spoil_headers, [f'our485/{kind}/1.png: no readable image' for kind in ('low', 'high')]),
-        (spoil_pixels, ['our485/low/1.png: no readable image']),
+        (spoil_headers, [f'our485/{kind}/1.png: not a readable image' for kind in ('low', 'high')]),
+        (spoil_pixels, ['our485/low/1.png: not a readable image']),
         (
             remove_partners,
             [
@@ -191,7 +191,7 @@ def test_offenders_of_every_kind_are_listed_together(archive, bright, capsys):
         'our485/low/2.png is 240x200, but',
         "eval15/high/5.png: its partner '5' is not in",
         'eval15/low/4.png: no partner in',
-        'our485/low/3.png: no readable image',
+        'our485/low/3.png: not a readable image',
     ]
     assert len(errors) == len(wanted)
     for error, line in zip(errors, wanted, strict=True):

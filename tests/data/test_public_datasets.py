@@ -45,7 +45,7 @@ SHORT = {'v1': 'lolv1', 'v2-real': 'lolv2_real', 'v2-synthetic': 'lolv2_syn', 'v
 
 @pytest.fixture(params=TREES)
 def tree(request, tmp_path, bright):
-    """Root of a tree, version of LOL, and the pictures of its two splits by number."""
+    """Root of a tree, version of LOL, and the images of its two splits by number."""
     version, train, test, dark_name, bright_name = TREES[request.param]
     pictures = dict(zip(('2', '11', '101', '485'), bright.values(), strict=True))
     splits = {'train': ('2', '11', '101'), 'test': ('485',)}

@@ -32,7 +32,7 @@ def test_folder_and_database_hold_the_same(pairs, bright):
 def test_the_backend_may_be_named(tmp_path, bright):
     write_png(tmp_path / 'odd.lmdb' / 'a.png', bright['coffee'])
     assert open_source(tmp_path / 'odd.lmdb', 'disk').names == ('a',)
-    with pytest.raises(InputError, match='no image database'):
+    with pytest.raises(InputError, match='not an image database'):
         open_source(tmp_path / 'odd.lmdb')
 
 
@@ -82,7 +82,7 @@ def test_a_long_list_is_cut(tmp_path):
 
 
 def test_bad_folders(tmp_path, bright):
-    with pytest.raises(InputError, match='is no folder'):
+    with pytest.raises(InputError, match='is not a folder'):
         open_source(tmp_path / 'nowhere')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(InputError, match='holds no images'):
@@ -121,11 +121,11 @@ def test_every_pair_of_two_sizes_and_every_unreadable_image_is_named(tmp_path, b
     lq = folder(tmp_path / 'lq', 'abcd', bright['coffee'])
     gt = folder(tmp_path / 'gt', 'ad', bright['coffee'])
     write_png(tmp_path / 'gt' / 'b.png', bright['coffee'][1:])
-    (tmp_path / 'gt' / 'c.png').write_text('no picture')
+    (tmp_path / 'gt' / 'c.png').write_text('no image')
     gt = ImageFolder(tmp_path / 'gt')
     with pytest.raises(InputError) as caught:
         check_sizes(lq, gt, match_pairs(lq, gt))
     different, unreadable = str(caught.value).splitlines()
     assert 'lq/b.png is 240x200' in different
     assert 'gt/b.png is 240x199' in different
-    assert 'gt/c.png: no readable image' in unreadable
+    assert 'gt/c.png: not a readable image' in unreadable

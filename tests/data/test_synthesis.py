@@ -76,7 +76,7 @@ def test_exposure_out_of_range(exposure):
 
 @pytest.mark.parametrize('name', ['exposure', 'full_well'])
 def test_light_and_full_well_are_log_uniform(name):
-    """Of a flat picture without read noise the mean tells the exposure, and the variance the full well."""
+    """Of a flat image without read noise the mean tells the exposure, and the variance the full well."""
     flat = np.full((64, 64, 3), 200, np.uint8)
     mean = (200 / 255) ** GAMMA
     ranges = {'exposure': (0.1, 0.1), 'full_well': (1e6, 1e6), 'read_noise': (0, 0)}
@@ -116,8 +116,8 @@ def test_tone_curve_is_the_cameras_own():
     np.testing.assert_array_equal(dark, np.rint(expected).astype(np.uint8))
 
 
-def test_jpeg_is_applied_as_often_as_told():
-    """Noise that JPEG at quality 10 flattens, in a fifth of the pictures."""
+def test_jpeg_is_applied_as_often_as_given():
+    """Noise that JPEG at quality 10 flattens, in a fifth of the images."""
     flat = np.full((64, 64, 3), 128, np.uint8)
     cameras = Cameras(exposure=(0.2, 0.2), jpeg_prob=0.2, jpeg_quality=(10, 10))
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The contact sheet puts each picture where it belongs."""
+"""The contact sheet puts each image where it belongs."""
 
 import numpy as np
 

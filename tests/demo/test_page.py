@@ -58,7 +58,7 @@ def found(browser, selector):
 
 
 def brighten(browser, address, picture):
-    """Open the page, give it a picture, press the button."""
+    """Open the page, give it an image, press the button."""
     browser.get(address)
     until(browser, lambda: found(browser, '#picture input[type=file]'))[0].send_keys(str(picture))
     until(browser, lambda: found(browser, '#picture img'))
@@ -66,7 +66,7 @@ def brighten(browser, address, picture):
 
 
 def before_and_after(browser):
-    """The two pictures under the slider, as arrays (H, W, 3) of 0…255, once both have been drawn."""
+    """The two images under the slider, as arrays (H, W, 3) of 0…255, once both have been drawn."""
     drawn = 'return [...document.querySelectorAll("#slider img")].filter(i => i.complete && i.naturalWidth).length'
     until(browser, lambda: browser.execute_script(drawn) == 2)
     sources = [image.get_attribute('src') for image in found(browser, '#slider img')]
@@ -120,18 +120,18 @@ def test_steps_are_those_that_were_chosen(browser, address, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(path)), enhanced(dark, 7))
 
 
-def test_a_damaged_picture_is_told_on_the_page(browser, address, tmp_path):
+def test_a_damaged_picture_is_reported_on_the_page(browser, address, tmp_path):
     path = write_png(tmp_path / 'cut.png', photograph('coffee'))
     path.write_bytes(path.read_bytes()[:50_000])
     brighten(browser, address, path)
     toast = until(browser, lambda: found(browser, '[data-testid="toast-body"]'))[0]
-    told = until(browser, lambda: toast.text)
-    assert 'damaged or cut off' in told
-    assert str(path.parent) not in told
+    expected = until(browser, lambda: toast.text)
+    assert 'damaged or cut off' in expected
+    assert str(path.parent) not in expected
     assert not found(browser, '#download')[0].is_enabled()
 
 
-def test_a_port_that_is_taken_is_told(address):
+def test_a_port_that_is_taken_is_reported(address):
     from entropy_sde_plugin.demo.page import build_page, start
     from entropy_sde_plugin.errors import InputError
 

@@ -22,7 +22,7 @@ from tests.support.page import enhanced, served_page
 from tests.support.pictures import write_png
 
 FILE_DATA = {'meta': {'_type': 'gradio.FileData'}}
-REFUSED = 'This picture is not on the page, or no longer: drop it in again.'
+REFUSED = 'This image is not on the page, or no longer: drop it in again.'
 DARK = np.random.default_rng(0).integers(0, 60, (24, 32, 3)).astype(np.uint8)
 
 

@@ -33,7 +33,7 @@ def test_the_demonstration_leaves_a_table_and_a_picture(tmp_path):
     assert before.mean() < 0.5 * truth.mean()
 
 
-def test_a_failing_training_is_told_and_not_papered_over(tmp_path):
+def test_a_failing_training_is_reported(tmp_path):
     wrong = 'train:objective=x1'
     code, _, err = python('-m', 'entropy_sde_plugin.cli', 'demo', '-o', 'out', '--force_yml', wrong, cwd=tmp_path)
     assert code == 1

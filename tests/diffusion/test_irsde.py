@@ -140,17 +140,17 @@ def test_a_time_outside_the_process_is_refused(t):
 def test_as_many_times_as_images(images, times):
     """One image would become three in silence."""
     process, image, t = IRSDE(), torch.rand(images, 3, 4, 4), torch.arange(1, times + 1)
-    told = pytest.raises(InputError, match=f'A batch of {images} images takes one diffusion time, or one each')
-    with told:
+    expected = pytest.raises(InputError, match=f'A batch of {images} images needs 1 or {images} diffusion times')
+    with expected:
         process.marginal(image, image, t)
-    with told:
+    with expected:
         process.score(image, t)
     for formula in (process.x0_from_noise, process.noise_from_x0, process.reverse_sde_mean, process.optimal_step):
-        with told:
+        with expected:
             formula(image, image, image, t)
-    with told:
+    with expected:
         process.posterior_mean(image, image, image, 9, t)
-    with pytest.raises(InputError, match='2 diffusion times take one time of arrival'):
+    with pytest.raises(InputError, match='2 diffusion times need 1 or 2 arrival times, got 3'):
         process.posterior_mean(image, image, image, torch.tensor([8, 9]), torch.tensor([1, 2, 3]))
     one = torch.tensor([5])
     assert torch.equal(process.marginal(image, image, one)[0], process.marginal(image, image, 5)[0])
@@ -164,9 +164,9 @@ def test_a_step_must_go_down(to):
 
 
 @pytest.mark.parametrize(
-    ('wrong', 'told'),
+    ('wrong', 'expected'),
     [({'max_sigma': 0}, 'max_sigma'), ({'T': 0}, 'T must'), ({'eps': 1}, 'eps'), ({'schedule': 'cosin'}, "'cosine'")],
 )
-def test_settings_outside_their_range_are_refused(wrong, told):
-    with pytest.raises(InputError, match=told):
+def test_settings_outside_their_range_are_refused(wrong, expected):
+    with pytest.raises(InputError, match=expected):
         IRSDE(**wrong)

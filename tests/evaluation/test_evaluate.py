@@ -1,4 +1,4 @@
-"""``entropy-sde evaluate``: anybody's pictures, our protocol."""
+"""``entropy-sde evaluate``: anybody's images, our protocol."""
 
 import csv
 import io
@@ -116,7 +116,7 @@ def test_turned_photographs_are_compared_upright(tmp_path, capsys):
 
 
 def test_what_cannot_be_had_is_said(sets, offline, capsys):
-    """LPIPS has no weights, NIQE no room on one of the pictures: the rest goes on, and no mean is made of a part."""
+    """LPIPS has no weights, NIQE no room on one of the images: the rest goes on, and no mean is made of a part."""
     for kind in ('truth', 'result'):
         write_png(sets / kind / 'tiny.png', photograph('coffee')[:50, :50])
     assert evaluate(sets, '--metrics', 'lpips', 'niqe', 'psnr', '-o', str(sets)) == 0
@@ -125,7 +125,7 @@ def test_what_cannot_be_had_is_said(sets, offline, capsys):
     lpips, niqe = reasons.splitlines()[:2]
     assert lpips.startswith('n/a, LPIPS (alex): astronaut: alexnet-owt-7be5be79.pth cannot be downloaded')
     assert str(sets / 'hub' / 'checkpoints' / 'alexnet-owt-7be5be79.pth') in lpips
-    assert niqe.startswith('n/a, NIQE: tiny: NIQE needs two blocks of 96 x 96 pixels')
+    assert niqe.startswith('n/a, NIQE: tiny: NIQE needs two blocks of 96x96 pixels')
     cells = {row['image']: (row['lpips'], row['niqe'], row['psnr']) for row in rows(sets / 'metrics.csv')}
     assert cells['tiny'] == ('n/a', 'n/a', 'inf')
     assert cells['coffee'][0] == 'n/a'
@@ -144,7 +144,7 @@ def test_a_metric_of_the_set_has_a_row_of_its_own(sets, monkeypatch, capsys):
     distance = fid.frechet_distance(*means)
     table, note = capsys.readouterr().out.split('\n\n')
     assert f'| result | {distance:.1f} |' in table
-    assert note.startswith('FID over 3 pictures is indicative only: it needs 2048.\n')
+    assert note.startswith('FID over 3 images is only indicative: it needs 2048.\n')
     *pictures, whole = rows(sets / 'metrics.csv')
     assert all(row['fid'] == '' and row['psnr'] for row in pictures)
     assert (whole['image'], whole['psnr']) == ('', '')
@@ -182,9 +182,9 @@ def test_sizes_are_never_mended(sets, capsys):
 def test_unreadable_pictures_are_named(sets, capsys):
     whole = (sets / 'result' / 'coffee.png').read_bytes()
     (sets / 'result' / 'coffee.png').write_bytes(whole[: len(whole) // 2])
-    (sets / 'result' / 'china.png').write_bytes(b'no picture')
+    (sets / 'result' / 'china.png').write_bytes(b'no image')
     assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets / 'out')) == 1
-    assert 'china.png: no readable image' in capsys.readouterr().err
+    assert 'china.png: not a readable image' in capsys.readouterr().err
     assert not (sets / 'out').exists()
 
 
@@ -192,7 +192,7 @@ def test_unreadable_pictures_are_named(sets, capsys):
     ('options', 'message'),
     [
         (['--metrics', 'lpisp'], "There is no metric 'lpisp'. Did you mean 'lpips'?"),
-        (['--metrics', 'psnr', '--low', 'nowhere'], "'nowhere' is no folder."),
+        (['--metrics', 'psnr', '--low', 'nowhere'], "'nowhere' is not a folder."),
     ],
 )
 def test_bad_options(options, message, sets, capsys):

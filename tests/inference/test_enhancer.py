@@ -1,4 +1,4 @@
-"""From a picture to a picture: types, seeds, tiles, memory."""
+"""From an image to an image: types, seeds, tiles, memory."""
 
 import logging
 
@@ -50,7 +50,7 @@ def test_it_is_the_sampler_on_the_plain_network(model):
 
 @pytest.mark.parametrize(('dtype', 'scale'), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1), (np.float64, 1)])
 def test_pictures_come_back_as_they_went_in(model, dtype, scale):
-    """The same picture in another type is the same picture up to rounding."""
+    """The same image in another type is the same image up to rounding."""
     image = (DARK / 255 * scale).astype(dtype) if scale != 255 else DARK
     before = image.copy()
     result = enhancer(model).enhance(image)
@@ -97,8 +97,8 @@ def test_memory_that_runs_out_halves_the_tile_and_says_so(model, monkeypatch, ca
         result = make.enhance(DARK)
     assert np.abs(result.astype(int) - expected).max() <= 1  # the noise begins anew with each attempt
     assert [record.message for record in caplog.records] == [
-        'Out of memory for a picture of 72x48: going on with tiles of 32.',
-        'Out of memory for a picture of 72x48: going on with tiles of 16.',
+        'Out of memory for an image of 72x48: going on with tiles of 32.',
+        'Out of memory for an image of 72x48: going on with tiles of 16.',
     ]
 
 
@@ -130,7 +130,7 @@ def test_from_a_file(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('options', 'told'),
+    ('options', 'wanted'),
     [
         ({'device': 'gpu'}, "there is no 'gpu'"),
         ({'device': 'cuda:7'}, "'cuda:7' is not there"),
@@ -146,13 +146,13 @@ def test_from_a_file(model, tmp_path):
         ({'eta': 0.5}, "eta belongs to the sampler 'ddim'"),
     ],
 )
-def test_wrong_options_are_told(model, options, told):
-    with pytest.raises(InputError, match=told):
+def test_wrong_options_are_reported(model, options, expected):
+    with pytest.raises(InputError, match=expected):
         enhancer(model, **options)
 
 
 @pytest.mark.parametrize(
-    ('image', 'told'),
+    ('image', 'expected'),
     [
         (DARK.astype(np.int32), 'uint8, uint16 or floating'),
         (DARK[..., 0], r'\(H, W, 3\)'),
@@ -164,8 +164,8 @@ def test_wrong_options_are_told(model, options, told):
         (torch.zeros(4, 4), 'three channels'),
     ],
 )
-def test_what_is_no_picture_is_refused(model, image, told):
-    with pytest.raises(InputError, match=told):
+def test_what_is_no_picture_is_refused(model, image, expected):
+    with pytest.raises(InputError, match=expected):
         enhancer(model).enhance(image)
 
 

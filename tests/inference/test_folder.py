@@ -1,4 +1,4 @@
-"""Many pictures: which become which, resuming, sharing out. A gamma curve stands in for the network."""
+"""Many images: which become which, resuming, sharing out. A gamma curve stands in for the network."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def gamma(rgb, seed):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A tree of four pictures of different kinds."""
+    """A tree of four images of different kinds."""
     photo = photograph('coffee')[:40, :60] // 4
     folder = tmp_path / 'photos'
     write_png(folder / 'b.png', photo)
@@ -40,7 +40,7 @@ def photos(tmp_path):
     write_png(folder / 'trip' / 'deep' / 'c.JPG', photo)
     (folder / 'trip' / 'd.tif').parent.mkdir(exist_ok=True)
     write_picture(Picture(photo.astype(np.uint16) * 200), folder / 'trip' / 'd.tif')
-    (folder / 'notes.txt').write_text('not a picture')
+    (folder / 'notes.txt').write_text('not an image')
     write_png(folder / '.hidden' / 'x.png', photo)
     write_png(folder / '.x.png', photo)
     return folder
@@ -160,7 +160,7 @@ def test_inputs_that_are_none(photos, tmp_path):
         plan(given, tmp_path / 'out')
     missing, empty, notes = str(caught.value).splitlines()
     assert 'missing.png' in missing
-    assert 'holds no pictures' in empty
+    assert 'holds no images' in empty
     assert 'notes.txt' in notes
     with pytest.raises(InputError, match=r"--ext: 'pgn' is not known\. Did you mean 'png'"):
         plan([photos], tmp_path / 'out', extension='pgn')

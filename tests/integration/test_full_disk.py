@@ -89,7 +89,7 @@ def test_exporting(tmp_path, capsys, monkeypatch):
 
 
 def test_a_training_ends_in_one_line_and_its_checkpoints_are_whole(tmp_path):
-    """It saves in every iteration until the disk is full; checkpoints, pictures, records and log lie on it."""
+    """It saves in every iteration until the disk is full; checkpoints, images, records and log lie on it."""
     materials.write_folders(tmp_path)
     opt = materials.training()
     opt['datasets']['train'] |= {key: str(tmp_path / key[-2:]) for key in ('dataroot_lq', 'dataroot_gt')}
@@ -101,10 +101,10 @@ def test_a_training_ends_in_one_line_and_its_checkpoints_are_whole(tmp_path):
         code, _, err = python('-m', 'basicsr.train', '-opt', file, cwd=disk)
         assert code == 1
         assert 'Traceback' not in err
-        told = [line for line in err.splitlines() if line.startswith('error: ')]
-        assert len(told) == 1
-        assert str(disk / 'experiments/run') in told[0]
-        assert 'No space left on device' in told[0]
+        expected = [line for line in err.splitlines() if line.startswith('error: ')]
+        assert len(expected) == 1
+        assert str(disk / 'experiments/run') in expected[0]
+        assert 'No space left on device' in expected[0]
         run = disk / 'experiments' / 'run'
         states = sorted(int(path.stem) for path in (run / 'training_states').glob('*.state'))
         assert states

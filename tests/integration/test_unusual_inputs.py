@@ -1,4 +1,4 @@
-"""Unusual but sound data, as a user meets it: unlike pictures, wide ones, one read-only database for two trainings."""
+"""Unusual but sound data, as a user meets it: unlike images, wide ones, one read-only database for two trainings."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def test_a_16_bit_picture_is_named_by_training_and_enhanced_with_its_bits(model,
     assert f'gt/{materials.NAMES[0]}.png: uint16 samples; convert it to 8 bits' in capsys.readouterr().err
 
 
-def test_a_database_without_a_key_is_told_before_the_training(tmp_path):
+def test_a_database_without_a_key_is_reported_before_the_training(tmp_path):
     materials.write_databases(tmp_path)
     meta = tmp_path / 'gt.lmdb' / 'meta_info.txt'
     meta.write_text(meta.read_text().replace(materials.NAMES[1], 'stranger'))
-    with pytest.raises(ValueError, match=r"gt\.lmdb': meta_info\.txt names 'stranger', which data\.mdb does not hold"):
+    with pytest.raises(ValueError, match=r"gt\.lmdb': meta_info\.txt names 'stranger', which is not in data\.mdb"):
         LmdbReader(tmp_path / 'gt.lmdb')

@@ -67,7 +67,7 @@ def test_the_tester_repeats_the_trainers_table(runs):
 
 
 def test_the_kept_pictures_score_what_the_table_says(runs):
-    """PSNR by its formula, of the picture files against the photographs."""
+    """PSNR by its formula, of the image files against the photographs."""
     for row in metrics_table(runs / 'results' / 'tested'):
         if row['seed'] == '0':
             name = row['image']

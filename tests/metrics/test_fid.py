@@ -68,13 +68,13 @@ def test_few_pictures_are_called_indicative(crops, mean_colour, caplog, monkeypa
     metric.compute()
     (record, *again) = caplog.records
     assert all(other is record for other in again)  # one record, however many handlers it reached
-    assert record.message == 'FID over 12 images is indicative only: it needs 2048.'
+    assert record.message == 'FID over 12 images is only indicative: it needs 2048.'
 
 
 def test_one_picture_is_no_set(crops, mean_colour):
     metric = fid.FrechetInceptionDistance()
     metric.update(crops[0], crops[0])
-    with pytest.raises(MetricUnavailableError, match='two pictures at least, not 1'):
+    with pytest.raises(MetricUnavailableError, match='at least two images, not 1'):
         metric.compute()
 
 
@@ -109,6 +109,6 @@ def test_features_are_those_of_inception(crops, cache, monkeypatch):
     assert np.ptp(expected) > 0
 
 
-def test_a_loop_that_asks_for_single_pictures_is_told(crops):
+def test_a_loop_that_asks_for_single_pictures_is_reported(crops):
     with pytest.raises(InputError, match='compares sets'):
         calculate_metric({'img': crops[0], 'img2': crops[0]}, {'type': 'calculate_fid', 'better': 'lower'})

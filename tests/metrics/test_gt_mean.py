@@ -74,7 +74,7 @@ def test_a_black_result_is_measured_as_it_is(pair):
 
 
 def test_shapes_must_agree(pair):
-    with pytest.raises(InputError, match='one shape'):
+    with pytest.raises(InputError, match='the same shape'):
         measured('calculate_psnr_gtmean', pair[0][:-1], pair[1])
 
 
@@ -94,11 +94,11 @@ def test_ssim_is_unavailable_where_its_window_does_not_fit(pair):
     )[1][5:-5, 5:-5].mean()
     name = 'calculate_ssim_gtmean'
     assert measured(name, dark, bright, crop_border=2) == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 10 x 40\.$'):
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 40x10\.$'):
         measured(name, dark[:10], bright[:10], crop_border=0)
-    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 9 x 34\.$'):
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 34x9\.$'):
         measured(name, dark, bright, crop_border=3)
     planes = [np.ascontiguousarray(picture[:, :10].transpose(2, 0, 1)) for picture in (dark, bright)]
     chw = {'type': name, 'crop_border': 0, 'input_order': 'CHW'}
-    with pytest.raises(MetricUnavailableError, match=r'not 15 x 10\.$'):
+    with pytest.raises(MetricUnavailableError, match=r'not 10x15\.$'):
         calculate_metric({'img': planes[0], 'img2': planes[1]}, chw)

@@ -15,7 +15,7 @@ PSNR, SSIM, GREY_SSIM = (20.13993727, 33.97434748), (0.96837513, 0.99836969), (0
 
 
 def picture(seed):
-    """A picture by formula, (3, H, W), BGR."""
+    """An image by formula, (3, H, W), BGR."""
     return image((3, 40, 48), seed).numpy()[::-1]
 
 
@@ -33,7 +33,7 @@ def test_values_of_the_release(gt_mean):
 
 
 def test_8_bit_values_of_the_release():
-    """Measured as the distance of a flat picture from black."""
+    """Measured as the distance of a flat image from black."""
     values = (0, 0.0019, 0.00195, 0.0039, 0.0040, 0.4999, 0.5, 0.99, 0.9960, 0.9961, 0.9999, 1)
     released = (0, 0, 0, 0, 1, 127, 127, 253, 254, 255, 255, 255)
     black = np.zeros((8, 8, 3), np.float32)
@@ -63,9 +63,9 @@ def test_they_are_given_the_picture_before_it_is_rounded():
 
 
 def test_what_cannot_be_compared():
-    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 7 pixels a side, not 6 x 48\.$'):
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 7 pixels a side, not 48x6\.$'):
         calculate_ssim_lldiffusion(RESULT[:, :6], TRUTH[:, :6], input_order='CHW')
-    with pytest.raises(InputError, match='one shape'):
+    with pytest.raises(InputError, match='the same shape'):
         calculate_psnr_lldiffusion(RESULT[:, :6], TRUTH, input_order='CHW')
     with pytest.raises(InputError, match='colour'):
         calculate_psnr_lldiffusion(RESULT[0], TRUTH[0])

@@ -193,22 +193,22 @@ def test_damaged_weights_are_named(content, cache, pictures):
         file.write_bytes(content)
     else:
         torch.save({'features.0.weight': torch.zeros(3)} if content == 'other network' else [1], file)
-    with pytest.raises(MetricUnavailableError, match=f'{file} is damaged or no weights of .*alexnet: remove it'):
+    with pytest.raises(MetricUnavailableError, match=f'{file} is damaged or does not hold .*alexnet: remove it'):
         calculate_lpips(*pictures)
 
 
 @pytest.mark.parametrize(
     ('first', 'second', 'options', 'message'),
     [
-        ((40, 40, 3), (40, 41, 3), {}, r'one shape, not \(40, 40, 3\) and \(40, 41, 3\)'),
-        ((40, 40), (40, 40), {}, r'colour pictures of 8 bits, not uint8 of shape \(40, 40\)'),
-        ((40, 40, 4), (40, 40, 4), {}, 'colour pictures'),
-        ((40, 40, 3), (40, 40, 3), {'crop_border': 20}, 'crop_border 20 .* nothing of a picture of 40 x 40'),
+        ((40, 40, 3), (40, 41, 3), {}, r'the same shape, not \(40, 40, 3\) and \(40, 41, 3\)'),
+        ((40, 40), (40, 40), {}, r'colour images, not one of shape \(40, 40\)'),
+        ((40, 40, 4), (40, 40, 4), {}, 'colour images'),
+        ((40, 40, 3), (40, 40, 3), {'crop_border': 20}, 'crop_border 20 .* nothing of an image of 40x40'),
         ((40, 40, 3), (40, 40, 3), {'crop_border': -1}, 'crop_border -1'),
         ((40, 40, 3), (40, 40, 3), {'input_order': 'WHC'}, "input_order 'WHC'"),
         ((40, 40, 3), (40, 40, 3), {'net': 'alexx'}, "net 'alexx' .* Did you mean 'alex'"),
-        ((30, 99, 3), (30, 99, 3), {}, r'LPIPS \(alex\) needs 31 pixels a side, not 30 x 99'),
-        ((40, 40, 3), (40, 40, 3), {'crop_border': 5}, 'needs 31 pixels a side, not 30 x 30'),
+        ((30, 99, 3), (30, 99, 3), {}, r'LPIPS \(alex\) needs 31 pixels a side, not 99x30'),
+        ((40, 40, 3), (40, 40, 3), {'crop_border': 5}, 'needs 31 pixels a side, not 30x30'),
     ],
 )
 def test_bad_input(first, second, options, message):
@@ -217,8 +217,8 @@ def test_bad_input(first, second, options, message):
 
 
 def test_floats_are_refused():
-    """A picture in 0…1 would pass for a black one."""
-    with pytest.raises(InputError, match='8 bits, not float32'):
+    """An image in 0…1 would pass for a black one."""
+    with pytest.raises(InputError, match='8-bit images, not float32'):
         calculate_lpips(np.zeros((40, 40, 3), np.float32), np.zeros((40, 40, 3), np.float32))
 
 

@@ -230,7 +230,7 @@ def test_loading_weights_executes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('changes', 'told'),
+    ('changes', 'expected'),
     [
         ({'sde__max_sgima': 50}, "Unknown option 'sde.max_sgima'. Did you mean 'max_sigma'?"),
         ({'sde__eps': 2}, 'sde.eps'),
@@ -252,13 +252,13 @@ def test_loading_weights_executes_nothing(tmp_path):
         ),
         ({'model_type': 'IRSDEModell'}, "Did you mean 'IRSDEModel'?"),
         ({'train__pixel_opt': {'type': 'L1Loss', 'loss_wieght': 1}}, "Did you mean 'loss_weight'?"),
-        ({'train__pixel_opt': {'type': 'L1Loss', 'reduction': 'none'}}, 'needs one value'),
+        ({'train__pixel_opt': {'type': 'L1Loss', 'reduction': 'none'}}, 'needs a scalar'),
         ({'train__entropy_opt': {'type': 'L1Loss'}}, 'must be SpatialEntropyLoss'),
         ({'train__optim_g': {'type': 'AdamW', 'lr': 1e-3, 'weight_deca': 0}}, "Did you mean 'weight_decay'?"),
         ({'train__optim_g': {'type': 'AdmaW', 'lr': 1e-3}}, "Did you mean 'AdamW'?"),
         (
             {'train__scheduler': {'type': 'CosineAnnealingRestartLR', 'periods': [50], 'restart_weights': [1]}},
-            'last 50 iterations and the training 100',
+            'cover 50 iterations, but the training has 100',
         ),
         ({'train': None}, "Section 'train' is missing"),
         ({'network_g': 'ConditionalNAFNet'}, "'network_g' must be a section"),
@@ -271,10 +271,10 @@ def test_loading_weights_executes_nothing(tmp_path):
         ),
     ],
 )
-def test_wrong_options_are_refused_before_anything_is_loaded(changes, told):
+def test_wrong_options_are_refused_before_anything_is_loaded(changes, expected):
     with pytest.raises(InputError) as caught:
         check(options(**changes))
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert '\n' not in str(caught.value)
 
 

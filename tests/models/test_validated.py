@@ -108,11 +108,11 @@ def test_a_metric_that_cannot_run_leaves_the_others_alone(tmp_path, log):
     assert 'lpips' not in m.metric_results
 
 
-def test_a_border_that_leaves_nothing_of_a_picture_is_told(tmp_path, log):
+def test_a_border_that_leaves_nothing_of_a_picture_is_reported(tmp_path, log):
     m = model(tmp_path, metrics=METRICS | {'cut': {'type': 'calculate_psnr', 'crop_border': 500}})
     validate(m, tmp_path)
     assert {row['cut'] for row in table(tmp_path) if row['image']} == {'n/a'}
-    assert log.text.count('val.metrics.cut is n/a: picture0: a picture of ') == 1
+    assert log.text.count('val.metrics.cut is n/a: picture0: an image of ') == 1
     assert 'is cut away by crop_border 500: lower it.' in log.text
 
 
@@ -131,9 +131,9 @@ def test_a_file_of_another_kind_is_not_overwritten(tmp_path):
     assert (tmp_path / 'metrics.csv').read_text() == 'a,b\n1,2\n'
 
 
-def test_no_pictures_and_no_truth_are_told(tmp_path):
+def test_no_pictures_and_no_truth_are_reported(tmp_path):
     m = model(tmp_path)
-    with pytest.raises(InputError, match="'pictures' holds no pictures"):
+    with pytest.raises(InputError, match="'pictures' holds no images"):
         m.validation(DataLoader(Pictures(0)), 1, None)
     with pytest.raises(InputError, match="psnr, running compare with ground truth, and 'pictures' has none"):
         m.validation(DataLoader(Pictures(2, truth=False)), 1, None)
@@ -143,9 +143,10 @@ def test_no_pictures_and_no_truth_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('seeds', 'told'), [([0, 0], 'names one twice'), ([], 'val.seeds'), ('a', 'val.seeds'), ([0.5], 'val.seeds')]
+    ('seeds', 'expected'),
+    [([0, 0], 'contains duplicates'), ([], 'val.seeds'), ('a', 'val.seeds'), ([0.5], 'val.seeds')],
 )
-def test_seeds_are_checked(tmp_path, seeds, told):
+def test_seeds_are_checked(tmp_path, seeds, expected):
     opt = options(tmp_path, seeds=seeds, val_freq=1)
     opt |= {
         'datasets': {
@@ -159,5 +160,5 @@ def test_seeds_are_checked(tmp_path, seeds, told):
         'logger': {'print_freq': 1, 'save_checkpoint_freq': 1},
     }
     opt['network_g'] = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=expected):
         check(opt)

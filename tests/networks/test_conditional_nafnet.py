@@ -57,10 +57,11 @@ def test_a_fresh_block_passes_its_input_on(network):
 
 
 @pytest.mark.parametrize(
-    ('wrong', 'told'), [({'width': 7}, 'width'), ({'width': 8, 'enc_blk_nums': [1, 1], 'dec_blk_nums': [1]}, 'levels')]
+    ('wrong', 'expected'),
+    [({'width': 7}, 'width'), ({'width': 8, 'enc_blk_nums': [1, 1], 'dec_blk_nums': [1]}, 'levels')],
 )
-def test_sizes_that_make_no_network_are_refused(wrong, told):
-    with pytest.raises(InputError, match=told):
+def test_sizes_that_make_no_network_are_refused(wrong, expected):
+    with pytest.raises(InputError, match=expected):
         ConditionalNAFNet(**wrong)
 
 

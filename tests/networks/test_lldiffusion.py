@@ -176,7 +176,7 @@ def test_the_arguments_follow_from_the_weights(size):
 
 
 @pytest.mark.parametrize(
-    ('key', 'shape', 'told'),
+    ('key', 'shape', 'expected'),
     [
         ('diff_unet.conv_in.weight', (3,), "'diff_unet.conv_in.weight' is missing or misshapen"),
         ('diff_unet.conv_in.weight', (0, 9, 3, 3), 'ch must be'),
@@ -184,10 +184,10 @@ def test_the_arguments_follow_from_the_weights(size):
         ('extra', (3,), "'extra' does not fit"),
     ],
 )
-def test_weights_of_another_network_are_refused(key, shape, told):
+def test_weights_of_another_network_are_refused(key, shape, expected):
     with torch.device('meta'):
         state = LLDiffusionNet(**SIZES['tiny']).state_dict()
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=expected):
         lldiffusion_options({**state, key: torch.zeros(shape)})
 
 

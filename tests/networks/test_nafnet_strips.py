@@ -26,7 +26,7 @@ def pictures(*shape):
 @pytest.mark.parametrize('size', [(64, 48), (61, 83), (7, 200), (200, 5), (1, 1)])
 @pytest.mark.parametrize('tile', [0, 1, 16, 40])
 def test_strips_of_any_height_give_the_whole_picture_s_result(network, size, tile):
-    """The attention's means are those of the whole picture: nothing depends on where it is cut."""
+    """The attention's means are those of the whole image: nothing depends on where it is cut."""
     x, cond = pictures(2, 3, *size)
     with torch.no_grad():
         expected = network(x, cond, 37)
@@ -34,7 +34,7 @@ def test_strips_of_any_height_give_the_whole_picture_s_result(network, size, til
 
 
 def test_plain_tiles_do_not(network):
-    """What strips are for: the same picture cut into two before the network differs, far from the cut too."""
+    """What strips are for: the same image cut into two before the network differs, far from the cut too."""
     x, cond = pictures(1, 3, 64, 64)
     with torch.no_grad():
         whole = network(x, cond, 37)

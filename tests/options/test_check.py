@@ -93,7 +93,7 @@ def parse(monkeypatch):
     return run
 
 
-def told(parse, *change):
+def error_of(parse, *change):
     with pytest.raises(InputError) as caught:
         parse(*change)
     assert '\n' not in str(caught.value)
@@ -136,16 +136,16 @@ def line_of(piece):
         ('type: Adam', 'type: Adma', "'train.optim_g.type': there is no 'Adma'."),
         ('type: calculate_psnr', 'type: calculate_pnsr', "'val.metrics.psnr.rgb.type': there is no 'calculate_pnsr'."),
         ('    periods: [50, 50]', '    period: [50, 50]', "Unknown option 'train.scheduler.period'."),
-        ('periods: [50, 50]', 'periods: [50, 49]', "'train.scheduler.periods' last 99 iterations"),
+        ('periods: [50, 50]', 'periods: [50, 49]', "'train.scheduler.periods' cover 99 iterations"),
         ('logger:', 'loger: 1\nlogger:', "Unknown option 'loger'. Did you mean 'logger'?"),
         ('logger:', 'loqger:', "Unknown option 'loqger'. Did you mean 'logger'?"),
         ('network_g: {', 'netwrok_g: {', "Unknown option 'netwrok_g'. Did you mean 'network_g'?"),
         ('model_type:', 'modle_type:', "Option 'model_type' is missing: add it to the option file. Is 'modle_type' a"),
-        ('    name: val', '    name: ../../up', "'datasets.val_2.name' must be able to name a folder"),
-        ('    name: val', '    name: /elsewhere/evil', "'datasets.val_2.name' must be able to name a folder"),
-        ('    name: val', '    name: ".."', "'datasets.val_2.name' must be able to name a folder"),
-        ('    name: val', '    name: ""', "'datasets.val_2.name' must be able to name a folder"),
-        ('  val_freq: 10', '  suffix: ../../esc\n  val_freq: 10', "'val.suffix' must be able to name a folder"),
+        ('    name: val', '    name: ../../up', "'datasets.val_2.name' must be a folder name"),
+        ('    name: val', '    name: /elsewhere/evil', "'datasets.val_2.name' must be a folder name"),
+        ('    name: val', '    name: ".."', "'datasets.val_2.name' must be a folder name"),
+        ('    name: val', '    name: ""', "'datasets.val_2.name' must be a folder name"),
+        ('  val_freq: 10', '  suffix: ../../esc\n  val_freq: 10', "'val.suffix' must be a folder name"),
         (
             'crop_border: 0',
             'crop_border: 0, better: highr',
@@ -175,15 +175,19 @@ def line_of(piece):
         ('width: 8', 'width: 8, img_channel: 1', "Option 'network_g.img_channel' must be 3"),
         ('width: 8', 'width: 8, img_channel: 4', "Option 'network_g.img_channel' must be 3"),
         ('  total_iter: 100', '  total_iter: 9223372036854775808', "Option 'train.total_iter': expected int"),
-        ('  val_2:', '  train_2:', "Section 'datasets.train_2': a training has no such set; it has 'train', once,"),
-        ('  val_2:', '  test:', "Section 'datasets.test': a training has no such set"),
+        (
+            '  val_2:',
+            '  train_2:',
+            "Section 'datasets.train_2': a training does not use such a data set. It uses 'train', once,",
+        ),
+        ('  val_2:', '  test:', "Section 'datasets.test': a training does not use such a data set"),
         ('type: Adam,', 'type: LBFGS,', "Section 'train.optim_g': "),
         ('type: Adam,', 'type: SparseAdam,', "Section 'train.optim_g': "),
         ('model_type: IRSDEModel', 'model_type: IRSDModel', "'model_type': there is no 'IRSDModel'."),
     ],
 )
-def test_a_wrong_option_is_told_with_its_line(parse, old, new, message):
-    assert told(parse, old, new).startswith(f'opt.yml, line {line_of(old)}: {message}')
+def test_a_wrong_option_is_reported_with_its_line(parse, old, new, message):
+    assert error_of(parse, old, new).startswith(f'opt.yml, line {line_of(old)}: {message}')
 
 
 PIXEL_OPT = '    type: SpatialEntropyLoss\n    levels: 8\n    windows: [1, 3]\n'
@@ -203,37 +207,37 @@ NETWORK = '{type: ConditionalNAFNet, width: 8, enc_blk_nums: [1], middle_blk_num
             '  val_2:\n',
             '  val:\n    name: val\n    type: PairedLowLightDataset\n    dataroot_lq: lq\n  val_2:\n',
             '  val_2:\n    name',
-            "'datasets.val_2.name' is 'val', as 'datasets.val.name' is",
+            "'datasets.val_2.name' is 'val', like 'datasets.val.name'",
         ),
         (
             '  print_freq: 1',
             '  print_freq: 1\n  wandb: {project: x}',
             'wandb',
-            "'logger.wandb' copies what TensorBoard",
+            "'logger.wandb' copies TensorBoard",
         ),
         (
             PIXEL_OPT,
             '    type: L1Loss\n    reduction: median\n',
             'reduction: median',
-            "Section 'train.pixel_opt': L1Loss refuses its options or pictures: Unsupported reduction mode: median.",
+            "Section 'train.pixel_opt': L1Loss rejects its options or the images: Unsupported reduction mode: median.",
         ),
         (
             PIXEL_OPT,
             '    type: CharbonnierLoss\n    eps: abc\n',
             'eps: abc',
-            "Section 'train.pixel_opt': CharbonnierLoss refuses its options or pictures: ",
+            "Section 'train.pixel_opt': CharbonnierLoss rejects its options or the images: ",
         ),
         (
             PIXEL_OPT,
             '    type: GANLoss\n    gan_type: vanilla\n',
             'pixel_opt',
-            "Section 'train.pixel_opt': GANLoss refuses its options or pictures: ",
+            "Section 'train.pixel_opt': GANLoss rejects its options or the images: ",
         ),
         (
             NETWORK,
             '{type: EDSR, num_in_ch: 3, num_out_ch: 3}',
             'network_g',
-            "'network_g.type': EDSR is no network of a diffusion",
+            "'network_g.type': EDSR is not a diffusion network",
         ),
         (
             '    type: PairedLowLightDataset\n    dataroot_lq: lq\n    dataroot_gt: gt\n    gt_size: 16\n'
@@ -244,21 +248,21 @@ NETWORK = '{type: ConditionalNAFNet, width: 8, enc_blk_nums: [1], middle_blk_num
         ),
     ],
 )
-def test_what_would_fail_in_a_training_is_told_with_its_line(parse, old, new, culprit, message):
+def test_what_would_fail_in_a_training_is_reported_with_its_line(parse, old, new, culprit, message):
     changed = TEXT.replace(old, new, 1)
     line = 1 + changed[: changed.index(culprit)].count('\n') + (culprit.count('\n') if 'val_2' in culprit else 0)
-    assert told(parse, old, new).startswith(f'opt.yml, line {line}: {message}')
+    assert error_of(parse, old, new).startswith(f'opt.yml, line {line}: {message}')
 
 
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'path': {'pretrain_network_g': None}}, "Option 'path.pretrain_network_g' names no weights"),
+        ({'path': {'pretrain_network_g': None}}, "Option 'path.pretrain_network_g' is missing"),
         ({'datasets': {}}, "Section 'datasets' is empty: name the set to test, as 'test'."),
         ({'val': None}, "Section 'val' is missing"),
     ],
 )
-def test_a_test_without_what_it_measures_is_told(monkeypatch, change, message):
+def test_a_test_without_what_it_measures_is_reported(monkeypatch, change, message):
     opt = materials.testing() | change
     Path('opt.yml').write_text(yaml.safe_dump(opt, sort_keys=False))
     monkeypatch.setattr(sys, 'argv', ['test.py', '-opt', 'opt.yml'])
@@ -267,12 +271,12 @@ def test_a_test_without_what_it_measures_is_told(monkeypatch, change, message):
     assert message in str(caught.value)
 
 
-def test_a_missing_option_is_told_with_the_line_of_its_section(parse):
+def test_a_missing_option_is_reported_with_the_line_of_its_section(parse):
     section = line_of('train:\n  optim_g')
-    assert told(parse, '  total_iter: 100\n', '') == (
+    assert error_of(parse, '  total_iter: 100\n', '') == (
         f"opt.yml, line {section}: Option 'train.total_iter' is missing: add it to the option file."
     )
-    assert told(parse, 'logger:\n  print_freq: 1\n  save_checkpoint_freq: 10\n', '') == (
+    assert error_of(parse, 'logger:\n  print_freq: 1\n  save_checkpoint_freq: 10\n', '') == (
         "opt.yml: Section 'logger' is missing: add it to the option file."
     )
 
@@ -290,8 +294,8 @@ def test_a_missing_option_is_told_with_the_line_of_its_section(parse):
         ),
     ],
 )
-def test_a_wrong_override_is_told_as_such(parse, override, message):
-    assert told(parse, '', '', 'manual_seed=1', override, 'logger:print_freq=5').startswith(message)
+def test_a_wrong_override_is_reported_as_such(parse, override, message):
+    assert error_of(parse, '', '', 'manual_seed=1', override, 'logger:print_freq=5').startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -305,12 +309,12 @@ def test_a_wrong_override_is_told_as_such(parse, override, message):
         ('train:scheduler:milestones=[2000', 'the value cannot be read: '),
         ('train:total_iter=!!float x', 'the value cannot be read: '),
         ('trian:total_iter=3', "there is no section 'trian'. Did you mean 'train'?"),
-        ('path:pretrain_network_g:x=3', "'path.pretrain_network_g' is no section of options."),
+        ('path:pretrain_network_g:x=3', "'path.pretrain_network_g' is not a section of options."),
         ('train:scheduler:periods=[__import__("os").system("touch CANARY")]', "Option 'train.scheduler.periods"),
     ],
 )
 def test_an_override_is_checked_and_never_run(parse, override, message):
-    assert told(parse, '', '', override).startswith(f'--force_yml {override}: {message}')
+    assert error_of(parse, '', '', override).startswith(f'--force_yml {override}: {message}')
     assert not Path('CANARY').exists()
 
 
@@ -330,7 +334,7 @@ def test_overrides_mean_what_they_mean_to_basicsr(parse):
 
 def test_an_override_may_add_what_basicsr_needs(parse):
     assert parse('name: run\n', '', 'name=other')['name'] == 'other'
-    assert "Option 'name' is missing: add it to the option file." in told(parse, 'name: run\n', '')
+    assert "Option 'name' is missing: add it to the option file." in error_of(parse, 'name: run\n', '')
 
 
 # --- what -------------------------------------------------------------------------------------------------------------
@@ -341,14 +345,14 @@ def test_an_override_may_add_what_basicsr_needs(parse):
     [
         ('levels: 8', 'levels: 1', ["'train.pixel_opt'", 'levels']),
         ('windows: [1, 3]', 'windows: [1, 4]', ["'train.pixel_opt'", 'windows', 'odd']),
-        ('restart_weights: [1, 0.5]', 'restart_weights: [1]', ["'train.scheduler'", '2 entries', 'give as many']),
+        ('restart_weights: [1, 0.5]', 'restart_weights: [1]', ["'train.scheduler'", '2 entries', 'must match']),
         ('periods: [50, 50]', 'periods: 100', ["'train.scheduler.periods'", 'expected array']),
         ('num_gpu: 0', 'num_gpu: none of them', ["'num_gpu'", "'none of them'"]),
         ('num_gpu: 0', 'num_gpu: 0\ndist_params: {bakcend: gloo}', ["'dist_params.bakcend'", "'backend'"]),
     ],
 )
 def test_contradictions_and_wrong_values_are_named(parse, old, new, words):
-    message = told(parse, old, new)
+    message = error_of(parse, old, new)
     for word in ['opt.yml, line ', *words]:
         assert word in message
 
@@ -356,14 +360,14 @@ def test_contradictions_and_wrong_values_are_named(parse, old, new, words):
 def test_a_metric_without_truth_is_named_before_the_training(parse):
     paired = '    name: val\n    type: PairedLowLightDataset\n    dataroot_lq: lq\n    dataroot_gt: gt\n'
     dark = paired.replace('    dataroot_gt: gt\n', '')
-    message = told(parse, paired, dark)
+    message = error_of(parse, paired, dark)
     assert message.startswith(f'opt.yml, line {line_of("val_2:")}: ')
-    assert "psnr.rgb compare with ground truth, and 'datasets.val_2' has none" in message
+    assert "psnr.rgb compare with ground truth, but 'datasets.val_2' has none" in message
 
     ntire = '    name: val\n    type: NTIRELowLightDataset\n    dataroot: .\n'
     picture = np.zeros((8, 8, 3), np.uint8)
     write_png(Path('val/input/1.png'), picture)
-    assert 'compare with ground truth' in told(parse, paired, ntire)
+    assert 'compare with ground truth' in error_of(parse, paired, ntire)
     write_png(Path('val/target/1.png'), picture)
     parse(paired, ntire)
 

@@ -149,7 +149,7 @@ def test_a_browser_shows_it_without_complaint(page, tmp_path):
     assert console == []
     shown = int(re.search(r'<title>(\d+)</title>', dom)[1])
     assert shown == page.read_text().count('<img ')
-    # Four rows of before, two results, truth; a worst and a best picture or two, each in three versions, per metric.
+    # Four rows of before, two results, truth; a worst and a best image or two, each in three versions, per metric.
     assert shown == 4 * 4 + 2 * 2 * 4 * 3
     assert dom.count('<svg class="chart"') == 6  # two losses, learning rate, time, two metrics that could run
 
@@ -165,7 +165,7 @@ def test_extremes_are_the_tables(folder, page):
         assert re.search(rf'{float(row["psnr"]):.2f}\s+{kind}\s*: {row["image"]}', text)
 
 
-def test_moved_data_are_told_on_the_page(folder, tmp_path):
+def test_moved_data_are_reported_on_the_page(folder, tmp_path):
     record = json.loads((folder / 'experiments/a/run.json').read_text())
     record['options']['root_path'] = str(tmp_path / 'gone')
     moved = tmp_path / 'moved'
@@ -176,7 +176,7 @@ def test_moved_data_are_told_on_the_page(folder, tmp_path):
     assert cli.main(['report', str(moved), '-o', str(output)]) == 0
     text = output.read_text()
     assert f'Input and truth are not shown, since the data could not be read: &#39;{tmp_path}/gone' in text
-    assert 'The runs kept no pictures' in text
+    assert 'The runs kept no images' in text
 
 
 @pytest.mark.parametrize('folders', [['nothing'], ['experiments/a', 'experiments/a']])

@@ -57,7 +57,7 @@ def test_nothing_lost_is_flat(soak, watched, tmp_path, capsys):
     assert rows[len(rows) // 2].endswith(',2')  # the command and its child
 
 
-def test_what_is_lost_is_told(soak, watched, capsys):
+def test_what_is_lost_is_reported(soak, watched, capsys):
     """2 MB, three descriptors and one thread a step; a step takes 2 ms of the processor longer than the last."""
     samples = watched(memory=2_000_000, descriptors=3, threads=1, delay=0.002)
     lost = {'memory': 2 * STEPS, 'descriptors': 3 * STEPS, 'threads': STEPS, 'step': 2 * STEPS}
@@ -84,7 +84,7 @@ def test_growth_is_that_of_the_middle_line_behind_the_first_tenth(soak):
     assert level == pytest.approx(np.median(7 + 0.01 * np.arange(101, 1000)), rel=0.1)
 
 
-def test_a_training_that_fails_is_told(soak, tmp_path, capfd):
+def test_a_training_that_fails_is_reported(soak, tmp_path, capfd):
     with pytest.raises(InputError, match='exit code 3'):
         soak.watch([sys.executable, '-c', 'print("the reason"); exit(3)'], tmp_path, STEPS, pause=20)
     assert 'the reason' in capfd.readouterr().err

@@ -50,7 +50,7 @@ class AccidentL1(L1Loss):
 
 @METRIC_REGISTRY.register()
 def accident_psnr(img, img2, what, crop_border, **kwargs):
-    """PSNR; the accident happens with the first picture."""
+    """PSNR; the accident happens with the first image."""
     if not signals.received():
         happen(what)
     return calculate_psnr(img, img2, crop_border, **kwargs)

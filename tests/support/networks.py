@@ -16,5 +16,5 @@ def random_network(seed=0, **options):
         for name, parameter in network.named_parameters():
             if name.endswith(('.beta', '.gamma', '.g')):
                 torch.nn.init.normal_(parameter, 1, 0.5)
-        torch.nn.init.constant_(network.ending.bias, 0.3)  # what it adds to a dark picture stays within [0, 1]
+        torch.nn.init.constant_(network.ending.bias, 0.3)  # what it adds to a dark image stays within [0, 1]
     return network

@@ -20,7 +20,7 @@ class InfiniteValue(torch.nn.Module):
 
 
 def main(folder):
-    """One step in parts, on a share of four pictures; then one whose loss is infinite in the second process alone."""
+    """One step in parts, on a share of four images; then one whose loss is infinite in the second process alone."""
     init_dist('pytorch')
     rank, world_size = get_dist_info()
     m = model(dist=True, rank=rank, world_size=world_size, train__accumulate_steps=2, **PLAIN_DESCENT)

@@ -15,7 +15,7 @@ from entropy_sde_plugin.errors import MetricUnavailableError
 
 
 class RunningMean:
-    """A metric of a set that knows the order of its pictures."""
+    """A metric of a set that knows the order of its images."""
 
     def __init__(self, weight):
         self.weight, self.value = weight, 0.0
@@ -29,7 +29,7 @@ class RunningMean:
 
 @METRIC_REGISTRY.register()
 def running_mean(img, img2, weight, **_):
-    raise AssertionError('a set metric is not asked about a picture')
+    raise AssertionError('a set metric is not asked about an image')
 
 
 running_mean.set_metric = RunningMean
@@ -42,7 +42,7 @@ def unavailable(img, img2, **_):
 
 @METRIC_REGISTRY.register()
 def faulty(img, img2, **_):
-    """Fails for one picture, that whose truth is brightest."""
+    """Fails for one image, that whose truth is brightest."""
     if img2.mean() > 180:
         raise ZeroDivisionError('a metric of these tests')
     return 1
@@ -63,7 +63,7 @@ class BufferedNetwork(torch.nn.Module):
 
 
 class Pictures(Dataset):
-    """Random pictures, the brighter the higher their number, in ``gt``; dark in ``lq``."""
+    """Random images, the brighter the higher their number, in ``gt``; dark in ``lq``."""
 
     opt: ClassVar = {'name': 'pictures'}
 
@@ -129,7 +129,7 @@ def train(model, iteration):
 
 
 def main(folder):
-    """Train, validate, train, validate one picture and fail, in the processes that torchrun started."""
+    """Train, validate, train, validate one image and fail, in the processes that torchrun started."""
     from basicsr.utils.dist_util import init_dist
 
     init_dist('pytorch')

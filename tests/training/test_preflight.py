@@ -1,4 +1,4 @@
-"""Data sets and weights that do not fit their options: told with the option's line before a run leaves anything."""
+"""Data sets and weights that do not fit their options: reported with the option's line before a run leaves anything."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def line_of(opt, option):
     return place + 1
 
 
-def told(monkeypatch, opt, run=run_training):
+def error_of(monkeypatch, opt, run=run_training):
     """What the pipeline says of options; it must leave nothing behind."""
     file = materials.write_options(Path(), opt)
     before = sorted(Path().rglob('*'))
@@ -54,7 +54,7 @@ def told(monkeypatch, opt, run=run_training):
 
 @pytest.fixture(params=['', '.lmdb'], ids=['folders', 'databases'])
 def suffix(request):
-    """Pairs of pictures of 40 x 40 pixels in the working directory."""
+    """Pairs of images of 40 x 40 pixels in the working directory."""
     (materials.write_databases if request.param else materials.write_folders)(Path())
     return request.param
 
@@ -66,19 +66,19 @@ def suffix(request):
     ('option', 'value', 'words'),
     [
         ('datasets.train.gt_size', 41, 'crops of 41 pixels .* do not fit into any of its 4 images'),
-        ('datasets.train.dataroot_gt', 'nowhere', "'nowhere' is no folder"),
-        ('datasets.train.dataroot_lq', 'nowhere.lmdb', "'nowhere.lmdb' is no image database"),
+        ('datasets.train.dataroot_gt', 'nowhere', "'nowhere' is not a folder"),
+        ('datasets.train.dataroot_lq', 'nowhere.lmdb', "'nowhere.lmdb' is not an image database"),
         ('datasets.val.dataroot_lq', 'n' * 3000, 'cannot be read \\(File name too long\\)'),
         ('datasets.val.meta_info_file', 'names.txt', "meta_info_file 'names.txt' cannot be read"),
-        ('datasets.train.dataset_enlarge_ratio', 0.5, 'gives a process 2 pictures an epoch, fewer than the batch of 4'),
-        ('datasets.train.dataset_enlarge_ratio', 1e12, 'makes an epoch of 4e\\+12 pictures'),
+        ('datasets.train.dataset_enlarge_ratio', 0.5, 'gives a process 2 images an epoch, fewer than the batch of 4'),
+        ('datasets.train.dataset_enlarge_ratio', 1e12, 'makes an epoch of 4e\\+12 images'),
         ('val.metrics.psnr.crop_border', 20, "cuts 20 pixels off every side, and 'datasets.val' .* 40x40"),
     ],
 )
-def test_what_a_data_set_lacks_is_told_with_its_line(monkeypatch, suffix, option, value, words):
+def test_what_a_data_set_lacks_is_reported_with_its_line(monkeypatch, suffix, option, value, words):
     opt = materials.training(suffix)
     change(opt, option, value)
-    message = told(monkeypatch, opt)
+    message = error_of(monkeypatch, opt)
     assert message.startswith(f'opt.yml, line {line_of(opt, option)}: ')
     assert re.search(words, message)
 
@@ -91,7 +91,7 @@ def test_each_picture_that_is_too_small_has_a_line(monkeypatch):
         for folder in ('lq', 'gt'):
             Path(folder, f'{name}.png').write_bytes(materials.encode(materials.picture(name)[:15], 'png'))
     where = f'opt.yml, line {line_of(opt, "datasets.train.gt_size")}: '
-    assert [line.split(' is ')[0] for line in told(monkeypatch, opt).splitlines()] == [
+    assert [line.split(' is ')[0] for line in error_of(monkeypatch, opt).splitlines()] == [
         f'{where}lq/{name}.png' for name in small
     ]
 
@@ -102,18 +102,18 @@ def test_synthesised_pairs_are_looked_at_too(monkeypatch):
     loader = {'batch_size_per_gpu': 2, 'num_worker_per_gpu': 0}
     bright = {'name': 'bright', 'type': 'SyntheticLowLightDataset', 'dataroot_gt': 'gt.lmdb'}
     opt['datasets'] = {'train': {**bright, 'gt_size': 41, **loader}, 'val': bright}
-    assert f'line {line_of(opt, "datasets.train.gt_size")}: gt.lmdb: crops of 41' in told(monkeypatch, opt)
+    assert f'line {line_of(opt, "datasets.train.gt_size")}: gt.lmdb: crops of 41' in error_of(monkeypatch, opt)
     opt['datasets']['train']['gt_size'] = 16
     opt['val']['metrics']['psnr']['crop_border'] = 30
-    assert f'line {line_of(opt, "val.metrics.psnr.crop_border")}: ' in told(monkeypatch, opt)
+    assert f'line {line_of(opt, "val.metrics.psnr.crop_border")}: ' in error_of(monkeypatch, opt)
 
 
-def test_a_test_is_told_as_well(monkeypatch):
+def test_a_test_is_reported_as_well(monkeypatch):
     materials.write_folders(Path())
     opt = materials.testing()
     opt['datasets']['test']['dataroot_lq'] = 'nowhere'
     line = line_of(opt, 'datasets.test.dataroot_lq')
-    assert told(monkeypatch, opt, run_test).startswith(f"opt.yml, line {line}: 'nowhere' is no folder")
+    assert error_of(monkeypatch, opt, run_test).startswith(f"opt.yml, line {line}: 'nowhere' is not a folder")
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -143,7 +143,9 @@ def weights(request):
     ],
 )
 @pytest.mark.parametrize('run', [run_training, run_test])
-def test_weights_of_other_options_are_told_with_their_line(monkeypatch, weights, run, option, value, words, read_whole):
+def test_weights_of_other_options_are_reported_with_their_line(
+    monkeypatch, weights, run, option, value, words, read_whole
+):
     if read_whole is not None:
         monkeypatch.setattr(weights_file, '_SMALL', read_whole)
     materials.write_folders(Path())
@@ -152,7 +154,7 @@ def test_weights_of_other_options_are_told_with_their_line(monkeypatch, weights,
     opt = materials.training() if run is run_training else materials.testing()
     opt['path']['pretrain_network_g'] = weights
     change(opt, option, value)
-    message = told(monkeypatch, opt, run)
+    message = error_of(monkeypatch, opt, run)
     assert message.startswith(f'opt.yml, line {line_of(opt, "path.pretrain_network_g")}: ')
     assert words in message
 
@@ -174,7 +176,7 @@ def test_weights_that_fit_pass_and_a_resumed_training_needs_none(monkeypatch, we
         preflight.check(opt, check(opt))
 
 
-def test_another_entry_of_the_weights_is_told(monkeypatch, capfd):
+def test_another_entry_of_the_weights_is_reported(monkeypatch, capfd):
     materials.write_folders(Path())
     state = materials.network().state_dict()
     opt = materials.training() | {'is_train': True, 'auto_resume': False, 'dist': False, 'world_size': 1}
@@ -199,7 +201,7 @@ def test_numbers_of_small_weights_are_looked_at(monkeypatch):
     torch.save({'params': state}, 'nan.pth')
     opt = materials.training()
     opt['path']['pretrain_network_g'] = 'nan.pth'
-    assert "'ending.bias' is not made of finite numbers" in told(monkeypatch, opt)
+    assert "'ending.bias' is not made of finite numbers" in error_of(monkeypatch, opt)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def test_the_pipeline_comes_to_its_last_iteration(then, now, iteration, log):
     size, batch = resumed._sampler.total_size, resumed._batch
     epoch, drawn = resumed._sampler.drawn_before
     assert epoch == ours['epoch']
-    assert epoch * size + drawn == iteration * batch  # so many pictures lie behind it
+    assert epoch * size + drawn == iteration * batch  # so many images lie behind it
     assert last_iteration(resumed, ours) == TOTAL
     assert len(warnings(log)) == (then != now)
 

@@ -69,7 +69,7 @@ def test_a_step_that_is_not_finite_changes_nothing(fault, entropy, log):
     t = m._draw(2).t
     (message,) = {record.getMessage() for record in log.records}
     assert message.startswith('Iteration 2: a loss or the gradient is not finite (l_pix ')
-    assert message.endswith(f'Its pictures: t={t[0]} picture0.png; t={t[1]} picture1.png.')
+    assert message.endswith(f'Its images: t={t[0]} picture0.png; t={t[1]} picture1.png.')
 
     m.cri_pix = sound
     train(m, 3)
@@ -98,7 +98,7 @@ def test_skips_in_a_row_end_the_training():
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
 @pytest.mark.parametrize('parts', [2, 3, 4])
 def test_parts_make_the_step_of_the_whole_batch(parts, reduction):
-    """Four pictures in parts of 2; 2; 1, by plain gradient descent: Adam's first step hides the gradient's scale."""
+    """Four images in parts of 2; 2; 1, by plain gradient descent: Adam's first step hides the gradient's scale."""
     losses = {
         'train__pixel_opt': {'type': 'L1Loss', 'reduction': reduction},
         'train__entropy_opt': {**ENTROPY, 'reduction': reduction},
@@ -120,14 +120,14 @@ def test_parts_make_the_step_of_the_whole_batch(parts, reduction):
 
 
 def test_processes_share_the_parts_and_the_decision(tmp_path):
-    """Two processes, each with two pictures in two parts, make the step of four pictures; what is infinite in one of
-    them is skipped in both, and told with the pictures of both."""
+    """Two processes, each with two images in two parts, make the step of four images; what is infinite in one of
+    them is skipped in both, and told with the images of both."""
     code, out, err = python(*TORCHRUN, '-m', 'tests.support.training', tmp_path, cwd=ROOT)
     assert code == 0, err
     for rank in (0, 1):
         assert json.loads((tmp_path / f'rank{rank}.json').read_text()) == {'unchanged': True, 'skipped': 1}
-    (told,) = [line for line in (out + err).splitlines() if 'Iteration 2: a loss or the gradient' in line]
-    assert all(f'picture{number}.png' in told for number in range(4))
+    (wanted,) = [line for line in (out + err).splitlines() if 'Iteration 2: a loss or the gradient' in line]
+    assert all(f'picture{number}.png' in wanted for number in range(4))
 
     whole = model(**PLAIN_DESCENT)
     start = weights(whole.net_g)

@@ -29,7 +29,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_stood_there(tmp_path):
         assert [entry.name for entry in disk.iterdir()] == ['metrics.csv']
 
 
-def test_a_folder_in_the_way_is_told(tmp_path):
+def test_a_folder_in_the_way_is_reported(tmp_path):
     (tmp_path / 'run.json').mkdir()
     with pytest.raises(WriteError, match=r"run\.json' could not be written: Is a directory"):
         write_file(tmp_path / 'run.json', b'{}')

@@ -1,4 +1,4 @@
-"""What every dataset of pairs does: load, augment, hand out tensors."""
+"""The base of all datasets of pairs: loading, augmentation, conversion to tensors."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ['ImageCache', 'PairDataset', 'check_crops', 'sample']
 
 
 def tensor(picture: RGBImage) -> torch.Tensor:
-    """Return a picture (H, W, 3), uint8, as a contiguous float32 tensor (3, H, W) in [0, 1]."""
-    # A copy in any case: NumPy takes a mirrored picture of one pixel, whose stride is negative, for contiguous.
+    """Return an image (H, W, 3), uint8, as a contiguous float32 tensor (3, H, W) in [0, 1]."""
+    # Always a copy: NumPy considers a mirrored image of one pixel, whose stride is negative, contiguous.
     return torch.from_numpy(picture.transpose(2, 0, 1).copy()).float().div_(255)
 
 
 def sample(
     crops: Sequence[dict[str, RGBImage]], paths: dict[str, str], options: DatasetOptions, index: int
 ) -> dict[str, Any]:
-    """Return a dataset's item: the pictures as tensors, their paths, and in training the key of its random draws.
+    """Return a dataset's item: the images as tensors, their paths, and in training the key of its random draws.
 
     Args:
-        crops: Pictures by their kinds. Of one crop the tensors are (3, H, W), of N crops (N, 3, H, W).
+        crops: Images by their kinds. Of one crop the tensors are (3, H, W), of N crops (N, 3, H, W).
         paths: Where they come from, by their kinds.
         options: Of the dataset.
         index: As the dataset was asked. ``draw`` is the tensor ``[epoch, draw]`` of it, by which a model can key draws
@@ -57,7 +57,7 @@ def check_crops(source: ImageSource, names: Sequence[str], smallest_side: int, s
         shrink: Factor by which images are reduced when they are loaded.
 
     Raises:
-        InputError: One line per image that is too small or unreadable, or one for all where all are too small.
+        InputError: One line per image that is too small or unreadable, or a single line if all are too small.
     """
     problems = Problems()
     crops = f'crops of {smallest_side} pixels (gt_size, or gt_size/resize_factor) do not fit'
@@ -82,14 +82,14 @@ def check_crops(source: ImageSource, names: Sequence[str], smallest_side: int, s
 
 
 class ImageCache:
-    """Decoded images of a source, kept if asked; dropped when the dataset is sent to another process."""
+    """Decoded images of a source, optionally cached; the cache is dropped when the dataset is pickled."""
 
     def __init__(self, keep: bool) -> None:
         self._keep = keep
         self._kept: dict[tuple[Path, str], RGBImage] = {}
 
     def image(self, source: ImageSource, name: str) -> RGBImage:
-        """Return an image of the source; nobody may write into it."""
+        """Return an image of the source, which must not be modified."""
         if not self._keep:
             return source.image(name)
         key = source.path, name
@@ -110,8 +110,8 @@ class PairDataset(Dataset[dict[str, Any]]):
     ``[epoch, draw]``.
 
     Args:
-        opt: The option section itself; BasicSR's models read the dataset's name from it.
-        options: The same, checked.
+        opt: The option section; BasicSR's models read the dataset's name from it.
+        options: Its options as a checked struct.
         lq: The dark images.
         gt: The bright images, if there are any.
         pairs: Names of the samples.
@@ -129,7 +129,7 @@ class PairDataset(Dataset[dict[str, Any]]):
         pairs: Sequence[Pair],
     ) -> None:
         if gt is None and options.phase == 'train':
-            raise InputError(f'{lq.path}: training needs bright images too, and there are none.', option=lq.option)
+            raise InputError(f'{lq.path}: training also needs bright images, but there are none.', option=lq.option)
         self.opt = opt
         self.options = options
         self.lq = lq
@@ -142,15 +142,15 @@ class PairDataset(Dataset[dict[str, Any]]):
 
     @property
     def shrink(self) -> int:
-        """Factor by which ``load`` reduces images in training."""
+        """Factor by which ``load`` downscales images in training."""
         return 1
 
     def sizes(self) -> Iterator[tuple[int, int]]:
-        """Yield (height, width) of every picture to be restored, without decoding it."""
+        """Yield (height, width) of every image to be restored, without decoding it."""
         return (self.lq.size(pair.lq) for pair in self.pairs)
 
     def load(self, source: ImageSource, name: str) -> RGBImage:
-        """Return one image as the samples use it."""
+        """Return one image as used in the samples."""
         return self._cache.image(source, name)
 
     def __len__(self) -> int:

@@ -26,8 +26,8 @@ class LOLOptions(PairOptions, kw_only=True, frozen=True):
     """The test set of v2-real contains training images of v1, and VE-LOL may share some: never evaluate one version's
     weights on the other."""
     dataroot: str
-    """Folder of the unpacked archive, or of the databases that ``entropy-sde prepare`` made of it; where there are
-    both, the databases are read."""
+    """Folder of the unpacked archive, or of the databases that ``entropy-sde prepare`` wrote; databases are
+    preferred."""
 
 
 class LOLDataset(PairDataset):
@@ -37,7 +37,7 @@ class LOLDataset(PairDataset):
         opt: Section of the option file; see ``LOLOptions``.
 
     Raises:
-        InputError: A bad option, no such split under ``dataroot``, and what ``PairDataset`` raises.
+        InputError: Wrong option, split not found in ``dataroot``, or an error of ``PairDataset``.
 
     Example:
         With the unpacked archive, or the databases of ``entropy-sde prepare lolv1``, in ``datasets/LOLv1``:

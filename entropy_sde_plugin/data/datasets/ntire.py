@@ -22,11 +22,11 @@ class NTIRELowLightOptions(PairOptions, kw_only=True, frozen=True):
     """Options of ``NTIRELowLightDataset``."""
 
     dataroot: str
-    """Folder with ``train/{input,target}``, ``val/input`` and ``test/input``, or of the databases that
-    ``entropy-sde prepare ntire24`` made of it."""
+    """Folder with ``train/{input,target}``, ``val/input`` and ``test/input``, or with the databases that
+    ``entropy-sde prepare ntire24`` wrote."""
     downscale: AtLeastOne = 1
-    """Whole factor by which images are reduced when loaded, by averaging areas. The paper uses 2 for the 4K images and
-    enlarges the results bicubically. Ground truth of validation and test keeps its size."""
+    """Integer factor by which images are downscaled when loaded, by averaging areas. The paper uses 2 for the 4K images
+    and upscales the results bicubically. Ground truth of validation and test keeps its size."""
 
     @property
     def has_truth(self) -> bool:
@@ -36,14 +36,14 @@ class NTIRELowLightOptions(PairOptions, kw_only=True, frozen=True):
 class NTIRELowLightDataset(PairDataset):
     """The split named by the phase; see ``PairDataset``.
 
-    Validation and test have no ``gt`` where there is none. Their items hold ``full_size``, the tensor [height, width]
-    of the input before ``downscale``: the size to which a result is to be enlarged.
+    Items of validation and test have no ``gt`` if there is no ground truth. They hold ``full_size``, the tensor
+    [height, width] of the input before ``downscale``: the size to which a result is upscaled.
 
     Args:
         opt: Section of the option file; see ``NTIRELowLightOptions``.
 
     Raises:
-        InputError: A bad option, no such split under ``dataroot``, and what ``PairDataset`` raises.
+        InputError: Wrong option, split not found in ``dataroot``, or an error of ``PairDataset``.
 
     Example:
         With the unpacked archive in ``datasets/NTIRE24``, read at half its size:
@@ -69,11 +69,11 @@ class NTIRELowLightDataset(PairDataset):
 
     @property
     def shrink(self) -> int:
-        """Factor by which ``load`` reduces images in training."""
+        """Factor by which ``load`` downscales images in training."""
         return self.options.downscale
 
     def load(self, source: ImageSource, name: str) -> RGBImage:
-        """Return one image, reduced by ``downscale`` if it is an input or a training image."""
+        """Return one image, downscaled by ``downscale`` if it is an input or a training image."""
         picture = super().load(source, name)
         factor = self.options.downscale
         if factor == 1 or (source is self.gt and self.options.phase != 'train'):

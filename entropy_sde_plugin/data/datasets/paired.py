@@ -1,4 +1,4 @@
-"""Anyone's pairs of dark and bright images."""
+"""The user's own pairs of dark and bright images."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
     dataroot_lq: str
     """Folder or database of the dark images."""
     dataroot_gt: str | None = None
-    """Folder or database of the bright images; validation and test may go without."""
+    """Folder or database of the bright images; optional in validation and test."""
     filename_tmpl: str = '{}'
-    """Name of the dark image from that of the bright one, both without suffix, e.g. ``'{}_low'``."""
+    """Template for the name of the dark image: ``{}`` is the name of the bright one without suffix, e.g.
+    ``'{}_low'``."""
     filename_tmpl_gt: str = '{}'
     """Name of the bright image where ``{}`` is only the part that partners share: ``'normal{}'`` with
     ``filename_tmpl: 'low{}'``."""
     meta_info_file: str | None = None
-    """Text file that names the bright images to take, one a line, first word of it; all by default."""
+    """Text file with the names of the bright images to use, the first word of each line; all images by default."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,7 +54,7 @@ class PairedLowLightDataset(PairDataset):
         opt: Section of the option file; see ``PairedLowLightOptions``.
 
     Raises:
-        InputError: A bad option, an image without a partner, and what ``PairDataset`` raises.
+        InputError: Wrong option, an image without a partner, or an error of ``PairDataset``.
 
     Example:
         >>> opt = {'name': 'own', 'phase': 'train', 'gt_size': 32, 'use_hflip': True, 'use_rot': True}

@@ -1,4 +1,4 @@
-"""Pairs made while training: bright photographs, darkened anew for every sample."""
+"""Pairs synthesised on the fly: bright photographs, darkened differently for every sample."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ class SyntheticLowLightOptions(TrainingCrops, kw_only=True, frozen=True):
     exposure: Range = (0.03, 0.2)
     """Fraction of the light, [low, high], drawn log-uniformly; see ``synthesis.darken``."""
     full_well: Range = (1500.0, 1500.0)
-    """Electrons of a saturated pixel, [low, high], drawn log-uniformly; fewer mean more shot noise."""
+    """Electrons of a saturated pixel, [low, high], drawn log-uniformly; fewer give more shot noise."""
     read_noise: Range = (3.0, 3.0)
-    """Standard deviation of the read-out in electrons, [low, high]."""
+    """Standard deviation of the read noise in electrons, [low, high]."""
     colour_cast: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """Standard deviation of the logarithm of each channel's gain: what white balance gets wrong."""
+    """Standard deviation of the logarithm of each channel's gain: the error of the white balance."""
     tone_gamma: Range = (2.2, 2.2)
-    """Exponent of the camera's tone curve, [low, high]; the truth's is 2.2."""
+    """Exponent of the camera's tone curve, [low, high]; that of the ground truth is 2.2."""
     jpeg_prob: Probability = 0.0
-    """Probability that the dark picture has been through JPEG."""
+    """Probability that the dark image is compressed as JPEG."""
     jpeg_quality: tuple[JPEGQuality, JPEGQuality] = (60, 95)
     """Its quality, [low, high]."""
     srgb_prob: Probability = 0.0
-    """Probability of the exact sRGB curve in place of ``tone_gamma``; its linear toe crushes deep shadows."""
+    """Probability of the exact sRGB curve in place of ``tone_gamma``; its linear segment crushes deep shadows."""
     black_level: Range = (0.0, 0.0)
-    """What the camera subtracts, [low, high], in means of the dark picture's light."""
+    """Offset that the camera subtracts, [low, high], as a multiple of the dark image's mean linear light."""
     uneven_prob: Probability = 0.0
-    """Probability of light that differs over the picture: lamps, shade, highlights that were never dark."""
+    """Probability of uneven light: lamps, shade, bright highlights."""
     smoothing_prob: Probability = 0.0
     """Probability of the camera's noise reduction, which leaves correlated noise."""
     smoothing: Range = (0.4, 1.0)
     """Its Gaussian's standard deviation in pixels, [low, high]."""
     well_lit_prob: Probability = 0.0
-    """Probability of a picture that lost no light: the network must leave it as it is, less its noise."""
+    """Probability of full exposure, so that the network learns only to denoise such an image."""
     random_scale_prob: Probability = 0.8
-    """Probability of a crop of random side, from ``gt_size`` to the image's short side, reduced to ``gt_size``."""
+    """Probability of a crop of random side, from ``gt_size`` to the image's short side, downscaled to ``gt_size``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,7 +71,7 @@ class SyntheticLowLightOptions(TrainingCrops, kw_only=True, frozen=True):
 
     @property
     def cameras(self) -> Cameras:
-        """What takes the dark pictures."""
+        """The random camera of the dark images."""
         return Cameras(**{field.name: getattr(self, field.name) for field in fields(Cameras)})
 
 
@@ -88,14 +88,14 @@ def _check_range(
 class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
     """Bright photographs and their dark versions; items as those of ``PairDataset``.
 
-    A training sample is cropped, reduced and turned first and darkened last, so that its noise is that of a whole
+    A training sample is darkened after cropping, downscaling and flipping, so that its noise is that of a full-size
     dark photograph. Validation darkens whole photographs, the same way every time.
 
     Args:
         opt: Section of the option file; see ``SyntheticLowLightOptions``.
 
     Raises:
-        InputError: A bad option, an unreadable photograph, or one too small for the crops.
+        InputError: Wrong option, or a photograph that is unreadable or too small for the crops.
 
     Example:
         >>> opt = {'name': 'photographs', 'phase': 'val', 'dataroot_gt': 'datasets/photographs', 'exposure': [0.1, 0.1]}

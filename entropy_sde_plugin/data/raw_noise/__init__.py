@@ -1,4 +1,4 @@
-"""The noise of raw pictures: its models, and cameras for which it was calibrated."""
+"""The noise of raw images: its models, and cameras for which it was calibrated."""
 
 from __future__ import annotations
 

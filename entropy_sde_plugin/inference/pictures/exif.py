@@ -40,7 +40,7 @@ _KEPT_TAGS = frozenset(
         IFD.GPSInfo,
     }
 )
-"""Tags of IFD0 that describe the picture; the others describe how a TIFF file lays out its pixels."""
+"""Tags of IFD0 that describe the image; the others describe how a TIFF file lays out its pixels."""
 
 
 def from_file(image: PIL.Image.Image) -> bytes | None:
@@ -75,7 +75,7 @@ def from_raw_file(path: Path) -> bytes | None:
 
 
 def as_tags(block: bytes) -> PIL.Image.Exif:
-    """Return the tags of a block that describe the picture, for a TIFF file."""
+    """Return the tags of a block that describe the image, for a TIFF file."""
     tags = PIL.Image.Exif()
     tags.load(_PREFIX + block)
     for tag in set(tags) - _KEPT_TAGS:
@@ -87,13 +87,13 @@ def make_upright(block: bytes) -> bytes:
     """Take the orientation out of an EXIF block.
 
     The orientation becomes 1, width and height change places where it was 5 or more, and the thumbnail, which shows the
-    picture as it was, is unlinked. Every other byte stays.
+    image as it was, is unlinked. Every other byte stays.
 
     Args:
         block: EXIF without a prefix.
 
     Returns:
-        The block for the picture upright.
+        The block for the image upright.
 
     Raises:
         ValueError: The block is damaged.

@@ -1,4 +1,4 @@
-"""The file formats that pictures are written in: what each can hold, and its encoder."""
+"""The file formats that images are written in: what each can hold, and its encoder."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A user's pictures in and out: samples as they are stored, with transparency, colour profile, EXIF, XMP and IPTC.
+"""A user's images in and out: samples as they are stored, with transparency, colour profile, EXIF, XMP and IPTC.
 
 Kept: 8 and 16 bits, gray, alpha, the ICC profile (embedded again; samples are never converted by it), EXIF, whose
 orientation is applied to the pixels, XMP and IPTC. Converted: a palette becomes RGB, 1 to 7 bits of gray become 8, a
 transparent colour becomes alpha. Told in ``Picture.notes``: whatever a file holds that will not be in the output.
-Refused: everything in which a picture cannot be enhanced and given back (CMYK, CIELAB, floating point, animations,
+Refused: everything in which an image cannot be enhanced and given back (CMYK, CIELAB, floating point, animations,
 several pages). Comments and thumbnails are not carried over.
 """
 
@@ -34,7 +34,7 @@ __all__ = ['Picture', 'Samples', 'fit', 'read_picture', 'write_picture']
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, upright.
+    """An image, upright.
 
     Attributes:
         rgb: Array of shape (H, W, 3), uint8 or uint16, RGB, full range; three equal channels if ``gray``.
@@ -61,7 +61,7 @@ def read_picture(path: Path) -> Picture:
     """Read a JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIF file, whatever its name, or a camera's raw file, by its suffix.
 
     Raises:
-        InputError: The file cannot be read, is no such picture, is cut off or damaged, or holds what cannot be enhanced
+        InputError: The file cannot be read, is no such image, is cut off or damaged, or holds what cannot be enhanced
             and given back.
     """
     if fault := not_a_file(path):  # a pipe would be waited for
@@ -84,7 +84,7 @@ def _one_line_errors(path: Path) -> Iterator[None]:
     """Put what is wrong with a file into one line; the errors of decoders have no common type."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of large pictures and faulty EXIF, which are dealt with here
+            warnings.simplefilter('ignore')  # of large images and faulty EXIF, which are dealt with here
             yield
     except InputError as error:
         raise InputError(f'{path}: {error}') from None
@@ -92,7 +92,7 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         raise
     except PIL.UnidentifiedImageError:
         raise InputError(
-            f'{path}: no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC picture of 8 or 16 bits a channel.'
+            f'{path}: no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC image of 8 or 16 bits a channel.'
         ) from None
     except PIL.Image.DecompressionBombError:
         limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
@@ -110,17 +110,17 @@ def _develop(path: Path) -> Picture:
 
 
 def fit(picture: Picture, suffix: str) -> Picture:
-    """Leave out of a picture what a file format cannot hold, and note it.
+    """Leave out of an image what a file format cannot hold, and note it.
 
     Args:
-        picture: The picture. Its samples stay: the rounding to 8 bits, reported here, happens when it is written.
+        picture: The image. Its samples stay: the rounding to 8 bits, reported here, happens when it is written.
         suffix: The suffix of the file to be, e.g. ``'.jpg'``.
 
     Returns:
-        The picture with ``notes`` added.
+        The image with ``notes`` added.
 
     Raises:
-        InputError: The format would lose what cannot be left out: transparency, or a part of the picture.
+        InputError: The format would lose what cannot be left out: transparency, or a part of the image.
     """
     form = FORMATS.get(suffix.lower())
     if form is None:
@@ -152,12 +152,12 @@ def fit(picture: Picture, suffix: str) -> Picture:
 
 
 def write_picture(picture: Picture, path: Path) -> None:
-    """Write a picture in the format that the path's suffix names, whole or not at all; see ``fit``.
+    """Write an image in the format that the path's suffix names, whole or not at all; see ``fit``.
 
     PNG, WebP and TIFF are written without loss, JPEG with quality 95 and full chroma.
 
     Raises:
-        InputError: The format cannot hold the picture.
+        InputError: The format cannot hold the image.
         OSError: The file cannot be written.
     """
     try:

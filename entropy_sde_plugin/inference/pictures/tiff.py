@@ -23,7 +23,7 @@ _UNASSOCIATED_ALPHA = 2
 
 
 def encode_tiff(samples: NDArray[np.generic], metadata: Metadata) -> bytes:
-    """Encode a picture as a little-endian TIFF file: Deflate with horizontal differencing, without loss.
+    """Encode an image as a little-endian TIFF file: Deflate with horizontal differencing, without loss.
 
     Args:
         samples: Array of shape (H, W, C), uint8 or uint16; C is 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).

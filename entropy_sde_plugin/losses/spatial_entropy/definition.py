@@ -1,7 +1,7 @@
-"""What every engine of the spatial entropy computes: one definition, several ways to the same numbers.
+"""The definition of the spatial entropy, which every engine implements.
 
-An engine sees planes, never images: intensities and neighbour means in level units. Clamping, scaling and the neighbour
-convolution are outside it, in ordinary differentiable PyTorch (`functional.py`).
+An engine computes on planes instead of images: intensities and neighbour means in level units. Clamping, scaling and
+the neighbour convolution are outside it, in ordinary differentiable PyTorch (`functional.py`).
 
 Definition (arXiv 2404.09735, section 3.2, and its released code), for one plane with pixels x, bins i, j = 0 ... L-1::
 

@@ -18,10 +18,10 @@ __all__ = ['REDUCTIONS', 'check_options', 'is_number', 'spatial_entropy']
 REDUCTIONS = ('mean', 'sum', 'none')
 
 MOST_LEVELS = 4096
-"""Far beyond the 256 of an image; a slip in the option file, such as 32e3, would take all of the memory."""
+"""Far more than the 256 of an image; a typing error such as 32e3 would use up the memory."""
 
 MOST_WINDOW = 1023
-"""Pixels: such a window covers a patch of 512x512 from each of its corners."""
+"""In pixels: such a window covers a patch of 512x512 even from its corners."""
 
 BANDWIDTHS = 0.01, 100.0
 """Least and largest bandwidth in levels: kernels between a hundredth of a bin and all of the bins."""
@@ -65,11 +65,12 @@ def spatial_entropy(
         bandwidth: Kernel width h in levels, 0.01 to 100.
         neighbour_weights: Nine values, row-major, the centre ignored; None weighs all neighbours equally.
         neighbour_normalisation: ``per_channel`` or ``all_channels`` (the released code's: C times smaller means).
-        intensity_range: The intensities of the first and the last bin. A diffusion state leaves [0, 1]: near its end,
-            with a dark mean, by so much that the clamp takes the gradient of about 30% of the pixels. A range that
-            holds the state, such as (-0.5, 1.5), keeps it; the bins grow by as much.
+        intensity_range: The intensities of the first and the last bin. A diffusion state leaves [0, 1]: near t = T,
+            around a dark mean, the clamp removes the gradient of about 30% of the pixels. A range that contains the
+            state, such as (-0.5, 1.5), keeps it, with wider bins.
         clamp: Clamp both images to the range first. Without it, pixels outside keep a gradient as far as their kernels
-            reach into the bins, and for the relative entropy until their density meets its epsilon, about 11 levels.
+            reach into the bins, and for the relative entropy until their density falls to its epsilon, about 11 levels
+            outside.
         normalise_density: Divide each pixel's kernels by their sums over the bins. The published prefactor
             1 / (0.5 h) makes a density of them only for h = 0.5 and away from the first and last bins.
         generalised: Add the difference of the masses, sum of p - sum of q, to the relative entropy (the generalised
@@ -103,7 +104,7 @@ def spatial_entropy(
     )
     _check_images(pred, target)
     if neighbour_weights is not None and not (isinstance(neighbour_weights, Tensor) and neighbour_weights.numel() == 9):
-        raise InputError(f'neighbour_weights: {quoted(neighbour_weights)} is no tensor of nine values, and not None.')
+        raise InputError(f'neighbour_weights: {quoted(neighbour_weights)} is neither a tensor of nine values nor None.')
     prefactor = 1.0 if normalise_density else 1 / (0.5 * bandwidth)
     spec = EntropySpec(
         distance, levels, tuple(windows), bandwidth, prefactor, normalise_density, root_epsilon=hellinger_epsilon
@@ -158,9 +159,9 @@ def check_options(
     if not isinstance(windows, Sequence) or not windows or not all(_is_int(w) and w > 0 and w % 2 for w in windows):
         raise _wrong('windows', f'{windows!r} is not a list of positive odd numbers, such as [1, 3, 5].')
     if max(windows) > MOST_WINDOW:
-        raise _wrong('windows', f'{windows!r} holds a window of more than {MOST_WINDOW} pixels a side.')
+        raise _wrong('windows', f'{windows!r} contains a window wider than {MOST_WINDOW} pixels.')
     if len(set(windows)) < len(windows):
-        raise _wrong('windows', f'{windows!r} names a window twice.')
+        raise _wrong('windows', f'{windows!r} contains a window twice.')
     _check_range('bandwidth', bandwidth, *BANDWIDTHS)
     _check_range('hellinger_epsilon', hellinger_epsilon, *HELLINGER_EPSILONS)
     ends = intensity_range if isinstance(intensity_range, Sequence) else ()
@@ -172,7 +173,7 @@ def check_options(
     if generalised and distance != 'relative_entropy':
         raise _wrong('generalised', f"only for 'relative_entropy', not for '{distance}'.")
     if generalised and normalise_density:
-        raise _wrong('generalised', 'does nothing beside normalise_density, whose masses are equal; choose one.')
+        raise _wrong('generalised', 'has no effect with normalise_density, whose masses are equal: choose one.')
 
 
 def _wrong(option: str, reason: str) -> InputError:
@@ -195,7 +196,7 @@ def _is_int(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Return whether an option is a finite number and not a bool."""
-    # math.isfinite would break the graph of a compiled call whose numbers are symbols.
+    # math.isfinite would break the graph of a compiled call with symbolic numbers.
     return isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0
 
 

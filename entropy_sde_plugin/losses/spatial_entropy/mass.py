@@ -1,7 +1,7 @@
 """The mass of the densities over their bins, in O(pixels).
 
-Kernels reach beyond the first and last bin, so the mass of a density depends on where its intensities lie: 1 inside the
-range, about 0.56 where everything is black or white. It is separable: the sum of p over all bins, at a pixel, is
+Kernels extend beyond the first and last bin, so the mass of a density depends on its intensities: 1 inside the range,
+about 0.56 where everything is black or white. It is separable: the sum of p over all bins, at a pixel, is
 prefactor / w^2 times the sum over the window of (sum_i A_i) (sum_j B_j).
 """
 
@@ -31,7 +31,7 @@ def mean_mass(v: Tensor, v_nbr: Tensor, spec: EntropySpec) -> Tensor:
         (N,), differentiable.
     """
     height, width = v.shape[1:]
-    # In how many windows a pixel is counted, as a share of w^2: fewer than all near the picture's border.
+    # Number of windows that contain a pixel, as a share of w^2: below 1 near the image's border.
     coverage = v.new_zeros(height, width)
     for window in spec.windows:
         down, across = (_windows_around(n, window, v) for n in (height, width))

@@ -19,15 +19,16 @@ __all__ = ['SpatialEntropyLoss']
 class SpatialEntropyLoss(nn.Module):
     """Spatial entropy between a prediction and its target (arXiv 2404.09735, section 3.2).
 
-    Works wherever a pixel loss does: as ``pixel_opt`` of a BasicSR model, or by itself in any PyTorch loop. Its options
-    are those of :func:`~.functional.spatial_entropy`, and the following.
+    Works wherever a pixel loss does: as ``pixel_opt`` of a BasicSR model, or in any PyTorch loop. Its options are those
+    of :func:`~.functional.spatial_entropy` and the following.
 
     Args:
         loss_weight: Factor of the loss.
-        levels: Number of bins per axis; or steps ``[[0, 8], [2000, 16], [6000, 32]]``, from which iteration on how
-            many. Few levels first: the densities of pictures that are more than a few bins apart do not touch, and
-            the distance has no slope there. The training loop calls `update`; `IRSDEModel` does.
-        neighbour_weights: ``random`` (positive, drawn anew in every call), ``mean``, or ``legacy_normal`` (the released
+        levels: Number of bins per axis; or a schedule ``[[0, 8], [2000, 16], [6000, 32]]`` of pairs (first iteration,
+            number). Start with few levels: densities of images that are more than a few bins apart do not overlap,
+            and the distance has no gradient there. With a schedule the training loop must call `update`, as
+            `IRSDEModel` does.
+        neighbour_weights: ``random`` (positive, redrawn in every call), ``mean``, or ``legacy_normal`` (the released
             code's signed draws); see `neighbours.draw_neighbour_weights`.
 
     Raises:
@@ -95,9 +96,9 @@ class SpatialEntropyLoss(nn.Module):
         Args:
             pred: The prediction, any floating dtype, intensities nominally in [0, 1].
             target: The target, a constant.
-            weight: Factor of each image, (B,); the mean still divides by B.
-            generator: CPU generator that draws the neighbour weights; None takes PyTorch's own. Processes that share
-                its state share the weights. torch.compile takes no generators: leave it out there.
+            weight: Factor of each image, (B,); the mean is still over B.
+            generator: CPU generator that draws the neighbour weights; None uses PyTorch's default generator.
+                Processes whose generators have the same state draw the same weights. Not supported by torch.compile.
 
         Returns:
             A scalar, or (B,) for ``reduction='none'``.
@@ -131,7 +132,7 @@ class SpatialEntropyLoss(nn.Module):
         return self.loss_weight * per_image
 
     def update(self, iteration: int) -> None:
-        """Take the number of levels that belongs to a training iteration, 0 and up."""
+        """Set the number of levels for a training iteration, counted from 0."""
         self._waits_for_update = False
         self.levels = max(step for step in self.steps if step[0] <= iteration)[1]
 

@@ -25,9 +25,10 @@ def draw_neighbour_weights(kind: str, generator: torch.Generator | None = None) 
 
     Args:
         kind: ``random``: independent and uniform on (0, 1], so the mean is a convex combination of the neighbours.
-            ``mean``: all equal. ``legacy_normal``: standard normal, as the released code draws them; their sum comes
-            near 0, so that single draws amplify the mean more than a hundredfold.
-        generator: CPU generator; None takes PyTorch's own. Processes that share its state share the weights.
+            ``mean``: all equal. ``legacy_normal``: standard normal, as in the released code; their sum can be near
+            0, so that some draws amplify the mean more than a hundredfold.
+        generator: CPU generator; None uses PyTorch's default generator. Processes with the same state draw the same
+            weights.
 
     Returns:
         (3, 3) float32 on the CPU.
@@ -47,10 +48,10 @@ def draw_neighbour_weights(kind: str, generator: torch.Generator | None = None) 
 
 
 def neighbour_mean(v: Tensor, weights: Tensor, normalisation: str) -> Tensor:
-    """Average the eight neighbours of every pixel; neighbours outside the picture count as 0 with their weight.
+    """Average the eight neighbours of every pixel; neighbours outside the image count as 0 with their weight.
 
-    Cross-correlation written as shifted sums: a convolution would be free to run in TF32 on a GPU and lose the
-    float32 accuracy.
+    A cross-correlation written as shifted sums, since a convolution may run in TF32 on a GPU and lose float32
+    accuracy.
 
     Args:
         v: (B, C, H, W).

@@ -1,4 +1,4 @@
-"""The choice between the engines, and the engines as one differentiable operator."""
+"""The choice of the engine, and the engines as one differentiable operator."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
     """Resolve ``auto``: the native engine for float32 on the CPU where it was built, else PyTorch's.
 
     Returns:
-        ``torch`` or ``native``. What ``auto`` chose is logged once; a native engine that is missing is a warning.
+        ``torch`` or ``native``. The choice of ``auto`` is logged once, as a warning if the native engine is missing.
 
     Raises:
-        InputError: ``native`` was asked for and cannot serve.
+        InputError: ``native`` was requested but cannot be used.
     """
     if engine == 'torch':
         return engine
@@ -46,7 +46,7 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
     chosen = 'torch' if obstacle else 'native'
     if engine == 'auto':
         reason = f"; 'native' cannot be used: {obstacle}" if obstacle else ''
-        _log_once(f"Spatial entropy: engine 'auto' takes '{chosen}'{reason}.", level)
+        _log_once(f"Spatial entropy: engine 'auto' uses '{chosen}'{reason}.", level)
     return chosen
 
 

@@ -12,7 +12,7 @@ from tests.support.hostile import materials
 
 
 def test_crops_of_one_pixel_are_pixels_of_the_pictures(tmp_path):
-    """Mirrored, a picture of one pixel has a negative stride, and NumPy takes it for contiguous."""
+    """Mirrored, an image of one pixel has a negative stride, and NumPy takes it for contiguous."""
     materials.write_folders(tmp_path)
     roots = {f'dataroot_{kind}': str(tmp_path / kind) for kind in ('lq', 'gt')}
     dataset = PairedLowLightDataset({'phase': 'train', 'gt_size': 1, 'resize_prob': 0, 'seed': 3, **roots})

@@ -28,7 +28,7 @@ def noise(shape, dtype=np.uint8, seed=0):
 
 
 def exif(orientation=1):
-    """EXIF as a camera writes it: tags of the picture, a maker's note, a GPS directory."""
+    """EXIF as a camera writes it: tags of the image, a maker's note, a GPS directory."""
     tags = PIL.Image.Exif()
     tags[MAKE], tags[306], tags[ORIENTATION] = 'Camera', '2024:02:03 04:05:06', orientation
     tags.get_ifd(EXIF_IFD).update({33434: 0.125, MAKER_NOTE: b'NOTE' * 9, WIDTH: 30, HEIGHT: 20})
@@ -37,7 +37,7 @@ def exif(orientation=1):
 
 
 def tags_of(path):
-    """The tags that tell of the picture, as Pillow reads them."""
+    """The tags that tell of the image, as Pillow reads them."""
     with PIL.Image.open(path) as file:
         tags = file.getexif()
         return {tag: tags.get(tag) for tag in (MAKE, 306)}, dict(tags.get_ifd(EXIF_IFD)), dict(tags.get_ifd(0x8825))
@@ -126,7 +126,7 @@ def test_gray_stays_one_channel_the_luma(tmp_path, suffix, dtype):
 
 
 @pytest.mark.parametrize('suffix', ['.jpg', '.webp'])
-def test_16_bits_are_rounded_to_the_nearest_of_8_and_that_is_told(tmp_path, suffix):
+def test_16_bits_are_rounded_to_the_nearest_of_8_and_that_is_reported(tmp_path, suffix):
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     picture = Picture(np.dstack([values] * 3))
     assert fit(picture, suffix).notes == (f'16 bits are rounded to the 8 of {suffix}',)
@@ -136,7 +136,7 @@ def test_16_bits_are_rounded_to_the_nearest_of_8_and_that_is_told(tmp_path, suff
     assert np.abs(stored - values[..., None] / 257).max() <= tolerance
 
 
-def test_what_a_format_cannot_hold_is_refused_or_told(tmp_path):
+def test_what_a_format_cannot_hold_is_refused_or_reported(tmp_path):
     rgb, clear = noise((8, 8, 3)), noise((8, 8))
     with pytest.raises(InputError, match=r'a\.jpg: transparent in parts, which \.jpg cannot hold; write it as \.png'):
         write_picture(Picture(rgb, alpha=clear), tmp_path / 'a.jpg')
@@ -221,7 +221,7 @@ def test_the_thumbnail_of_the_dark_picture_is_unlinked(tmp_path):
 
 
 @pytest.mark.parametrize('block', [b'no exif at all', b'II*\0\xff\xff\xff\xff', b'MM\0*\0\0\0\x08\xff\xff'])
-def test_damaged_exif_is_told_and_left_out(tmp_path, block):
+def test_damaged_exif_is_reported_and_left_out(tmp_path, block):
     PIL.Image.fromarray(noise((4, 4, 3))).save(tmp_path / 'a.jpg', exif=b'Exif\0\0' + block)
     picture = read_picture(tmp_path / 'a.jpg')
     assert picture.exif is None
@@ -286,12 +286,12 @@ def test_16_bit_lzw_tiff(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / 'a.tif').rgb, rgb)
 
 
-def test_of_a_file_with_several_pictures_the_main_one_is_taken_and_that_is_told(tmp_path):
+def test_of_a_file_with_several_pictures_the_main_one_is_taken_and_that_is_reported(tmp_path):
     main, preview = (PIL.Image.fromarray(photograph('coffee')[:size, :size]) for size in (64, 16))
     main.save(tmp_path / 'a.jpg', format='MPO', save_all=True, append_images=[preview])
     picture = read_picture(tmp_path / 'a.jpg')
     assert picture.rgb.shape == (64, 64, 3)
-    assert 'the main one of its 2 pictures' in picture.notes[0]
+    assert 'the main one of its 2 images' in picture.notes[0]
 
 
 def test_10_bits_of_heic_are_spread_over_16(tmp_path):
@@ -301,7 +301,7 @@ def test_10_bits_of_heic_are_spread_over_16(tmp_path):
     np.testing.assert_array_equal(picture.rgb, np.rint(ramp * (65535 / 1023)))
 
 
-def test_10_bits_of_avif_are_told(tmp_path):
+def test_10_bits_of_avif_are_reported(tmp_path):
     done, data = cv2.imencode('.avif', np.full((8, 8, 3), 512, np.uint16), [cv2.IMWRITE_AVIF_DEPTH, 10])
     assert done
     (tmp_path / 'a.avif').write_bytes(data.tobytes())
@@ -340,9 +340,9 @@ def test_what_cannot_be_given_back_is_refused_in_one_line(tmp_path):
         'planes.tif': 'separate planes',
         'inverted.tif': 'inverted',
         'mixed.tif': 'no plain (unassociated) alpha',
-        'floats.tif': 'picture of 8 or 16 bits a channel',
+        'floats.tif': 'image of 8 or 16 bits a channel',
         'five.tif': 'channels beside the colours',
-        'gif.png': 'no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC picture',
+        'gif.png': 'no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC image',
     }
     assert expected.keys() == {file.name for file in tmp_path.iterdir()}
     for name, words in expected.items():

@@ -196,7 +196,7 @@ def test_generalised_relative_entropy_is_a_divergence_where_the_published_one_is
 
 @pytest.mark.parametrize('bandwidth', [0.5, 1.0, 3.0])
 def test_normalised_density_weighs_all_bandwidths_alike(bandwidth: float) -> None:
-    # Pictures whose densities do not touch are at Hellinger's largest distance, 1, when both masses are 1.
+    # Images whose densities do not touch are at Hellinger's largest distance, 1, when both masses are 1.
     black, white = torch.zeros(1, 1, 40, 40), torch.ones(1, 1, 40, 40)
     options = {'distance': 'hellinger', 'levels': 128, 'windows': (1,), 'bandwidth': bandwidth}
     inner = spatial_entropy(black, white, **options, normalise_density=True)
@@ -325,7 +325,7 @@ def test_core_works_without_basicsr() -> None:
         ({'windows': ()}, r'windows: \(\) '),
         ({'windows': 3}, 'windows: 3 '),
         ({'windows': (3, 3)}, 'twice'),
-        ({'windows': (3, 2**32 + 5)}, 'more than 1023 pixels a side'),
+        ({'windows': (3, 2**32 + 5)}, 'wider than 1023 pixels'),
         ({'bandwidth': 0}, 'bandwidth: 0 '),
         ({'bandwidth': 1e30}, r'bandwidth: 1e\+30 is not a number of at least 0.01 and at most 100'),
         ({'bandwidth': float('nan')}, 'bandwidth: nan '),
@@ -336,8 +336,8 @@ def test_core_works_without_basicsr() -> None:
         ({'neighbour_normalisation': 'channel'}, "neighbour_normalisation: unknown 'channel'"),
         ({'engine': 'cuda'}, "engine: unknown 'cuda'. Valid names: auto, native, torch."),
         ({'reduction': 'average'}, "reduction: unknown 'average'"),
-        ({'neighbour_weights': 'mean'}, "neighbour_weights: 'mean' is no tensor"),
-        ({'neighbour_weights': torch.ones(4)}, r'neighbour_weights: tensor\(\[1., 1., 1., 1.\]\) is no tensor'),
+        ({'neighbour_weights': 'mean'}, "neighbour_weights: 'mean' is neither a tensor"),
+        ({'neighbour_weights': torch.ones(4)}, r'neighbour_weights: tensor\(\[1., 1., 1., 1.\]\) is neither a tensor'),
         ({'clamp': 'no'}, "clamp: 'no' is not true or false"),
         ({'generalised': True}, "generalised: only for 'relative_entropy'"),
         ({'generalised': True, 'distance': 'relative_entropy', 'normalise_density': True}, 'choose one'),
@@ -361,12 +361,12 @@ def engine_log(log: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtu
     operator._log_once.cache_clear()
 
 
-def test_the_choice_of_an_engine_is_told_without_alarm(engine_log: pytest.LogCaptureFixture) -> None:
+def test_the_choice_of_an_engine_is_reported_without_alarm(engine_log: pytest.LogCaptureFixture) -> None:
     engine_log.set_level(logging.INFO, 'basicsr.spatial_entropy')
     x = torch.rand(1, 1, 8, 8, dtype=torch.float64)
     spatial_entropy(x, x, distance='hellinger', levels=8, windows=(1,))
     assert engine_log.records[0].levelno == logging.INFO
-    assert "engine 'auto' takes 'torch'; 'native' cannot be used: it computes in float32" in engine_log.text
+    assert "engine 'auto' uses 'torch'; 'native' cannot be used: it computes in float32" in engine_log.text
 
 
 def test_missing_native_engine_is_named_and_never_silent(
@@ -383,4 +383,4 @@ def test_missing_native_engine_is_named_and_never_silent(
     (record, *again) = engine_log.records
     assert all(other is record for other in again)  # one record, however many handlers it reached
     assert record.levelno == logging.WARNING
-    assert record.message == "Spatial entropy: engine 'auto' takes 'torch'; 'native' cannot be used: it was not built."
+    assert record.message == "Spatial entropy: engine 'auto' uses 'torch'; 'native' cannot be used: it was not built."

@@ -97,7 +97,7 @@ def test_levels_refine_with_the_iterations() -> None:
     assert loss(pred, target) == expected
 
 
-def test_levels_that_nobody_refines_are_told_once(recwarn: pytest.WarningsRecorder) -> None:
+def test_levels_that_nobody_refines_are_reported_once(recwarn: pytest.WarningsRecorder) -> None:
     pred, target = pair()
     options = {'levels': [[0, 8], [100, 16]], 'windows': [1]}
     updated, forgotten = SpatialEntropyLoss(**options), SpatialEntropyLoss(**options)

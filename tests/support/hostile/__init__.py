@@ -1,1 +1,1 @@
-"""A fuzzer: malformed pictures, databases, option files and weights, each met by the command that a user would give."""
+"""A fuzzer: malformed images, databases, option files and weights, each met by the command that a user would give."""

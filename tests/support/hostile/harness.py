@@ -117,11 +117,11 @@ def _defects(trial: Trial, code: int | None, errors: str, before: dict[str, str]
     if 'Traceback' in errors:
         yield 'a traceback'
     lines = [line for line in errors.replace('\r', '\n').splitlines() if line.strip()]
-    told = [line for line in lines if re.match(r'error: |passed over: ', line)]
+    reports = [line for line in lines if re.match(r'error: |passed over: ', line)]
     if code == 0 and not trial.may_pass:
         yield 'passed as if nothing were wrong'
     if code not in (0, None):
-        yield from _faults_of_lines(trial, lines, told)
+        yield from _faults_of_lines(trial, lines, reports)
     after = dict(_fingerprints(place))
     changed = [name for name, content in before.items() if after.get(name) != content]
     if changed:
@@ -134,17 +134,17 @@ def _defects(trial: Trial, code: int | None, errors: str, before: dict[str, str]
         yield 'ran code'
 
 
-def _faults_of_lines(trial: Trial, lines: list[str], told: list[str]) -> Iterator[str]:
-    passed_over = [line for line in told if line.startswith('passed over: ')]
-    if len(told) != 1 + len(passed_over) or len(passed_over) > 1:
-        yield f'{len(told)} lines where one belongs'
-    if not told or lines[-1] != told[-1]:
+def _faults_of_lines(trial: Trial, lines: list[str], reports: list[str]) -> Iterator[str]:
+    passed_over = [line for line in reports if line.startswith('passed over: ')]
+    if len(reports) != 1 + len(passed_over) or len(passed_over) > 1:
+        yield f'{len(reports)} lines where one belongs'
+    if not reports or lines[-1] != reports[-1]:
         yield 'does not end with its line'
     for culprit in trial.culprits:
-        if told and culprit not in told[0]:
+        if reports and culprit not in reports[0]:
             yield f'the line does not name {culprit}'
-    if told and len(told[0]) > 1500:
-        yield f'a line of {len(told[0])} characters'
+    if reports and len(reports[0]) > 1500:
+        yield f'a line of {len(reports[0])} characters'
     noise = [line for line in lines if _NOISE.search(line)]
     if noise:
         yield f'noise: {noise[0][:200]}'

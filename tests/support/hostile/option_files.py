@@ -190,7 +190,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 CONTRADICTIONS: dict[str, tuple[Any, ...]] = {
-    'a crop larger than the pictures': (_set('datasets.train.gt_size', 41), 'opt.yml, line ', 'gt_size', 'lq'),
+    'a crop larger than the images': (_set('datasets.train.gt_size', 41), 'opt.yml, line ', 'gt_size', 'lq'),
     'a crop of 10^9 pixels': (_set('datasets.train.gt_size', 10**9), 'opt.yml, line ', 'gt_size'),
     'one level': (_set('train.entropy_opt.levels', 1), 'opt.yml, line ', 'levels'),
     'a million levels': (_set('train.entropy_opt.levels', 10**6), 'opt.yml, line ', 'levels'),
@@ -222,7 +222,7 @@ CONTRADICTIONS: dict[str, tuple[Any, ...]] = {
     'no such folder': (_set('datasets.train.dataroot_gt', 'nowhere'), 'opt.yml, line ', 'nowhere'),
     'no such weights': (_set('path.pretrain_network_g', 'nowhere.pth'), 'opt.yml, line ', 'nowhere.pth'),
     'no such training state': (_set('path.resume_state', 'nowhere.state'), 'nowhere.state'),
-    'a training state that is a picture': (
+    'a training state that is an image': (
         _set('path.resume_state', f'gt/{materials.NAMES[0]}.png'),
         'path.resume_state: gt/',
     ),

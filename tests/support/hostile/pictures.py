@@ -1,4 +1,4 @@
-"""Malformed pictures where training, evaluation and enhancement meet them."""
+"""Malformed images where training, evaluation and enhancement meet them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VICTIM = materials.NAMES[1]
 
 
 def dataset_cases() -> Iterator[tuple[str, Build]]:
-    """One picture of a folder is malformed; a training or an evaluation meets it."""
+    """One image of a folder is malformed; a training or an evaluation meets it."""
     for suffix in ('png', 'jpg', 'tif', 'webp', 'bmp'):
         for name, damage in {**SURE, **UNSURE}.items():
             content = _damaged(suffix, damage)
@@ -36,7 +36,7 @@ def dataset_cases() -> Iterator[tuple[str, Build]]:
 
 
 def enhancement_cases() -> Iterator[tuple[str, Build]]:
-    """A malformed picture is to be enhanced."""
+    """A malformed image is to be enhanced."""
     for suffix in ('png', 'jpg', 'tif', 'webp', 'bmp'):
         for name, damage in {**SURE, **UNSURE}.items():
             yield f'{suffix}, {name}', _to_be_enhanced(suffix, _damaged(suffix, damage), may_pass=name in UNSURE)

@@ -1,6 +1,6 @@
-"""The native engine's C++ sources, and beside them the library that setup.py builds from them.
+"""The native engine's C++ sources, and the library that setup.py builds from them.
 
-setup.py runs this file by its path: it must import nothing of the package.
+setup.py runs this file by its path, so it must not import the package.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def sources() -> list[Path]:
 
 
 def digest() -> str:
-    """Return a digest of the sources. It is compiled into the library, so that one built from others is noticed."""
+    """Return a digest of the sources. It is compiled into the library, so that an outdated library is detected."""
     found = hashlib.sha256()
     for source in sources():
         found.update(source.name.encode() + b'\0' + source.read_bytes() + b'\0')

@@ -1,7 +1,7 @@
 """The spatial entropy on the CPU by the library in ``native/``: same definition, a fraction of the time and memory.
 
-The library is plain C++ over data pointers and is loaded through ctypes. It is built when the package is installed and
-a C++ compiler (GCC or Clang) is there; nothing else depends on it.
+The library is plain C++ on data pointers, loaded by ctypes. It is built when the package is installed, if there is a
+C++ compiler (GCC or Clang), and is optional.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ __all__ = [
     'why_unavailable',
 ]
 
-#: Instruction sets as the library numbers them; 0 takes the best that the processor has.
+#: Instruction sets as the library numbers them; 0 selects the best that the processor has.
 INSTRUCTION_SETS = {'portable': 1, 'avx2': 2, 'avx512': 3}
 
 _OUT_OF_MEMORY = 1
 
 
 def available() -> bool:
-    """Return whether the library is there and fits this version of the package."""
+    """Return whether the library exists and matches this version of the package."""
     return why_unavailable() is None
 
 
 def why_unavailable() -> str | None:
-    """Return in one clause why the engine cannot serve, or None if it can."""
+    """Return why the engine cannot be used, as part of a sentence, or None if it can."""
     return _load()[1]
 
 
@@ -69,12 +69,12 @@ def distance_and_gradient(
         w_nbr: The target's neighbour means.
         spec: The options.
         need_gradient: Whether to return gradients.
-        instruction_set: One of `instruction_sets`; None takes the best.
+        instruction_set: One of `instruction_sets`; None selects the best.
 
     Raises:
         TypeError: The planes are not float32 on the CPU.
         RuntimeError: The library is not available, or the processor lacks ``instruction_set``.
-        MemoryError: The working memory could not be had.
+        MemoryError: The working memory could not be allocated.
     """
     library = _library()
     inputs = [plane.detach().contiguous() for plane in (v, v_nbr, w, w_nbr)]

@@ -1,9 +1,9 @@
 """The spatial entropy in PyTorch: any device, float32 or float64, few and large operations.
 
-The planes are cut into tiles. Of each tile only the bins that its pixels reach are looked at (`occupied_bins`), and one
-row of memory holds one bin over all pixels of its tile and its halo. Products of kernels, sums over windows (shifts of
-these rows) and sums over bins are then plain operations on large arrays. A chunk of tiles is finished, gradient
-included, before the next begins, so that memory is that of a chunk.
+The planes are cut into tiles. For each tile only the bins near its pixels are evaluated (`occupied_bins`); one row of
+memory holds one bin for all pixels of the tile and its halo. Products of kernels, sums over windows (shifts of these
+rows) and sums over bins are then plain operations on large arrays. Each chunk of tiles is finished, gradient included,
+before the next begins, so that only one chunk is in memory.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from entropy_sde_plugin.losses.spatial_entropy.pytorch.window_terms import windo
 
 __all__ = ['distance_and_gradient']
 
-#: Elements (bins x pixels) of a chunk. On a CPU its buffers should stay near the caches, elsewhere launches be few.
+#: Elements (bins x pixels) of a chunk: on a CPU its buffers should fit the caches, on a GPU there should be few
+#: launches.
 CHUNK_ELEMENTS_CPU = 3 << 17
 CHUNK_ELEMENTS = 1 << 23
 
-#: Pixels of the planes that are cut into tiles together, one plane at least; cutting takes about 200 bytes a pixel.
+#: Pixels of the planes that are cut into tiles together (at least one plane); cutting takes about 200 bytes a pixel.
 GROUP_PIXELS_CPU = 1 << 14
 GROUP_PIXELS = 1 << 22
 
@@ -60,7 +61,7 @@ def distance_and_gradient(
         scratch = Scratch(v)
         found = [_finish_group(a, a_nbr, b, b_nbr, spec, need_gradient, scratch) for a, a_nbr, b, b_nbr in groups]
     value, grad_v, grad_v_nbr = (torch.cat(parts) for parts in zip(*found, strict=True))
-    # What is not a number reaches no bin, and tiles without bins are left out.
+    # NaN reaches no bin, and tiles without bins are left out.
     lost = torch.stack([plane.flatten(1).isnan().any(1) for plane in (v, v_nbr, w, w_nbr)]).any(0)
     value.masked_fill_(lost, math.nan)
     if not need_gradient:
@@ -103,10 +104,10 @@ def _reach(spec: EntropySpec, dtype: torch.dtype) -> int:
 
 
 def _reaching(pixels: Tensor, spec: EntropySpec) -> Tensor:
-    """Positions (tiles, 2, points) whose surroundings count.
+    """Positions (tiles, 2, points) near which bins count.
 
-    The logarithmic distances weigh every bin by the target's density, so only its bins matter. Pixels beyond the bins
-    are taken to the nearest bin, where their kernels are largest.
+    The logarithmic distances weight every bin by the target's density, so only the target's bins matter. Pixels outside
+    the bins are moved to the nearest bin, where their kernels are largest.
     """
     points = pixels if spec.distance == 'hellinger' else pixels[1:]
     points = torch.where(points < OUTSIDE, points.clamp(0, spec.levels - 1), OUTSIDE)
@@ -176,7 +177,7 @@ class _Tiles:
     def finish(self, chunk: _Chunk) -> None:
         """Add up the terms of a chunk's bins, and its gradient."""
         tables = KernelTables.of(self.pixels[:, chunk.tiles], self.bins.origin[chunk.tiles], chunk.span, self.spec)
-        # Where a derivative needs the sum over all bins and the bins come in parts, they are gone through twice.
+        # If a derivative needs the sum over all bins and the bins come in parts, two passes are needed.
         twice = self.need_gradient and len(chunk.parts) > 1 and not self.terms.one_pass
         for add_totals, add_slopes in [(True, False), (False, True)] if twice else [(True, self.need_gradient)]:
             for start, stop in chunk.parts:

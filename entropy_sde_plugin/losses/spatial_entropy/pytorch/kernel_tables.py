@@ -12,7 +12,7 @@ from entropy_sde_plugin.losses.spatial_entropy.pytorch.tiling import OUTSIDE
 
 __all__ = ['KernelTables']
 
-#: Least exponent of a kernel: exp of what lies below is a denormal float32, which takes seven times as long.
+#: Smallest exponent of a kernel: below it exp is a denormal float32, which is seven times slower.
 LEAST_EXPONENT = -87
 
 
@@ -55,7 +55,8 @@ class KernelTables:
         return cls(values, steepness)
 
     def rows(self, bins: Tensor) -> Tensor:
-        """Number the rows of ``values``, laid out flat, that hold bins (2, t, m): (axis, prediction or target, t m)."""
+        """Return the rows of the flattened ``values`` that hold ``bins`` (2, t, m): (axis, prediction or target, t
+        m)."""
         tiles, _, count, _ = self.steepness.shape
         first = torch.arange(0, 2 * tiles * count, count, device=bins.device).view(tiles, 2, 1).transpose(0, 1)
         rows = (bins + first).flatten(1)
@@ -66,7 +67,7 @@ class KernelTables:
         torch.index_select(self.values.flatten(0, 3), 0, rows[axis].flatten(), out=out)
 
     def contract(self, slope: Tensor, rows: Tensor, buffer: Tensor) -> Tensor:
-        """Carry derivatives on to the pixels.
+        """Propagate derivatives to the pixels.
 
         Args:
             slope: Derivatives by the logarithms of the prediction's products, (t m, area).

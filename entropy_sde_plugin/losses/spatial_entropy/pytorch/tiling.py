@@ -10,7 +10,7 @@ from torch import Tensor
 
 __all__ = ['OUTSIDE', 'Tiling']
 
-#: Intensity, in levels, of what lies outside the picture: so far from every bin that products of its kernels vanish.
+#: Intensity, in levels, of pixels outside the image: so far from every bin that products of its kernels vanish.
 OUTSIDE = 1e9
 
 
@@ -18,8 +18,8 @@ OUTSIDE = 1e9
 class Tiling:
     """Tiles of ``tile_height`` x ``tile_width`` pixels with a halo of ``halo`` pixels on each side.
 
-    A tile's pixels, halo included, are kept in one row of ``area`` elements, rows of the picture after one another,
-    ``pitch`` elements apart.
+    A tile's pixels, halo included, form one row of ``area`` elements; the image's rows follow each other at a distance
+    of ``pitch`` elements.
     """
 
     planes: int
@@ -31,7 +31,7 @@ class Tiling:
 
     @classmethod
     def of(cls, planes: Tensor, window: int, halos: int) -> Tiling:
-        """Choose the tiles of (N, H, W) planes: small ones reach few bins, large ones have little halo.
+        """Choose the tiles of (N, H, W) planes: small tiles touch few bins, large tiles have relatively little halo.
 
         Args:
             planes: (N, H, W).
@@ -57,7 +57,7 @@ class Tiling:
         return math.ceil(self.height / self.tile_height), math.ceil(self.width / self.tile_width)
 
     def cut(self, planes: Tensor) -> Tensor:
-        """Cut (N, H, W) planes into tiles (N x tiles, area); `OUTSIDE` around the picture."""
+        """Cut (N, H, W) planes into tiles (N x tiles, area); `OUTSIDE` around the image."""
         rows, columns = self._surplus()
         padded = torch.nn.functional.pad(planes, (self.halo, columns, self.halo, rows), value=OUTSIDE)
         tiles = padded.unfold(1, self.tile_height + 2 * self.halo, self.tile_height)
@@ -75,7 +75,7 @@ class Tiling:
     def weights(self, like: Tensor) -> Tensor:
         """Weight of each pixel in the mean over a plane, (tiles, tile height, tile width).
 
-        1 / (H W), or 0 where the last tiles reach beyond the picture.
+        1 / (H W), or 0 where the last tiles reach beyond the image.
         """
         rows, columns = self._surplus()
         inside = like.new_full((self.height, self.width), 1 / (self.height * self.width))

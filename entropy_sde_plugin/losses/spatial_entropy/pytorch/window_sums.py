@@ -15,7 +15,7 @@ __all__ = ['PooledSums', 'Scratch', 'ShiftedSums', 'WindowSums']
 
 
 class Scratch:
-    """Buffers that are used again and again: fresh memory costs a CPU more than the sums themselves."""
+    """Reusable buffers: on a CPU, allocating memory costs more than the sums themselves."""
 
     def __init__(self, like: Tensor) -> None:
         self._like, self._elements = like, 0
@@ -23,7 +23,7 @@ class Scratch:
         self._taken: dict[int, Tensor] = {}
 
     def reserve(self, elements: int) -> None:
-        """Let buffers have at least so many elements from now on; none may be taken."""
+        """Set the minimum number of elements of a buffer; no buffer may be in use."""
         if elements > self._elements:
             self._elements, self._free = elements, []
 
@@ -34,7 +34,7 @@ class Scratch:
         return buffer.as_strided(shape, [math.prod(shape[axis + 1 :]) for axis in range(len(shape))])
 
     def give(self, *tensors: Tensor) -> None:
-        """Hand buffers back, by tensors that begin where theirs do; memory from elsewhere is left alone."""
+        """Return buffers, given as tensors that start at the same address; other tensors are ignored."""
         self._free += [self._taken.pop(tensor.data_ptr()) for tensor in tensors if tensor.data_ptr() in self._taken]
 
 
@@ -65,7 +65,7 @@ class WindowSums(Protocol):
         ...
 
     def spread(self, ratio: Tensor, factor: Tensor, window: int, slope: Tensor | None) -> Tensor:
-        """Carry derivatives by window sums back to the pixels: the adjoint of `sums`.
+        """Propagate derivatives by window sums back to the pixels: the adjoint of `sums`.
 
         Args:
             ratio: Shaped as `sums` returns it, in a buffer of the scratch, which is handed back.
@@ -119,7 +119,7 @@ class ShiftedSums:
         return (window - 1) * (self.tiling.pitch + 1)
 
     def _box_sum(self, source: Tensor, window: int) -> Tensor:
-        """Add the window that begins at each element, (rows, n) to (rows, n - reach); in the scratch if w > 1."""
+        """Sum the window that starts at each element: (rows, n) -> (rows, n - reach), in a scratch buffer if w > 1."""
         if window == 1:
             return source
         tall = self._run_sum(source, window, self.tiling.pitch)
@@ -128,7 +128,7 @@ class ShiftedSums:
         return sums
 
     def _run_sum(self, source: Tensor, window: int, step: int) -> Tensor:
-        """Add ``window`` elements, ``step`` apart, reading the window's binary digits from the left."""
+        """Sum ``window`` elements, ``step`` apart, by doubling along the window's binary digits."""
         rows, length = source.shape
         current, width = source, 1
         for bit in bin(window)[3:]:

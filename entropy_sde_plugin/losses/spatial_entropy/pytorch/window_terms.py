@@ -1,6 +1,6 @@
 """The distances' terms, bin by bin, on the window sums of kernel products.
 
-Window sums are w^2 times a density plus offset, so the constants here carry the w^2.
+Window sums are w^2 (density + offset), so the constants here contain the factor w^2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class WindowTerms(Protocol):
 
     Attributes:
         offset: What is added to both densities.
-        one_pass: Whether a term's derivative can be had before the sum over all bins is known.
+        one_pass: Whether a term's derivative does not depend on the sum over all bins.
     """
 
     offset: float

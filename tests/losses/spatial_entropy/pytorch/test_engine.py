@@ -208,5 +208,5 @@ def test_memory_does_not_grow_with_the_levels_nor_with_the_pixels() -> None:
         with LargestTensor() as mode:
             distance_and_gradient(*planes, EntropySpec('hellinger', levels, (1, 3, 5), 0.5, 4.0), True)
         largest.append(mode.elements)
-    # The largest holds a chunk for both pictures, or for large ones their tiles; far below L^2 x pixels.
+    # The largest holds a chunk for both images, or for large ones their tiles; far below L^2 x pixels.
     assert max(largest) <= 2.1 * pytorch_engine.CHUNK_ELEMENTS_CPU
