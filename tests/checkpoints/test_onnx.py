@@ -12,7 +12,8 @@ from entropy_sde_plugin.checkpoints.onnx import export_onnx
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks import ConditionalNAFNet
-from entropy_sde_plugin.options.diffusion import IRSDEOptions, SDEOptions
+from entropy_sde_plugin.options.diffusion import IRSDEOptions, LLDiffusionOptions, SDEOptions
+from tests.support.lldiffusion import small_network
 
 INSTALL = "the extra is missing: pip install 'entropy-sde-plugin[onnx]'"
 OPTIONS = IRSDEOptions(sde=SDEOptions(max_sigma=30, T=50), prediction='x0')
@@ -119,3 +120,22 @@ def test_weights_beyond_one_file_are_refused(tmp_path):
         network = ConditionalNAFNet(width=64, enc_blk_nums=[0] * 5, middle_blk_num=24, dec_blk_nums=[0] * 5)
     with pytest.raises(InputError, match='2 GiB'):
         export_onnx(Model(network, OPTIONS), tmp_path / 'network.onnx')
+
+
+@pytest.mark.large
+def test_lldiffusion_s_denoiser_at_any_size(tmp_path):
+    """Its padding is part of the file. The export takes minutes."""
+    onnxruntime = pytest.importorskip('onnxruntime', reason=INSTALL)
+    model = Model(small_network(), LLDiffusionOptions())
+    export_onnx(model, tmp_path / 'network.onnx')
+    session = onnxruntime.InferenceSession(tmp_path / 'network.onnx', providers=['CPUExecutionProvider'])
+    for batch, height, width in [(2, 19, 21), (1, 48, 64), (3, 33, 47), (1, 1, 1), (1, 2, 101), (1, 96, 64)]:
+        generator = torch.Generator().manual_seed(1)
+        x = torch.randn(batch, 3, height, width, generator=generator)
+        cond = torch.rand(batch, 3, height, width, generator=generator) * 2 - 1
+        time = torch.linspace(0, 999, batch)
+        with torch.no_grad():
+            expected = model.network(x, cond, time)
+        (found,) = session.run(['prediction'], {'x': x.numpy(), 'cond': cond.numpy(), 'time': time.numpy()})
+        assert expected.std() > 0.01
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-4)

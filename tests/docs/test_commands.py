@@ -110,6 +110,7 @@ COMMANDS = {
     # scripts
     'python scripts/benchmarks/bench_loss.py': HOURS,
     'python scripts/benchmarks/bench_step.py': HOURS,
+    'python scripts/benchmarks/bench_lldiffusion.py': HOURS,
     'python scripts/benchmarks/bench_scaling.py --steps 10': HOURS,
     'python scripts/benchmarks/bench_checkpointing.py --training paper --batch 4': HOURS,
     'python scripts/benchmarks/project_scaling.py': TestedBy('test_operations_are_those_of_the_layers'),
