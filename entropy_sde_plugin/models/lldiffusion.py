@@ -51,8 +51,8 @@ class LLDiffusionModel(DiffusionModel):
         self._enter_stage(frozen=False)
 
     def optimize_parameters(self, current_iter: int) -> None:
-        freeze = self.train_options.freeze
-        if freeze is not None and current_iter > freeze.after_iter and not self._frozen:
+        last = self.train_options.freeze.after_iter
+        if last is not None and current_iter > last and not self._frozen:
             self._enter_stage(frozen=True)
         super().optimize_parameters(current_iter)
 
@@ -117,24 +117,24 @@ class LLDiffusionModel(DiffusionModel):
             'encoder': not frozen,
             'deg_unet': not frozen and self.cri_degradation is not None,
         }
+        unused = network.unused
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(trains[name.partition('.')[0]] and name not in network.unused)
+            parameter.requires_grad_(trains[name.partition('.')[0]] and name not in unused)
         if network is not self.net_g:  # DistributedDataParallel asks once which parameters have gradients
             self.net_g = super(DiffusionModel, self).model_to_device(network)
             self.training_step.network = self.net_g
 
     def _set_encoder_mode(self, first: bool) -> None:
         """Let the encoder take a power iteration in each step: in the first part of the batch, not in the others."""
-        freeze = self.train_options.freeze
-        fixed = self._frozen and freeze is not None and freeze.encoder_eval
+        fixed = self._frozen and self.train_options.freeze.encoder_eval
         self.get_bare_model(self.net_g).encoder.train(first and not fixed)
 
     def _outputs(self, xt: Tensor, low: Tensor, t: Tensor, high: Tensor) -> list[Tensor]:
         """The prediction and, unless it is left out, the degradation network's dark image."""
-        network, freeze = self.get_bare_model(self.net_g), self.train_options.freeze
+        network = self.get_bare_model(self.net_g)
         features = network.features(low)
         outputs = [self.net_g(xt, low, t, features=features)]
-        left_out = self._frozen and freeze is not None and freeze.skip_degradation
+        left_out = self._frozen and self.train_options.freeze.skip_degradation
         if self.cri_degradation is not None and not left_out:
             outputs.append(network.degrade(high, low, features))
         return outputs

@@ -81,8 +81,8 @@ class IRSDETrainOptions(TrainOptions, frozen=True):
 class FreezeOptions(msgspec.Struct, frozen=True):
     """Section ``train.freeze``: from when on the encoder and the degradation network are trained no more."""
 
-    after_iter: NotNegative
-    """The last iteration that trains them."""
+    after_iter: NotNegative | None = None
+    """The last iteration that trains them; by default they are trained to the end."""
     encoder_eval: bool = False
     """Stop the power iterations of the encoder's spectral norms too; the release continues them, so that its encoder
     still moves a little."""
@@ -98,8 +98,8 @@ class LLDiffusionTrainOptions(TrainOptions, frozen=True):
     entropy_weighting: Literal['abar', 'first_half'] = 'abar'
     """Weight of an image in ``entropy_opt``: ``abar`` (abar_t, the clean image's share of the variance of x_t), 1 for
     t <= T/2 and 0 above for ``first_half``."""
-    freeze: FreezeOptions | None = None
-    """When to stop training encoder and degradation network; never by default."""
+    freeze: FreezeOptions = FreezeOptions()
+    """When to stop training encoder and degradation network."""
     validate_ema: bool = False
     """Validate the weights' moving average; the release validates the current weights."""
     resume_schedule: bool = False
