@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 from basicsr.utils import get_root_logger
@@ -88,9 +88,15 @@ def _plain(value: Any) -> Any:
 
 
 def _default(key: str, given: Mapping[str, Any], struct: type[TrainOptions] | None) -> Any:
-    """Return the default of an option of ``train``; its section's ``type`` in ``given`` says whose."""
+    """Return the default of an option of ``train``; in a section, the struct or the section's ``type`` says whose."""
     section, _, name = key.rpartition('.')
-    kind = struct if section == '' else _class_of(section, given.get(f'{section}.type'))
+    declared = get_type_hints(struct).get(section) if struct else None
+    if section == '':
+        kind = struct
+    elif inspect.isclass(declared) and issubclass(declared, msgspec.Struct):
+        kind = declared
+    else:
+        kind = _class_of(section, given.get(f'{section}.type'))
     if kind is None:
         return _ABSENT
     if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):

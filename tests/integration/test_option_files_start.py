@@ -94,6 +94,8 @@ def exit_codes(tmp_path_factory):
         network = SMALL_LLDIFFUSION if kind == 'lldiffusion' else SMALL_NAFNET
         given = [f'network_g:{key}={json.dumps(value)}' for key, value in network.items()]
         given += ['sampler:steps=1', 'num_gpu=0', *(TRAIN if not is_test else ())]
+        if kind == 'lldiffusion' and not is_test:
+            given.append('datasets:train:gt_size=64')  # of up to eight crops
         if is_test or file.stem in ('finetune_own_pairs', 'train_lolv1_small'):
             given.append(f'path:pretrain_network_g={kind}.pth')
         runs.append(('basicsr.test' if is_test else 'basicsr.train', ['-opt', str(file), '--force_yml', *given]))

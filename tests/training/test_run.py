@@ -14,7 +14,7 @@ from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.models.base_model import BaseModel
 
 from entropy_sde_plugin.errors import DivergedError, InputError
-from entropy_sde_plugin.options.training import TrainOptions
+from entropy_sde_plugin.options.training import LLDiffusionTrainOptions, TrainOptions
 from entropy_sde_plugin.training import resumed_options, run
 from entropy_sde_plugin.training.save_on_error import SaveOnError, StepWatch
 from entropy_sde_plugin.utils import signals
@@ -163,6 +163,12 @@ def test_defaults_of_the_section_train_are_those_of_the_model(log):
     resumed_options.compare({'ema_decay': 0, 'precision': 'bf16'}, {}, TrainOptions)
     (warning,) = warnings(log)
     assert warning.endswith('apply from here on: train.precision was bf16 and is fp32.')
+
+
+def test_defaults_of_a_section_of_options_are_those_it_declares(log):
+    resumed_options.compare({'freeze.after_iter': 9, 'freeze.encoder_eval': False}, {}, LLDiffusionTrainOptions)
+    (warning,) = warnings(log)
+    assert warning.endswith('apply from here on: train.freeze.after_iter was 9 and is None.')
 
 
 @pytest.mark.parametrize(
