@@ -1,1 +1,1 @@
-"""Checkpoints: weights and training states on disk, written whole or not at all."""
+"""Checkpoints: weights and training states on disk, written completely or not at all."""

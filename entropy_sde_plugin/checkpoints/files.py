@@ -1,4 +1,4 @@
-"""Checkpoints on disk: complete or not there."""
+"""Checkpoint files: written completely or not at all, checked, and deleted when old."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ class CheckpointError(WriteError):
 
 
 def save(content: Any, path: str | Path) -> None:
-    """Save with ``torch.save`` such that ``path`` holds the old or the new content, whole, whatever happens meanwhile.
+    """Save with ``torch.save``, replacing ``path`` completely or not at all.
 
     Args:
-        content: Anything ``torch.save`` takes.
+        content: Anything that ``torch.save`` accepts.
         path: The file to create or replace; its folder exists.
 
     Raises:
-        CheckpointError: It could not be written; the message names ``path``, and what was there stays.
+        CheckpointError: It could not be written; the message names ``path``, and the old file is kept.
     """
     try:
         with atomic_file(path) as file:
             torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch's archive writer turns a failed write into a RuntimeError
         raise CheckpointError(
-            f"'{path}' could not be saved: {_reason(error)}. The checkpoints before it are as they were: make room or "
-            'give permission, and continue with --auto_resume.'
+            f"'{path}' could not be saved: {_reason(error)}. Earlier checkpoints are unchanged: free some space or "
+            'check the permissions, and continue with --auto_resume.'
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said, without what torch's archive writer made of it."""
+    """Return the system's error message, without what torch's archive writer adds to it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -62,14 +62,14 @@ def _reason(error: BaseException) -> str:
 def save_networks(
     folder: str | Path, label: str, iteration: int, networks: Mapping[str, nn.Module], **entries: Any
 ) -> None:
-    """Save networks as BasicSR's checkpoints hold them, in ``<folder>/<label>_<iteration or 'latest'>.pth``.
+    """Save networks in BasicSR's format, as ``<folder>/<label>_<iteration or 'latest'>.pth``.
 
     Args:
         folder: The experiment's ``models`` folder.
         label: Name of the network, e.g. ``net_g``.
         iteration: Current iteration; -1 for the latest.
         networks: Parameter key, e.g. ``params_ema``, to the bare network.
-        entries: What the checkpoint shall hold besides.
+        entries: Further entries of the checkpoint.
 
     Raises:
         CheckpointError: It could not be written.
@@ -84,7 +84,7 @@ def save_networks(
 def save_training_state(
     folder: str | Path, epoch: int, iteration: int, optimizers: Iterable[Any], schedulers: Iterable[Any], **entries: Any
 ) -> None:
-    """Save what a training resumes from, as BasicSR's states hold it, in ``<folder>/<iteration>.state``.
+    """Save a training state in BasicSR's format, as ``<folder>/<iteration>.state``.
 
     Args:
         folder: The experiment's ``training_states`` folder.
@@ -92,7 +92,7 @@ def save_training_state(
         iteration: Current iteration.
         optimizers: Their states are saved, in this order.
         schedulers: Likewise.
-        entries: What the state shall hold besides.
+        entries: Further entries of the state.
 
     Raises:
         CheckpointError: It could not be written.
@@ -107,37 +107,36 @@ def save_training_state(
 
 
 def is_whole(path: Path) -> bool:
-    """Say whether a file of a checkpoint is there and not cut off: the archive's table of contents is at its end."""
+    """Return whether a checkpoint file exists and is not truncated: the archive's table of contents is at its end."""
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # which some flipped bits at the end bring about
+    except zipfile.BadZipFile:  # caused by flipped bits at the end
         return False
 
 
 def damage(path: Path) -> str | None:
-    """Say what is wrong with a file of a checkpoint: ``'is missing'``, ``'is a folder'``, ``'is cut off'``,
+    """Return what is wrong with a checkpoint file: ``'is missing'``, ``'is a folder'``, ``'is truncated'``,
     ``'is damaged (…)'``, or None.
 
-    Every byte is read: ``torch.load`` takes tensors whose bits have flipped without a word, though their checksums
-    are in the file.
+    Every byte is read, since ``torch.load`` does not verify the checksums of the tensors.
     """
     if path.is_dir():
         return 'is a folder'
     if not path.is_file():
         return 'is missing'
     if not is_whole(path):
-        return 'is cut off'
+        return 'is truncated'
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-        torch.load(path, map_location='cpu', weights_only=True, mmap=True)  # its own reader takes less than Python's
+        torch.load(path, map_location='cpu', weights_only=True, mmap=True)  # its own reader is stricter than Python's
     except Exception as error:
         return f'is damaged ({" ".join(str(error).split())[:100] or type(error).__name__})'
     return None if broken is None else f'is damaged (at {broken})'
 
 
 def fingerprint(path: Path) -> str:
-    """Identify a checkpoint's tensors without reading them, by a hash of its archive's names, sizes and checksums."""
+    """Return a hash of the names, sizes and checksums in a checkpoint's archive; the tensors are not read."""
     with zipfile.ZipFile(path) as archive:
         entries = sorted((entry.filename, entry.CRC, entry.file_size) for entry in archive.infolist())
     return hashlib.sha256(repr(entries).encode()).hexdigest()
@@ -146,13 +145,13 @@ def fingerprint(path: Path) -> str:
 def keep_last(count: int, iteration: int, models: str | Path, states: str | Path, label: str) -> None:
     """Delete the checkpoints older than the last ``count`` complete ones up to ``iteration``, which was just saved.
 
-    Later ones, of a training resumed from before them, and ``latest`` stay. A checkpoint is the pair
-    ``<models>/<label>_<iteration>.pth`` and ``<states>/<iteration>.state``; it is complete if both are whole. What is
-    incomplete counts for nothing, and goes with its age.
+    Later ones, left by a training that was resumed from an earlier state, and ``latest`` are kept. A checkpoint is the
+    pair ``<models>/<label>_<iteration>.pth`` and ``<states>/<iteration>.state``. Incomplete pairs are not counted, and
+    are deleted when they are old enough.
 
     Args:
-        count: Pairs to keep, at least 1.
-        iteration: Of the last one to consider.
+        count: Number of pairs to keep, at least 1.
+        iteration: Iteration of the last pair to consider.
         models: The experiment's ``models`` folder.
         states: Its ``training_states`` folder.
         label: Name of the network, e.g. ``net_g``.
@@ -162,7 +161,7 @@ def keep_last(count: int, iteration: int, models: str | Path, states: str | Path
     pairs = sorted((n for n in networks.keys() & resumable.keys() if n <= iteration), reverse=True)
     complete = [n for n in pairs if is_whole(networks[n]) and is_whole(resumable[n])]
     oldest_kept = complete[count - 1] if len(complete) >= count else 0
-    # States first: a kill in between leaves weights without a state, and never a state without its weights.
+    # States first: a kill in between then leaves weights without a state, never a state without its weights.
     for files in (resumable, networks):
         for number, path in files.items():
             if number < oldest_kept:

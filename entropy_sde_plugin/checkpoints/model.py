@@ -1,4 +1,4 @@
-"""Trained networks in files, with what they were trained for."""
+"""Files with a trained network and its settings."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = ['Model', 'load_model', 'save_model']
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network and what it was trained for.
+    """A trained network with its settings.
 
     Attributes:
         network: In evaluation mode, on the CPU, float32.
-        options: The system: its process and what the network predicts.
+        options: The options of its system: the process and what the network predicts.
 
     Example:
         >>> from entropy_sde_plugin.utils.resources import packaged_model
@@ -52,25 +52,25 @@ class Model:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The entry that a file with the weights carries: ``SETTINGS_KEY`` to the settings as JSON."""
+        """The metadata of a file with the weights: ``SETTINGS_KEY`` with the settings as JSON."""
         return {SETTINGS_KEY: json.dumps(self.options.settings(), sort_keys=True)}
 
 
 def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> Model:
     """Read a network and its system; the size of the network follows from its weights. No code in the file is run.
 
-    A file without settings, such as the released checkpoints, is read under those of the paper, with a warning where
-    none are given.
+    A file without settings, such as a released checkpoint, is read with those of the paper; a warning says so if
+    ``settings`` is not given either.
 
     Args:
-        path: A file that `load_weights` reads; of BasicSR's entries the average of the weights, ``params_ema``, is
-            taken where there is one.
-        settings: What the file does not say itself, any part of it; e.g. of the system ``irsde`` ``{'sde':
+        path: A file that `load_weights` reads; of BasicSR's entries the moving average, ``params_ema``, is
+            used if there is one.
+        settings: Settings that the file does not hold; e.g. of the system ``irsde`` ``{'sde':
             {'max_sigma': …, 'T': …, 'schedule': …, 'eps': …}, 'prediction': …}``.
 
     Raises:
-        InputError: The file is missing, unreadable, or holds no known network of finite weights; or ``settings``
-            contradict the file's.
+        InputError: The file is missing or unreadable, does not hold the finite weights of a known network, or
+            contradicts ``settings``.
     """
     state, carried, _ = load_weights(path, 'params_ema')
     try:
@@ -81,17 +81,17 @@ def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> M
     except InputError as error:
         raise InputError(f"Weights '{path}': {error}") from None
     if carried is None and not settings:
-        warnings.warn(f"'{path}' carries no settings; taking the paper's: {options.settings()}.", stacklevel=2)
+        warnings.warn(f"'{path}' has no settings; using the paper's: {options.settings()}.", stacklevel=2)
     return Model(network, options)
 
 
 def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
-    """Write a model as safetensors, its settings in the metadata; whole or not at all.
+    """Write a model as safetensors, with its settings in the metadata; completely or not at all.
 
     Args:
         model: What to write.
         path: The file to create or replace; its folder exists.
-        half: Store the weights in float16: half the bytes, rounded to 11 bits. Reading turns them into float32.
+        half: Store the weights in float16: half the size, rounded to 11 bits. They are read back as float32.
 
     Raises:
         InputError: The name does not end in ``.safetensors``, the folder is missing, or a weight exceeds float16.
@@ -109,19 +109,19 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
 
 
 def _options(system: type[DiffusionOptions], carried: Mapping[str, Any], given: Mapping[str, Any]) -> DiffusionOptions:
-    """Return the settings of a file, completed by those given."""
+    """Return the settings of a file, completed with those given."""
     options = system.from_settings(_merged(carried, given))
     if given:
         was, now = (flat_settings(each.settings()) for each in (system.from_settings(carried), options))
         said = [key for key in was if key in flat_settings(carried)]
         changed = [f'{key} = {was[key]}, not {now[key]}' for key in said if was[key] != now[key]]
         if changed:
-            raise InputError(f'trained with {"; ".join(changed)}: leave out what the file says itself.')
+            raise InputError(f'trained with {"; ".join(changed)}: leave out settings that the file holds.')
     return options
 
 
 def _merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with others put over them, section by section."""
+    """Return settings with others merged into them, section by section."""
     merged = dict(settings)
     for key, value in others.items():
         mine = merged.get(key)
@@ -131,5 +131,5 @@ def _merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str,
 
 def _floating(key: str, value: Tensor) -> Tensor:
     if not value.is_floating_point():
-        raise InputError(f"'{key}' is not made of floating-point numbers: take another checkpoint.")
+        raise InputError(f"'{key}' does not hold floating-point numbers: use another checkpoint.")
     return dense(value).float()

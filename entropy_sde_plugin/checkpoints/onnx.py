@@ -19,15 +19,15 @@ INPUTS = ('x', 'cond', 'time')
 OUTPUT = 'prediction'
 
 LARGEST = 2**31
-"""Bytes that fit into one ONNX file, a protocol buffer."""
+"""Maximum size of an ONNX file, a protocol buffer, in bytes."""
 
 
 def export_onnx(model: Model, path: str | Path) -> None:
-    """Write a model's network as ONNX, its settings in the file's metadata; whole or not at all.
+    """Write a model's network as ONNX, with its settings in the metadata; completely or not at all.
 
     The file's inputs are those of :meth:`ConditionalNAFNet.forward`, float32: ``x`` and ``cond``, (batch, C, height,
     width), and ``time``, (batch,), the raw time t; its output ``prediction`` is shaped as ``x``. Batch, height and
-    width are free, and need not be multiples of anything. ``metadata_props`` holds the SDE's settings as JSON under
+    width are dynamic. ``metadata_props`` holds the SDE's settings as JSON under
     :data:`~entropy_sde_plugin.checkpoints.weights_file.SETTINGS_KEY`.
 
     Args:
@@ -44,20 +44,20 @@ def export_onnx(model: Model, path: str | Path) -> None:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     if sum(p.numel() * p.element_size() for p in model.network.parameters()) >= LARGEST:
-        raise InputError('The weights fill 2 GiB or more, which no ONNX file holds: export a smaller network.')
+        raise InputError('The weights fill 2 GiB or more, too large for an ONNX file: export a smaller network.')
     content = _exported(model)
     with atomic_file(path) as file:
         file.write(content)
 
 
 def _exported(model: Model) -> bytes:
-    # Sizes of 0 and 1 would be taken for constants. One tensor as both x and cond would be traced as one input.
+    # Sizes of 0 and 1 would become constants. The same tensor as x and cond would become a single input.
     x, cond = (
         torch.zeros(2, architecture_of_network(model.network).channels(model.network), 19, 21) for _ in INPUTS[:2]
     )
     size = {0: 'batch', 2: 'height', 3: 'width'}
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # that x and cond share their sizes
+        warnings.simplefilter('ignore')  # x and cond share their sizes, which the exporter warns of
         program = torch.onnx.export(
             model.network,
             (x, cond, torch.ones(2)),
@@ -71,6 +71,6 @@ def _exported(model: Model) -> bytes:
     exported = program.model
     exported.graph.outputs[0].shape = exported.graph.inputs[0].shape  # else it says min(height, …)
     for part in (exported.graph, *exported.graph.all_nodes()):
-        part.metadata_props.clear()  # the exporter's bookkeeping, file names of this machine among it
+        part.metadata_props.clear()  # the exporter's notes, which contain file names of this machine
     exported.metadata_props.update(model.metadata)
     return program.model_proto.SerializeToString()

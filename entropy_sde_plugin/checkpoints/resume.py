@@ -1,4 +1,4 @@
-"""Resuming: which state, on which machine, whole or not, and the seed that belongs to it."""
+"""Resuming: the choice of the training state, its checks, and its seed."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from entropy_sde_plugin.utils.distributed import warn
 
 __all__ = ['load_resume_state', 'network_files']
 
-_NAME_A_STATE = 'name a file <iteration>.state of an experiment, out of its folder training_states.'
+_NAME_A_STATE = 'give a file <iteration>.state in the folder training_states of an experiment.'
 
 
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     """Load the training state to resume from, with the networks' paths set beside it.
 
-    With ``--auto_resume`` the newest state of the experiment, else ``path.resume_state``. One that is cut off, damaged
-    or no state of its iteration, or whose networks are cut off, damaged or not those it was saved with, is named and
-    passed over for the next older one. A ``manual_seed`` that the options do not name is the state's.
+    With ``--auto_resume`` it is the newest state of the experiment, otherwise ``path.resume_state``. A state that is
+    truncated, damaged or of another iteration, or whose networks are truncated, damaged or not those it was saved with,
+    is skipped with a warning, and the next older one is used. ``manual_seed`` is the state's by default.
 
     Returns:
-        The state, or None where there is nothing to resume from.
+        The state, or None if there is nothing to resume from.
 
     Raises:
-        InputError: There are states, but none of them complete; the named one does not exist or is of another
-            experiment; it is of an iteration after ``train.total_iter``; or the options name another ``manual_seed``.
+        InputError: There are states, but none is complete; the given one does not exist or belongs to another
+            experiment; its iteration is after ``train.total_iter``; or the options give another ``manual_seed``.
     """
     from basicsr.utils import check_resume
 
@@ -49,7 +49,7 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
             state = _load(path)
             _check_networks(network_files(opt, state['iter']), state.get('networks', {}))
         except IncompleteError as error:
-            if not path.stem.isdecimal():  # a file that the user named, and no other in its place
+            if not path.stem.isdecimal():  # the user gave this file: use no other instead
                 raise InputError(f'path.resume_state: {error}: {_NAME_A_STATE}') from None
             warn(f'cannot resume from {path}: {error}.')
             continue
@@ -67,11 +67,11 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
 
 
 class IncompleteError(Exception):
-    """A file of a checkpoint is missing, cut off, damaged, unreadable or of another checkpoint."""
+    """A checkpoint file is missing, truncated, damaged, unreadable or of another checkpoint."""
 
 
 def network_files(opt: dict[str, Any], current_iter: int) -> list[Path]:
-    """The files of the networks that belong to the state of an iteration, as ``check_resume`` names them."""
+    """Return the files of the networks of an iteration's state, by the options that ``check_resume`` sets."""
     ignored = opt['path'].get('ignore_resume_networks') or ()
     labels = [key.removeprefix('network_') for key in opt if key.startswith('network_') and key not in ignored]
     return [Path(opt['path']['models'], f'net_{label}_{current_iter}.pth') for label in labels]
@@ -83,7 +83,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _from(state: Path, opt: dict[str, Any]) -> list[Path]:
-    """The named state and, in case it is incomplete, the older ones beside it."""
+    """Return the given state and, in case it is incomplete, the older ones in its folder."""
     if state.is_dir():
         raise InputError(f"path.resume_state: '{state}' is a folder: {_NAME_A_STATE}")
     if not state.is_file():
@@ -95,14 +95,14 @@ def _from(state: Path, opt: dict[str, Any]) -> list[Path]:
 
 
 def _check_experiment(state: Path, opt: dict[str, Any]) -> None:
-    """Refuse a state of another experiment: its networks are looked for in the folder of the options' ``name``."""
+    """Reject a state of another experiment: its networks would be looked for in the folder of the options' ``name``."""
     networks = network_files(opt, int(state.stem))
     is_elsewhere = state.parent.resolve() != Path(opt['path']['training_states']).resolve()
     if is_elsewhere and networks and not any(path.exists() for path in networks):
         other = state.resolve().parent.parent
         raise InputError(
-            f"path.resume_state: '{state}' is of the experiment '{other.name}', and there is no '{networks[0]}': write "
-            f"name: {other.name} to continue it, or start '{opt['name']}' from its weights "
+            f"path.resume_state: '{state}' belongs to the experiment '{other.name}', and there is no '{networks[0]}': "
+            f"set name: {other.name} to continue it, or start '{opt['name']}' from its weights "
             f'(path.pretrain_network_g: {other / "models" / networks[0].name}).'
         )
 
@@ -132,32 +132,34 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _check_end(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
-    """Refuse a state past ``train.total_iter``: its weights would be recorded as the last iteration's."""
+    """Reject a state after ``train.total_iter``: its weights would be saved as the last iteration's."""
     last = int(opt['train']['total_iter'])
     if state['iter'] > last:
         raise InputError(
             f"train.total_iter is {last}, but the training to resume from '{path}' is at iteration {state['iter']}: "
-            f'raise train.total_iter, or name a state up to iteration {last} (path.resume_state).'
+            f'raise train.total_iter, or give a state up to iteration {last} (path.resume_state).'
         )
 
 
 def _take_up_seed(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
-    """Use the seed of the run that is resumed.
+    """Use the seed of the resumed run.
 
-    P+M options.py:107 draws one where the options give none. Symptom: a resumed run draws from another seed.
+    P+M options.py:107 draws a seed if the options give none. Symptom: a resumed run uses another seed.
     """
     saved, present = state.get('run', {}).get('manual_seed'), opt.get('manual_seed')
     if saved is None or saved == present:
         return
     if getattr(opt, 'seed_is_given', True):
         raise InputError(
-            f"manual_seed is {present}, but the training to resume from '{path}' has {saved}: write "
+            f"manual_seed is {present}, but the training to resume from '{path}' has {saved}: set "
             f'manual_seed: {saved}, or leave it out. For a training under another seed, start from the weights '
             '(path.pretrain_network_g).'
         )
     opt['manual_seed'] = saved
     for name, section in opt['datasets'].items():
-        if section.get('seed') == present:  # by default; a plain section, since a set that is built has the other seed
+        if (
+            section.get('seed') == present
+        ):  # by default; a plain section, since a data set already built has the other seed
             opt['datasets'][name] = OrderedDict(section, seed=saved)
     from basicsr.utils.misc import set_random_seed
 

@@ -1,4 +1,4 @@
-"""What a training state holds: BasicSR's entries, and those of a :class:`~entropy_sde_plugin.training.run.Run`."""
+"""The content of a training state: BasicSR's entries, and those of a :class:`~entropy_sde_plugin.training.run.Run`."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ __all__ = ['RunEntries', 'TrainingState', 'fault']
 
 
 class RunEntries(msgspec.Struct):
-    """The entry ``run``: what a training resumes from beside its model."""
+    """The entry ``run``: what a training needs to resume besides its model."""
 
     epoch_size: NotNegative
-    """Pictures of an epoch, over all processes: with the epoch's number, its order."""
+    """Pictures per epoch, over all processes; with the epoch's number it determines the order."""
     batch: NotNegative
-    """Pictures of a step, over all processes."""
+    """Pictures per step, over all processes."""
     drawn: NotNegative
-    """How many of the epoch's images are drawn."""
+    """Number of the epoch's images drawn so far."""
     generators: list[dict[str, Any]]
     """The global generators' states (:mod:`entropy_sde_plugin.utils.random_state`), one for each process."""
     best_metric_results: dict[str, dict[str, dict[str, Any]]]
-    """As BasicSR's models hold them: dataset, metric, and its ``better``, ``val`` and ``iter``."""
+    """As in BasicSR's models: for each dataset and metric ``better``, ``val`` and ``iter``."""
     validation_due: bool
-    """Whether the iteration ends with a validation that came after the state was saved."""
+    """Whether the iteration's validation was still to come when the state was saved."""
     manual_seed: int | None = None
     """The run's seed, given or drawn."""
     train_options: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    """The section ``train`` that the training went by (:mod:`~entropy_sde_plugin.training.resumed_options`)."""
+    """The section ``train`` of the training (:mod:`~entropy_sde_plugin.training.resumed_options`)."""
 
 
 class TrainingState(msgspec.Struct):
-    """A state as a whole; models may add to it. One of BasicSR's own has the first four entries."""
+    """A training state; models may add entries. A state that BasicSR saved without this plugin has the first four."""
 
     epoch: NotNegative
-    """In which the iteration was."""
+    """Epoch of the iteration."""
     iter: NotNegative
     """The last iteration."""
     optimizers: list[dict[str, Any]]
@@ -45,25 +45,25 @@ class TrainingState(msgspec.Struct):
     schedulers: list[dict[str, Any]]
     """The schedulers'."""
     networks: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    """Files of the networks saved before it, each with its fingerprint
+    """Files of the networks saved with it, each with its fingerprint
     (:func:`entropy_sde_plugin.checkpoints.files.fingerprint`).
     """
     run: RunEntries | msgspec.UnsetType = msgspec.UNSET
-    """What :meth:`entropy_sde_plugin.training.run.Run.entries` adds."""
+    """The entries of :meth:`entropy_sde_plugin.training.run.Run.entries`."""
 
 
 def fault(content: Any, path: Path) -> str | None:
-    """Say why the content of a file is not the training state that its name promises; None where it is.
+    """Return why a file does not hold the training state of the iteration in its name; None if it does.
 
     Args:
-        content: What the file holds.
-        path: The file; a number is that of the iteration.
+        content: The file's content.
+        path: The file; a number as its name is the iteration.
     """
     try:
         state = msgspec.convert(content, TrainingState)
     except msgspec.ValidationError as error:
         reason = str(error).replace('Object missing required field', 'it lacks')
-        return f'is no training state ({reason.replace("`", "").replace("$.", "")})'
+        return f'is not a training state ({reason.replace("`", "").replace("$.", "")})'
     if path.stem.isdecimal() and int(path.stem) != state.iter:
-        return f'is the state of iteration {state.iter}, whatever its name says'
+        return f'holds the state of iteration {state.iter}, unlike its name says'
     return None

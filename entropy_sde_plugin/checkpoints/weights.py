@@ -1,4 +1,4 @@
-"""Network weights: reading them, putting them into a network, and the settings they were trained under."""
+"""Network weights: reading, loading into a network, and the settings they were trained under."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = [
 
 
 def load_weights(path: str | Path, param_key: str | None = 'params') -> Weights:
-    """Read a state dict and, if the file has them, the settings it was trained under. No code in it is executed.
+    """Read a state dict and, if the file has them, the settings it was trained under. No code in the file is executed.
 
     Args:
         path: A file that :class:`~entropy_sde_plugin.checkpoints.weights_file.WeightsFile` reads.
-        param_key: Which of BasicSR's entries to take; one that is missing falls back to ``params``, as in BasicSR.
+        param_key: Which of BasicSR's entries to use; if it is missing, ``params``, as in BasicSR.
 
     Raises:
-        InputError: The file is missing, is no checkpoint, or holds no weights, or such that are not finite, or wrong
-            settings.
+        InputError: The file is missing or not a checkpoint, or holds no weights, weights that are not finite, or
+            wrong settings.
     """
     return WeightsFile(path).weights(param_key)
 
@@ -38,21 +38,21 @@ def check_settings(carried: Mapping[str, Any], options: DiffusionOptions) -> Non
     """Check that a file's settings are those of a run's options.
 
     Raises:
-        InputError: One of them differs, or the file leaves it out.
+        InputError: One of them differs, or is missing in the file.
     """
     trained = flat_settings({'system': system_of(carried).system, **carried})
     wanted = flat_settings(options.settings())
     differences = [
-        f'{key}: trained with {trained.get(key)}, options say {value}'
+        f'{key}: trained with {trained.get(key)}, the options have {value}'
         for key, value in wanted.items()
         if trained.get(key) != value
     ]
     if differences:
-        raise InputError(f'trained under another diffusion ({"; ".join(differences)}): give the same settings.')
+        raise InputError(f'trained under another diffusion ({"; ".join(differences)}): use the same settings.')
 
 
 def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted names, e.g. ``sde.T``."""
+    """Return settings by dotted names, e.g. ``sde.T``."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= {f'{key}.{name}': each for name, each in value.items()} if isinstance(value, Mapping) else {key: value}
@@ -62,17 +62,17 @@ def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def load_into(
     network: nn.Module, state: Mapping[str, Tensor], name: str, *, strict: bool = True, assign: bool = False
 ) -> None:
-    """Put weights into a network.
+    """Load weights into a network.
 
     Args:
-        network: What is filled.
+        network: The network.
         state: The weights.
-        name: What the options call the network, for the message.
+        name: The network's name in the options, for the message.
         strict: As of ``load_state_dict``.
         assign: As of ``load_state_dict``.
 
     Raises:
-        InputError: They are those of another network.
+        InputError: The weights do not fit.
     """
     try:
         network.load_state_dict(state, strict=strict, assign=assign)
@@ -81,12 +81,12 @@ def load_into(
 
 
 def _mismatch(network: nn.Module, state: Mapping[str, Tensor], error: RuntimeError) -> str:
-    """Say in short why ``load_state_dict`` refused weights: the first that does not fit, and how many do not.
+    """Return in short why ``load_state_dict`` failed: the first tensor that does not fit, and their number.
 
     Args:
-        network: What was to be filled.
+        network: The network.
         state: The weights.
-        error: What torch said, which has a line for every one of them.
+        error: Torch's error, which has a line for each tensor.
     """
     shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
     given = {key: list(value.shape) for key, value in state.items()}

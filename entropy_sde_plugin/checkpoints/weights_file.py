@@ -1,4 +1,4 @@
-"""Files of network weights: BasicSR's checkpoints, the released ones, bare state dicts and safetensors."""
+"""Weights files: BasicSR's checkpoints, released ones, bare state dicts and safetensors."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ and ONNX files."""
 SAFETENSORS = '.safetensors'
 
 _SMALL = 64 << 20
-"""Bytes up to which a file is read at once, and once."""
+"""Maximum size in bytes of a file that is read into memory once."""
 
 
 class Weights(NamedTuple):
-    """What a file of weights holds.
+    """The content of a weights file.
 
     Attributes:
         state: The state dict, on the CPU.
-        settings: Those it was trained under, or None.
-        entry: Which of BasicSR's entries it was; None where the file has none.
+        settings: The settings it was trained under, or None.
+        entry: Which of BasicSR's entries it is; None if the file has none.
     """
 
     state: dict[str, Tensor]
@@ -50,24 +50,24 @@ class Weights(NamedTuple):
 
 
 class WeightsFile:
-    """A file of weights, read. No code in it is executed.
+    """An open weights file. No code in it is executed.
 
-    A file of up to 64 MB is opened once, and can be asked for several of its entries.
+    A file of up to 64 MB is opened once, even if several entries are read.
 
     Args:
         path: A safetensors file; ``{'params': …, 'params_ema': …}`` as BasicSR saves it; a bare state dict as IR-SDE's
             networks are released; or a released checkpoint of LLDiffusion (:mod:`.released`). Its content says which,
             whatever its name. Keys may carry the prefix ``module.`` of DataParallel.
-        lazy: Leave the tensors of a large safetensors file or zip archive, as torch writes, on the disk: it costs no
-            time, and whether its numbers are finite is not checked.
+        lazy: Leave the tensors of a large safetensors file or torch zip archive on the disk. This takes no time, but
+            their numbers are not checked to be finite.
 
     Attributes:
         path: The file.
-        on_disk: Whether the tensors were left there.
-        sha256: Of a small file; None for a large one.
+        on_disk: Whether the tensors were left on the disk.
+        sha256: Hash of a small file; None for a large one.
 
     Raises:
-        InputError: The file is missing, or is no checkpoint.
+        InputError: The file is missing or not a checkpoint.
     """
 
     def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
@@ -94,15 +94,15 @@ class WeightsFile:
         """Return a state dict of the file.
 
         Args:
-            param_key: Which of BasicSR's entries to take; one that is missing falls back to ``params``, as in BasicSR.
+            param_key: Which of BasicSR's entries to use; if it is missing, ``params``, as in BasicSR.
 
         Raises:
-            InputError: The file holds no weights, or such that are not finite, or wrong settings.
+            InputError: The file holds no weights, weights that are not finite, or wrong settings.
         """
         (state, settings), entry = (self._content, None) if self._is_safetensors else self._entry(param_key)
         if not state or not all(isinstance(value, Tensor) for value in state.values()):
             entries = ', '.join(str(key)[:40] for key in list(state)[:5]) or 'none'
-            raise InputError(f"Weights '{self.path}' hold no state dict; their entries: {entries}.")
+            raise InputError(f"Weights '{self.path}' do not hold a state dict; their entries: {entries}.")
         try:
             if settings is not None:
                 _check_readable(settings)
@@ -113,11 +113,11 @@ class WeightsFile:
         return Weights(with_current_names(names), settings, entry)
 
     def release(self) -> None:
-        """Give back the memory of the tensors; no weights can be asked for afterwards."""
+        """Release the memory of the tensors; no weights can be read afterwards."""
         self._content = None
 
     def _entry(self, param_key: str | None) -> tuple[tuple[Mapping[str, Any], Any], str | None]:
-        """Return an entry and the settings, and the entry's key; the whole content where there are no entries."""
+        """Return an entry, the settings, and the entry's key; the whole content if there are no entries."""
         content = self._content
         if not isinstance(content, Mapping):
             raise InputError(f"Weights '{self.path}' hold a {type(content).__name__}, not a dictionary of weights.")
@@ -136,7 +136,7 @@ def check_file(path: str | Path) -> Path:
     """Return the path of weights.
 
     Raises:
-        InputError: There is no such file.
+        InputError: The file does not exist.
     """
     path = Path(path)
     try:
@@ -167,27 +167,27 @@ def _safetensors(path: Path, data: bytes | None) -> tuple[Mapping[str, Any], Any
     try:
         return tensors, None if settings is None else json.loads(settings)
     except (ValueError, RecursionError) as error:  # a number that is too long is a ValueError
-        raise InputError(f"Weights '{path}': '{SETTINGS_KEY}' in the metadata is no JSON: {error}.") from None
+        raise InputError(f"Weights '{path}': '{SETTINGS_KEY}' in the metadata is not JSON: {error}.") from None
 
 
 def _unpickled(path: Path, data: bytes | None, on_disk: bool) -> Any:
-    """Return tensors and plain containers from a pickle; anything else in it is refused, not run.
+    """Return tensors and plain containers from a pickle; anything else in it is rejected, not executed.
 
     A Namespace is a container too: it takes attributes and runs nothing. Released checkpoints hold their options in it.
     """
     in_place = on_disk and zipfile.is_zipfile(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.simplefilter('ignore')  # about unusual pickles: what matters is said below
+            warnings.simplefilter('ignore')  # about unusual pickles; errors are reported below
             source = path if data is None else io.BytesIO(data)
             return torch.load(source, map_location='cpu', weights_only=True, mmap=in_place)
-    except Exception as error:  # a damaged file raises anything, from IndexError to struct.error
+    except Exception as error:  # a damaged file can raise anything, from IndexError to struct.error
         refused = re.search(r'GLOBAL (\S+)', str(error))
     # torch's own message recommends loading the file unsafely.
     reason = (
-        f'it holds Python objects ({refused[1]}), which are never run; save its state_dict() alone'
+        f'it holds Python objects ({refused[1]}), which are never executed; save only its state_dict()'
         if refused
-        else 'it is damaged, cut off or no checkpoint; get the file again'
+        else 'it is damaged, truncated or not a checkpoint; get the file again'
     )
     raise InputError(f"Weights '{path}' cannot be read as a checkpoint: {reason}.")
 
@@ -203,17 +203,17 @@ def _check_readable(settings: Any) -> None:
 
 
 def _finite(key: object, value: Tensor) -> Tensor:
-    """Check that a tensor holds finite real numbers; integers are allowed, since networks count in them."""
+    """Check that a tensor holds finite real numbers; integers are allowed, since networks have counters."""
     unlike = value.is_meta or value.is_quantized or value.is_complex()
     try:
         is_finite = not unlike and bool(dense(value).isfinite().all())
-    except RuntimeError:  # a file of some bytes can ask for any amount of memory
+    except RuntimeError:  # a small file can request any amount of memory
         is_finite = False
     if not is_finite:
-        raise InputError(f"'{key}' is not made of finite numbers: take another checkpoint.")
+        raise InputError(f"'{key}' does not hold finite numbers: use another checkpoint.")
     return value
 
 
 def dense(value: Tensor) -> Tensor:
-    """The tensor with strided memory, as a network holds it."""
+    """Return the tensor with strided memory, as in a network."""
     return value if value.layout == torch.strided else value.to_dense()

@@ -1,4 +1,4 @@
-"""The ``entropy-sde`` command: a module for each verb, each of them a call into the rooms below."""
+"""The ``entropy-sde`` command: one module for each verb, which calls the package that does the work."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog='entropy-sde', description='Entropy-SDE: dark photographs become bright.')
+    parser = argparse.ArgumentParser(
+        prog='entropy-sde', description='Enhance low-light images, and prepare, train, evaluate and convert.'
+    )
     parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
     verbs = parser.add_subparsers(title='verbs', required=True, metavar='VERB')
     for name in VERBS:

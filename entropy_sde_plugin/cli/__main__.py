@@ -1,4 +1,4 @@
-"""``python -m entropy_sde_plugin.cli``: the command where it is not on the path."""
+"""``python -m entropy_sde_plugin.cli``: the command, where it is not on PATH."""
 
 import sys
 

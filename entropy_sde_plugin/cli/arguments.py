@@ -14,11 +14,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, by default the weights that come with the package."""
+    """Add ``--model``, by default the packaged weights."""
     parser.add_argument(
         '--model',
         type=Path,
         default=packaged_model(),
         metavar='FILE',
-        help='the weights: .pth or .safetensors [those that come with the package]',
+        help='weights file, .pth or .safetensors [the packaged model]',
     )

@@ -13,19 +13,19 @@ def add_verb(verbs: Any) -> None:
     """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
     convert = verbs.add_parser(
         'convert',
-        help='write weights as safetensors, the settings of their diffusion in the metadata',
-        description='Reads a checkpoint of BasicSR, a released one, a bare state dict or safetensors, without running '
-        'code in it, and writes safetensors. The settings below are for files that carry none; one that contradicts '
-        "the file's is an error. What neither says is the paper's.",
+        help='convert weights to safetensors, with their settings in the metadata',
+        description='Reads a BasicSR checkpoint, a released one, a bare state dict or safetensors, without executing '
+        'code in it, and writes safetensors. The settings below are for files without settings; contradicting those of '
+        "the file is an error. Settings that are not given are the paper's.",
     )
     convert.add_argument('input', type=Path, metavar='INPUT', help='the weights to read')
     convert.add_argument('output', type=Path, metavar='OUTPUT.safetensors', help='the file to write')
-    convert.add_argument('--prediction', help='what the network puts out: noise, x0 or v')
-    convert.add_argument('--max-sigma', help='stationary noise in 8-bit units (paper: 50)')
-    convert.add_argument('--T', help='diffusion steps (paper: 100)')
+    convert.add_argument('--prediction', help='what the network predicts: noise, x0 or v')
+    convert.add_argument('--max-sigma', help='stationary standard deviation of the noise in 8-bit units (paper: 50)')
+    convert.add_argument('--T', help='number of diffusion steps (paper: 100)')
     convert.add_argument('--schedule', help='cosine, linear or constant (paper: cosine)')
-    convert.add_argument('--eps', help="what is left of the image's difference at T (paper: 0.005)")
-    convert.add_argument('--half', action='store_true', help='store the weights in float16: half the bytes')
+    convert.add_argument('--eps', help='share of the difference between clean and dark image left at T (paper: 0.005)')
+    convert.add_argument('--half', action='store_true', help='store the weights in float16: half the size')
     convert.set_defaults(run=run)
 
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """What was given, as a checkpoint holds it."""
+    """Return the given settings, as in a checkpoint."""
     sde = {key: value for key in SDE if (value := getattr(options, key)) is not None}
     settings = {'sde': sde, 'prediction': options.prediction}
     return {key: value for key, value in settings.items() if value not in (None, {})}

@@ -13,13 +13,11 @@ def add_verb(verbs: Any) -> None:
     """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
     demo = verbs.add_parser(
         'demo',
-        help='train on the packaged photographs and show what became of dark ones (minutes, no GPU needed)',
+        help='train on the packaged photographs and show the results (minutes, no GPU needed)',
         description='Writes the packaged photographs to LMDB, trains with BasicSR on two CPU cores, validates on '
-        'photographs that were held out, and leaves a table and a before | after | truth image.',
+        'held-out photographs, and writes a table and an image of before | after | ground truth.',
     )
-    demo.add_argument(
-        '-o', '--output', type=Path, default=Path('entropy_sde_demo'), help='folder for everything [%(default)s]'
-    )
+    demo.add_argument('-o', '--output', type=Path, default=Path('entropy_sde_demo'), help='output folder [%(default)s]')
     demo.add_argument(
         '--force_yml',
         nargs='+',

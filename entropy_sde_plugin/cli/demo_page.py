@@ -21,12 +21,12 @@ def add_verb(verbs: Any) -> None:
         'demo-page',
         help="brighten images on a page in the browser (needs the extra 'page')",
         description='Serves a page: drop an image, choose the steps, see before and after with a slider, download. '
-        'It asks nothing of other machines, and deletes the images when it ends (Ctrl-C).',
+        'It sends nothing to other machines, and deletes the images when it ends (Ctrl-C).',
     )
     add_model(page)
     add_device(page)
     page.add_argument(
-        '--host', default='127.0.0.1', help='address to serve at; 0.0.0.0 is for the whole network [%(default)s]'
+        '--host', default='127.0.0.1', help='address to listen on; 0.0.0.0 serves the whole network [%(default)s]'
     )
     page.add_argument('--port', type=int, default=7860, help='[%(default)s]')
     page.set_defaults(run=run)
@@ -34,9 +34,9 @@ def add_verb(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the folder goes then, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the folder is deleted then, too
     with tempfile.TemporaryDirectory(prefix='entropy-sde-') as folder:
-        os.environ['GRADIO_TEMP_DIR'] = folder  # read when gradio is imported: uploads and what is shown
+        os.environ['GRADIO_TEMP_DIR'] = folder  # read when gradio is imported: for uploads and results
         _serve(options, Path(folder))
 
 
@@ -67,7 +67,7 @@ def _serve(options: argparse.Namespace, folder: Path) -> None:
 
 
 def _dark_photographs(folder: Path) -> list[Path]:
-    """Photographs that no training of ours saw, as a short exposure would have them."""
+    """Return held-out photographs, darkened as by a short exposure."""
     import numpy as np
 
     from entropy_sde_plugin.data.images import encode_png

@@ -17,8 +17,8 @@ overwritten."""
 EXAMPLE = """example:
   entropy-sde enhance -i photos -o bright --compare
 
-A folder is taken with all its subfolders. What is in the output folder already is not done again, so that a command
-that was interrupted can be given again. Several processes share the images out:
+Folders are read with all their subfolders. Images that are already in the output folder are skipped, so that an
+interrupted command can be repeated. Several processes share the images:
   torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright
 """
 
@@ -35,11 +35,11 @@ def add_verb(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add('-i', '--input', type=Path, nargs='+', required=True, metavar='PICTURE_OR_FOLDER', help='what to brighten')
-    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='where the images go')
+    add('-i', '--input', type=Path, nargs='+', required=True, metavar='IMAGE_OR_FOLDER', help='images to enhance')
+    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='output folder')
     add_model(parser)
-    add('--sampler', metavar='NAME', help="how the diffusion is run backwards [the enhancer's default]")
-    add('--steps', type=int, metavar='N', help="network calls for an image [the enhancer's default]")
+    add('--sampler', metavar='NAME', help='sampler of the diffusion, e.g. posterior or ddim [posterior]')
+    add('--steps', type=int, metavar='N', help='network calls per image [8]')
     add(
         '--brightness',
         type=_brightness,
@@ -49,13 +49,24 @@ def add_verb(verbs: Any) -> None:
         "input's [%(default)s]",
     )
     add('--strength', type=float, default=1.0, metavar='0…1', help='share of the result; the rest is the input [1]')
-    add('--tile', type=_tile, default='auto', metavar='auto|N|0', help='side of the tiles; 0: none [%(default)s]')
+    add(
+        '--tile',
+        type=_tile,
+        default='auto',
+        metavar='auto|N|0',
+        help='side of the tiles in pixels; 0: the whole image at once [%(default)s]',
+    )
     add('--stride', type=int, metavar='N', help='average patches of --tile pixels at this distance, if the model can')
-    add('--seed', type=_seed, default=0, metavar='N', help='of the noise [%(default)s]')
+    add('--seed', type=_seed, default=0, metavar='N', help='seed of the noise [%(default)s]')
     add_device(parser)
-    add('--precision', choices=('auto', 'fp32', 'bf16', 'fp16'), default='auto', help='[%(default)s]')
-    add('--compile', action='store_true', help='compile the network first: pays for many images of one size')
-    add('--suffix', default='', metavar='TEXT', help='appended to the names, before the extension [none]')
+    add(
+        '--precision',
+        choices=('auto', 'fp32', 'bf16', 'fp16'),
+        default='auto',
+        help='precision of the network [%(default)s]',
+    )
+    add('--compile', action='store_true', help='compile the network first: worth it for many images of one size')
+    add('--suffix', default='', metavar='TEXT', help='text appended to the names, before the extension [none]')
     add(
         '--ext',
         default='auto',
@@ -63,8 +74,8 @@ def add_verb(verbs: Any) -> None:
         help="format of the output; auto: the input's, and PNG for BMP, AVIF, HEIC and raw; 16 bits are rounded to 8 "
         'for jpg and webp [%(default)s]',
     )
-    add('--compare', action='store_true', help='write a before | after image beside each')
-    add('--overwrite', action='store_true', help='do again what is in the output folder already')
+    add('--compare', action='store_true', help='also write a before | after image of each')
+    add('--overwrite', action='store_true', help='enhance images again that are already in the output folder')
     parser.set_defaults(run=run)
 
 
@@ -90,7 +101,7 @@ def _brightness(text: str) -> str | float:
 def _seed(text: str) -> int:
     if text.isdecimal() and int(text) < 2**63:
         return int(text)
-    raise argparse.ArgumentTypeError(f"'{text}' is no number from 0 to 2^63 - 1")
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 2^63 - 1")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -123,9 +134,9 @@ def _report(output: Path, left_out: Sequence[Path], enhanced: int, present: int,
 
     line = f'{output}: {enhanced} {"image" if enhanced == 1 else "images"} enhanced'
     if present:
-        line += f', {present} were there already (--overwrite does them again)'
+        line += f', {present} were there already (--overwrite enhances them again)'
     print(f'{line}.')
     if left_out:
         print(f'No images, left alone: {listed(left_out)}')
     if skipped:
-        raise InputError(f'{skipped} of {enhanced + present + skipped} images were passed over, each named above.')
+        raise InputError(f'{skipped} of {enhanced + present + skipped} images were skipped; see the errors above.')

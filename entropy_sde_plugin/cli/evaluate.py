@@ -18,16 +18,14 @@ def add_verb(verbs: Any) -> None:
     """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
     evaluate = verbs.add_parser(
         'evaluate',
-        help="score any method's images against the truth, as our own validation does",
+        help="score any method's images against the ground truth, like this package's validation",
         description='Pairs the images of two folders (or LMDB databases) by name and scores them. Nothing is '
-        'resized, and no brightness is corrected but by the metrics named …_gtmean.',
+        'resized, and only the metrics named …_gtmean correct the brightness.',
     )
-    evaluate.add_argument('--result', type=Path, required=True, help='what the method made')
+    evaluate.add_argument('--result', type=Path, required=True, help="the method's results")
     evaluate.add_argument('--truth', type=Path, required=True, help='the ground truth')
-    evaluate.add_argument('--low', type=Path, help='the dark inputs, scored beside the result')
-    evaluate.add_argument(
-        '--suffix', default='', help="what the results' names have after those of the truth, e.g. _test_lolv1"
-    )
+    evaluate.add_argument('--low', type=Path, help='the dark inputs, scored for comparison')
+    evaluate.add_argument('--suffix', default='', help="suffix of the results' names, e.g. _test_lolv1")
     evaluate.add_argument(
         '--names',
         type=_template,
@@ -44,7 +42,7 @@ def add_verb(verbs: Any) -> None:
         'psnr_lldiffusion, ssim_lldiffusion [psnr ssim lpips]',
     )
     evaluate.add_argument(
-        '-o', '--output', type=Path, help='folder for metrics.csv, a row for each image (and metrics_low.csv)'
+        '-o', '--output', type=Path, help='folder for metrics.csv (and metrics_low.csv), with a row per image'
     )
     add_device(evaluate)
     evaluate.set_defaults(run=run)

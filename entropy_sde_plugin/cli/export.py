@@ -14,8 +14,8 @@ def add_verb(verbs: Any) -> None:
     export = verbs.add_parser(
         'export',
         help="write a model's network as ONNX (needs the extra 'onnx')",
-        description='Writes the network as ONNX: inputs x and cond (batch, 3, height, width) and time (batch), float32 '
-        "and of any size; output prediction, shaped as x. The settings are in the file's metadata as JSON.",
+        description='Writes the network as ONNX. Inputs: x and cond (batch, 3, height, width) and time (batch), '
+        "float32, of any size. Output: prediction, shaped as x. The settings are in the file's metadata as JSON.",
     )
     add_model(export)
     export.add_argument('-o', '--output', type=Path, required=True, metavar='FILE.onnx', help='the file to write')

@@ -13,7 +13,7 @@ def add_verb(verbs: Any) -> None:
     """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
     report = verbs.add_parser(
         'report',
-        help='write one HTML page about experiments and tests: curves, tables, images',
+        help='write an HTML page about trainings and tests: curves, tables, images',
         description="Reads what BasicSR's trainer and tester left in some folders and writes one page that needs no "
         'other files and no network: results beside the published ones, before | after | truth at the same zoom, '
         'training curves, the worst and best images by each metric.',

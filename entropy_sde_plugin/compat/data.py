@@ -1,4 +1,4 @@
-"""Fixes of the data's path: databases, order and draws, workers, loaders."""
+"""Fixes of data loading: databases, order and random draws, workers, loaders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def patch_lmdb_backend() -> None:
-    """Open a database once in a process, however many datasets read it, and anew in a forked worker.
+    """Open a database once per process, however many datasets read it, and again in a forked worker.
 
     P+M file_client.py:112, py-lmdb ≥ 2. Symptom: ``The environment '…' is already open in this process`` where input
     and truth, or training and validation, lie in one database; the latter only in the worker after the first
@@ -86,9 +86,9 @@ def enlarged_sampler_iter(self: EnlargedSampler) -> Iterator[DrawIndex]:
 
 
 def patch_build_dataset() -> None:
-    """Take the data set that the checks of a run have built already.
+    """Use the data set that the checks of a run have already built.
 
-    P+M data/__init__.py:24. Symptom: a training starts later by the time in which the headers of all images are read.
+    P+M data/__init__.py:24. Symptom: the headers of all images are read twice, which delays the start.
     """
     original = basicsr.data.build_dataset
     if is_ours(original):

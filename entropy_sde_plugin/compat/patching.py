@@ -1,4 +1,4 @@
-"""Tools of the fixes: look at what BasicSR has, replace it wherever it is known."""
+"""Tools of the patches: inspect BasicSR's code, and replace it wherever it is imported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ['is_ours', 'mentions', 'replace']
 
 
 def mentions(function: Callable[..., Any], name: str) -> bool:
-    """Say whether the code of a function mentions a name, an attribute or a piece of text.
+    """Return whether the code of a function mentions a name, an attribute or a string.
 
-    Most defects are recognised by what their code uses: a BasicSR that no longer uses it is left alone.
+    Most defects are recognised by what the code uses: a BasicSR that no longer uses it is not patched.
     """
     return any(name in code.co_names or name in code.co_consts for code in _codes(inspect.unwrap(function).__code__))
 
@@ -27,7 +27,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def is_ours(function: Callable[..., Any]) -> bool:
-    """Say whether a function of BasicSR has been replaced by one of this package already."""
+    """Return whether a function of BasicSR has already been replaced by one of this package."""
     return inspect.unwrap(function).__globals__['__name__'].startswith('entropy_sde_plugin.')
 
 

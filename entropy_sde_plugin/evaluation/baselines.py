@@ -1,4 +1,4 @@
-"""Classical ways to brighten a photograph: what any learned method has to beat."""
+"""Classical methods to brighten a photograph, as baselines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ['BASELINES', 'RETINEX']
 
 
 def dark_input(image: RGBImage) -> RGBImage:
-    """The image as it is."""
+    """Return the image unchanged."""
     return image
 
 
@@ -40,13 +40,13 @@ def clahe(image: RGBImage, clip_limit: float = 4.0, tiles: int = 8) -> RGBImage:
 
 
 def gain(image: RGBImage, mean: float = 0.45) -> RGBImage:
-    """One factor on all values that lifts the mean to ``mean`` of full scale, a typical photograph's."""
+    """Multiply by one factor so that the mean becomes ``mean`` of full scale, that of a typical photograph."""
     factor = mean * 255 / max(float(image.mean()), 1e-3)
     return np.clip(np.rint(image * factor), 0, 255).astype(np.uint8)
 
 
 def gain_and_denoise(image: RGBImage) -> RGBImage:
-    """The same gain, then non-local means, at a strength for noise that was lifted by a factor of ten."""
+    """The same gain, then non-local means, with a strength for noise amplified tenfold."""
     return _as_image(cv2.fastNlMeansDenoisingColored(gain(image), None, 20, 20, 7, 21))
 
 

@@ -1,4 +1,4 @@
-"""Any method's images against the truth, by the protocol of our own validation."""
+"""Scores of any method's images against the ground truth, by the protocol of this package's validation."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ['DEFAULT_METRICS', 'METRICS', 'Evaluation', 'NamedMetric', 'evaluate'
 
 
 class NamedMetric(NamedTuple):
-    """A metric as tables name it.
+    """A metric with its heading in tables.
 
     Attributes:
         heading: Its column's heading; the arrow points to better values.
         section: Its entry in a section ``val.metrics``.
-        digits: After the decimal point.
-        reliable_from: Images under which its value is indicative only.
+        digits: Digits after the decimal point.
+        reliable_from: Number of images below which its value is only indicative.
     """
 
     heading: str
@@ -73,7 +73,7 @@ class Evaluation:
     whole: dict[str, Score]
 
     def mean(self, metric: str) -> Score:
-        """A metric over the set: there is none as soon as one image has none."""
+        """Return a metric's mean over the set; unavailable if it is for one image."""
         if metric in self.whole:
             return self.whole[metric]
         values: list[float] = []
@@ -94,10 +94,10 @@ def evaluate(
     """Score images against the true ones of the same names; nothing is resized.
 
     Args:
-        result: What a method made.
+        result: The method's results.
         truth: The ground truth.
         metrics: Names from ``METRICS``.
-        result_name: Gives the name of the result from that of the truth.
+        result_name: Returns the name of the result for that of the truth.
 
     Raises:
         InputError: No such metric; one line for each image without a partner, unreadable or of another size.
@@ -156,7 +156,7 @@ def write_csv(path: Path, evaluation: Evaluation) -> None:
         InputError: A file of that name is there and is another kind of table.
     """
     if path.exists() and not path.read_bytes().startswith(b'image,'):
-        raise InputError(f'{path}: another kind of table lies there; choose another folder with -o.')
+        raise InputError(f'{path}: this is another kind of table; choose another folder with -o.')
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(['image', *evaluation.metrics])

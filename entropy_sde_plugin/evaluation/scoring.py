@@ -26,16 +26,16 @@ class SetMetric(Protocol):
     metric's options."""
 
     def update(self, img: RGBImage, img2: RGBImage | None) -> None:
-        """Take in a result and its truth: (H, W, 3), uint8, BGR, as BasicSR hands them to its metrics."""
+        """Add a result and its truth: (H, W, 3), uint8, BGR, as BasicSR passes them to its metrics."""
         ...
 
     def compute(self) -> float:
-        """The value over all that was taken in."""
+        """Return the value over all images added."""
         ...
 
 
 class Scorer:
-    """Computes the metrics of a section ``val``; one that cannot run leaves the others alone.
+    """Computes the metrics of a section ``val``; one that fails does not affect the others.
 
     Args:
         val: The section; its ``metrics`` maps keys to the metrics' options.
@@ -95,12 +95,12 @@ class Scorer:
 
 
 def _of_picture(pictures: dict[str, NDArray[Any]], metric: Mapping[str, Any]) -> Any:
-    """As BasicSR computes it, who would give NaN for an image of which ``crop_border`` leaves nothing, or too little
-    for SSIM. BasicSR's own models still get that NaN, and go on."""
+    """Compute a metric as BasicSR does, but raise an error where BasicSR returns NaN: if ``crop_border`` leaves nothing
+    of the image, or too little for SSIM."""
     border, (height, width) = metric.get('crop_border', 0), pictures['img'].shape[:2]
     if 2 * border >= min(height, width):
         raise MetricUnavailableError(
-            f'an image of {width} x {height} pixels is cut away by crop_border {border}: lower it.'
+            f'an image of {width} x {height} pixels is cut away completely by crop_border {border}: lower it.'
         )
     if metric['type'] == 'calculate_ssim':
         check_ssim_window(height - 2 * border, width - 2 * border)

@@ -1,4 +1,4 @@
-"""Validation that processes share: each restores its part of the set, all of them hold the whole table."""
+"""Distributed validation: each process restores its part of the set, and all get the whole table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Restoration(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """What one image scored under one seed.
+    """The scores of one image under one seed.
 
     Attributes:
         seed: Of the sampling.
@@ -92,7 +92,7 @@ class Validation:
         return fmean(row.seconds for row in self.rows if row.seconds is not None)
 
     def summary(self, metric: str) -> Summary | MetricUnavailableError:
-        """A metric over all images and seeds; unavailable as soon as it is so for one image, and then says why."""
+        """Return a metric over all images and seeds; unavailable, with the reason, if it is for one image."""
         values: dict[int, list[float]] = {seed: [] for seed in self.seeds}
         for row in self.rows:
             score = row.scores.get(metric)

@@ -1,4 +1,4 @@
-"""One image in, one image out."""
+"""The enhancer: a dark image in, a bright image out."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ Image = TypeVar('Image', NDArray[Any], Tensor)
 
 
 class Enhancer:
-    """Makes dark images bright with a trained model.
+    """Enhances dark images with a trained model.
 
     ::
 
         enhancer = Enhancer.from_file('net_g_latest.pth', steps=8)
         bright = enhancer.enhance(dark)
 
-    The noise in an image follows from the seed and the image's size alone, not from the tile, the order of images or
-    their number.
+    The noise depends only on the seed and the image's size, not on the tile or on other images.
 
     Args:
         model: The network and its process.
@@ -73,24 +72,24 @@ class Enhancer:
         architecture = architecture_of_network(model.network)
         prepare = architecture.for_inference
         if prepare is None:
-            raise InputError(f'A {architecture.name} restores raw pictures, not RGB ones: take another model.')
+            raise InputError(f'A {architecture.name} restores raw images, not RGB ones: use another model.')
         if options.stride is not None:
             if architecture.patches is None:
-                raise InputError(f'stride: a {architecture.name} has no patches, leave it out.', option='stride')
+                raise InputError(f'stride: a {architecture.name} has no patches: leave it out.', option='stride')
             prepare = partial(architecture.patches, stride=options.stride)
         network, dtype = model.network.to(self.device), PRECISIONS[self.precision]
         return prepare(network, tile=options.tile, dtype=dtype, compile=options.compile)
 
     @classmethod
     def from_file(cls, path: str | Path, **options: Any) -> Enhancer:
-        """Read a model and make an enhancer of it.
+        """Read a model and create an enhancer.
 
         Args:
             path: A weights file (see :func:`entropy_sde_plugin.checkpoints.model.load_model`).
             options: Keyword arguments of :class:`~entropy_sde_plugin.inference.enhancer_options.EnhancerOptions`.
 
         Raises:
-            InputError: The file holds no model, or an option is wrong.
+            InputError: The file does not hold a model, or an option is wrong.
         """
         checked = EnhancerOptions(**options)
         return cls(load_model(path), checked)
@@ -101,14 +100,14 @@ class Enhancer:
         Args:
             image: A NumPy array (H, W, 3), RGB, uint8, uint16 (full scale 65535) or floating in [0, 1]; or a floating
                 tensor (3, H, W) or (B, 3, H, W) in [0, 1], whose images each get the same noise.
-            seed: Of the sampler's noise, 0…2^63 - 1.
+            seed: Seed of the sampler's noise, 0…2^63 - 1.
             callback: Called after each network call (see :data:`entropy_sde_plugin.diffusion.samplers.Callback`).
 
         Returns:
             The same kind, shape, dtype and device.
 
         Raises:
-            InputError: Another shape or dtype, values outside [0, 1], or a seed out of its range.
+            InputError: Wrong shape or dtype, values outside [0, 1], or seed out of range.
         """
         if not 0 <= seed < 2**63:
             raise InputError(f'seed must lie in 0…2^63 - 1, got {seed}.')
@@ -117,9 +116,9 @@ class Enhancer:
             return self._restore(batch, seed, callback).view(image.shape).to(image)
         full_scale = np.iinfo(image.dtype).max if image.dtype in (np.uint8, np.uint16) else None
         if full_scale is None and not np.issubdtype(image.dtype, np.floating):
-            raise InputError(f'An image is uint8, uint16 or floating, got {image.dtype}.')
+            raise InputError(f'An image must be uint8, uint16 or floating-point, got {image.dtype}.')
         if image.ndim != 3:
-            raise InputError(f'An image is an array (H, W, 3), got shape {image.shape}.')
+            raise InputError(f'An image must be an array (H, W, 3), got shape {image.shape}.')
         planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
         if full_scale is not None:
             planes /= full_scale
@@ -129,7 +128,7 @@ class Enhancer:
         return restored.permute(1, 2, 0).contiguous().numpy().astype(image.dtype)
 
     def _restore(self, batch: Tensor, seed: int, callback: Callback | None) -> Tensor:
-        """Sample on the device, (B, 3, H, W) in and out on the CPU; from where memory runs out on in smaller strips."""
+        """Sample on the device, (B, 3, H, W) in and out on the CPU; use smaller tiles if memory runs out."""
         while True:
             try:
                 return self._sampled(batch.to(self.device), seed, callback).cpu()
@@ -140,7 +139,7 @@ class Enhancer:
             whole = int((height * width) ** 0.5)
             self.network.tile = max(SMALLEST_TILE, (self.network.tile or whole) // 2)
             logging.getLogger('basicsr.enhancer').warning(
-                f'Out of memory for an image of {width}x{height}: going on with tiles of {self.network.tile}.'
+                f'Out of memory for an image of {width}x{height}: continuing with tiles of {self.network.tile}.'
             )
 
     @torch.inference_mode()
@@ -155,12 +154,12 @@ class Enhancer:
 
 def _checked(batch: Tensor) -> Tensor:
     if batch.dim() != 4 or batch.shape[1] != 3 or batch.numel() == 0:
-        raise InputError(f'Pictures have three channels and a size, (B, 3, H, W), got {tuple(batch.shape)}.')
+        raise InputError(f'Images must be a non-empty tensor (B, 3, H, W), got {tuple(batch.shape)}.')
     if not batch.is_floating_point():
-        raise InputError(f'A tensor of images is floating, got {batch.dtype}.')
+        raise InputError(f'A tensor of images must be floating-point, got {batch.dtype}.')
     low, high = (value.item() for value in batch.aminmax())
     if not (low >= 0 and high <= 1):
-        raise InputError(f'Pictures lie in [0, 1], got values from {low:.4g} to {high:.4g}.')
+        raise InputError(f'Images must lie in [0, 1], got values from {low:.4g} to {high:.4g}.')
     return batch.float()
 
 

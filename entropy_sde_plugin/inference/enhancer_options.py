@@ -1,4 +1,4 @@
-"""How an enhancer computes: its keyword arguments, each checked once."""
+"""The options of an enhancer."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class EnhancerOptions:
 
     Args:
         device: As :func:`~entropy_sde_plugin.utils.devices.choose_device` takes it.
-        precision: Of the network: ``'fp32'``, ``'bf16'``, ``'fp16'``; ``'auto'`` is bf16 where the processor computes
-            in it, else fp32. The diffusion is always float32.
-        sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); None takes that of
+        precision: Precision of the network: ``'fp32'``, ``'bf16'``, ``'fp16'``; ``'auto'`` is bf16 where the processor
+            computes in it, else fp32. The diffusion is always float32.
+        sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); by default that of
             :data:`DEFAULT_SAMPLER`.
-        steps: Network calls for an image; None takes those of :data:`DEFAULT_SAMPLER`, or fewer where the process has
+        steps: Network calls per image; by default those of :data:`DEFAULT_SAMPLER`, or fewer where the process has
             fewer states.
         eta: Share of fresh noise, for ``ddim`` only.
         tile: About ``tile`` x ``tile`` pixels at a time, 0 for the whole image, or ``'auto'`` for what suits the
@@ -39,7 +39,7 @@ class EnhancerOptions:
         brightness: Mean luma of the result, 0.05…0.95; ``'keep'`` is the input's, ``'model'`` the model's choice, and
             ``'auto'`` that choice, corrected (:func:`~entropy_sde_plugin.diffusion.brightness.automatic_brightness`).
         strength: Share of the result in the output, 0…1; the rest is the input.
-        compile: Let torch.compile fuse the network: takes about a minute once, and may pay for many images.
+        compile: Compile the network with torch.compile; takes about a minute once, and may pay off for many images.
 
     Attributes:
         device: The device.

@@ -1,4 +1,4 @@
-"""Enhancing many images: a job after the other, each whole or not at all."""
+"""Enhancing many images, one after the other; each output is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,34 +23,33 @@ Enhance = Callable[[Samples, int], Samples]
 
 
 def check_output(folder: Path) -> None:
-    """Make the output folder and see that files can be written to it.
+    """Create the output folder and check that it is writable.
 
     Raises:
-        InputError: They cannot.
+        InputError: It is not.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"'{folder}': nothing can be written there ({error.strerror}); choose another -o.") from None
+        raise InputError(f"'{folder}': the folder is not writable ({error.strerror}); choose another -o.") from None
 
 
 def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, show_progress: bool = True) -> int:
-    """Enhance images and write them, replacing outputs that are there.
+    """Enhance images and write them, replacing existing outputs.
 
-    An image that cannot be read, or not be given back in the format that is asked for, is named on standard error
-    and passed over. Whatever else goes wrong, in ``enhance`` or in writing, ends the work; what is finished stays.
+    An image that cannot be read, or that the output format cannot hold, is reported on standard error and skipped. Any
+    other error, in ``enhance`` or in writing, ends the work; finished outputs are kept.
 
     Args:
-        jobs: What to do.
-        enhance: Gets every image with the same seed, so that its output depends on neither the order nor the number
-            of the images.
+        jobs: The images.
+        enhance: Called with the same seed for every image, so that the output does not depend on the other images.
         seed: The seed.
         show_progress: Show a bar on standard error, with images per minute.
 
     Returns:
-        The number of images that were passed over.
+        The number of skipped images.
 
     Raises:
         OSError: An output cannot be written.
@@ -72,7 +71,7 @@ def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, sh
 
 
 def _read(job: Job) -> Picture:
-    """Read an image and see that its outputs can hold it, before any effort is spent on it."""
+    """Read an image and check that its output formats can hold it, before it is enhanced."""
     picture = read_picture(job.source)
     try:
         if job.comparison is not None:
@@ -103,12 +102,12 @@ class _Bar(tqdm):
     """tqdm's bar, with images per minute."""
 
     def __init__(self, **options: Any) -> None:
-        layout = '{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {per_minute} pictures/min]'
+        layout = '{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {per_minute} images/min]'
         super().__init__(bar_format=layout, **options)
 
     @property
     def format_dict(self) -> MutableMapping[str, Any]:
-        """What the layout can name."""
+        """The values that the layout can use."""
         values = super().format_dict
         done, seconds = values['n'], values['elapsed']
         return {**values, 'per_minute': f'{60 * done / seconds:.1f}' if done and seconds else '?'}

@@ -1,4 +1,4 @@
-"""Which images are to be enhanced, and the files that they become: settled before any work starts."""
+"""The images to enhance and their output files, determined before any work starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXTENSIONS = ('auto', 'jpg', 'png', 'webp', 'tif')
 """Formats of the output; ``auto`` keeps the input's suffix, and writes PNG for what is read but not written."""
 
 _LONGEST_NAME = 240
-"""In bytes: file systems take 255, and `atomic_file` adds to the name while it writes."""
+"""Maximum length in bytes. File systems allow 255; `atomic_file` lengthens the name while it writes."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Job:
     Attributes:
         source: The file to read.
         target: The file to write.
-        comparison: The before | after image to write, or none.
+        comparison: The before | after image to write, or None.
     """
 
     source: Path
@@ -44,7 +44,7 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether all its files are there; they are whole then, by the way they are written."""
+        """Whether all its files exist; they are complete, since they are written atomically."""
         return all(path.is_file() for path in self.outputs)
 
 
@@ -57,10 +57,10 @@ def plan(
     compare: bool = False,
     left_out: list[Path] | None = None,
 ) -> list[Job]:
-    """List the images of files and folders with the files that they become.
+    """List the images in files and folders, with their output files.
 
     A file ``-i a/b.jpg`` becomes ``<output>/b<suffix>.jpg``; the images below a folder ``-i a`` become
-    ``<output>/<path below a><suffix>.<extension>``. Hidden files and folders and the output folder are left alone.
+    ``<output>/<path below a><suffix>.<extension>``. Hidden files and folders and the output folder are skipped.
 
     Args:
         inputs: Files and folders.
@@ -74,13 +74,13 @@ def plan(
         The jobs in the order of the inputs, sorted within a folder; no job twice.
 
     Raises:
-        InputError: One line each for inputs that are no images, images that would become the same file, and
-            outputs that would take the place of an input.
+        InputError: One line each for inputs that are not images, images with the same output file, and outputs that
+            would overwrite an input.
     """
     if extension not in EXTENSIONS:
         raise InputError(f"--ext: '{extension}' is not known. {suggestion(extension, EXTENSIONS)}")
     if Path(f'x{suffix}').name != f'x{suffix}' or '\0' in suffix:
-        raise InputError(f"--suffix: '{suffix}' is no part of a file name.")
+        raise InputError(f"--suffix: '{suffix}' cannot be part of a file name.")
     problems = Problems()
     jobs = []
     others = [] if left_out is None else left_out
@@ -126,17 +126,19 @@ def _check_outputs(jobs: Sequence[Job], problems: Problems) -> None:
     for job in jobs:
         for path in job.outputs:
             if len(os.fsencode(path.name)) > _LONGEST_NAME:
-                problems.add(f"'{job.source}': the name is too long to be written; rename it, or shorten --suffix.")
+                problems.add(f"'{job.source}': the output name is too long; rename the file, or shorten --suffix.")
             other = made_from.setdefault(path, job.source)
             if other != job.source:
-                problems.add(f"'{other}' and '{job.source}' would both become '{path}'; rename one, or try --ext auto.")
+                problems.add(
+                    f"'{other}' and '{job.source}' would both be written to '{path}'; rename one, or try --ext auto."
+                )
             identity = _identity(path)
             if identity in sources:
                 problems.add(f"'{path}' would replace the input '{sources[identity]}'; choose another -o or --suffix.")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what is the same for all names of a file, or none where there is no file."""
+    """Return an identity that all names of a file share, or None if there is no file."""
     try:
         status = path.stat()
     except OSError:

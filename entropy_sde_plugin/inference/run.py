@@ -1,4 +1,4 @@
-"""Enhancing a user's files with a model, shared out over processes."""
+"""Enhancing files with a model, in one or several processes."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def enhance_files(
     Under torchrun each process takes its share of the jobs, and a GPU of its own.
 
     Args:
-        jobs: All images, the same list in every process (see :func:`entropy_sde_plugin.inference.jobs.plan`).
-        output: The output folder, created where there is something to do.
-        model: A weights file, read only where there is something to do.
-        seed: Of the sampler's noise, the same for each image.
-        overwrite: Enhance again what an earlier run finished.
+        jobs: All images; the same list in every process (see :func:`entropy_sde_plugin.inference.jobs.plan`).
+        output: The output folder, created if there is something to do.
+        model: A weights file, read only if there is something to do.
+        seed: Seed of the sampler's noise, the same for each image.
+        overwrite: Enhance again images that an earlier run finished.
         device: As of :class:`EnhancerOptions`; with several processes and devices, each process takes its own.
         options: Further keyword arguments of :class:`EnhancerOptions`.
 
@@ -52,13 +52,13 @@ def enhance_files(
         The counts of all processes in the first process, None in the others.
 
     Raises:
-        InputError: An option is wrong, the file holds no model, or nothing can be written to ``output``.
+        InputError: An option is wrong, the file does not hold a model, or ``output`` is not writable.
         OSError: An output cannot be written.
     """
     share = Share.from_environment()
     mine = share.part(jobs)
     pending = [job for job in mine if overwrite or not job.is_done]
-    check_file(model)  # wrong arguments are errors even where nothing is left to do
+    check_file(model)  # wrong arguments are errors even if nothing is left to do
     checked = EnhancerOptions(device=share.device(device), **options)
     skipped = 0
     if pending:

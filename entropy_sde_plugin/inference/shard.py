@@ -1,4 +1,4 @@
-"""Sharing work out over the processes that torchrun starts."""
+"""Distribution of work over the processes that torchrun starts."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Share:
         """Read ``RANK`` and ``WORLD_SIZE``; without them there is one process.
 
         Raises:
-            InputError: They do not fit together.
+            InputError: They are inconsistent.
         """
         rank, size = os.environ.get('RANK', '0'), os.environ.get('WORLD_SIZE', '1')
         if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
-            raise InputError(f'environment: RANK={rank} and WORLD_SIZE={size} do not fit together; torchrun sets both.')
+            raise InputError(f'environment: RANK={rank} and WORLD_SIZE={size} are inconsistent; torchrun sets both.')
         return cls(int(rank), int(size))
 
     def part(self, items: Sequence[Item]) -> list[Item]:
@@ -57,7 +57,7 @@ class Share:
     def total(self, counts: Sequence[int]) -> list[int]:
         """Wait for the other processes of torchrun and return the sums of all their counts.
 
-        torchrun ends the others as soon as one fails, so none may report a failure before all are through. Processes
+        torchrun ends the others as soon as one fails, so none may report a failure before all have finished. Processes
         that were started in another way do not wait for each other: they get their own counts.
         """
         import torch.distributed

@@ -1,4 +1,4 @@
-"""Validation and test of a BasicSR model, shared by its processes and put on record."""
+"""Validation and test of a BasicSR model, distributed over its processes and recorded."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class ValidatedModel(SRModel):
         return Restoration(Path(data['lq_path'][0]).stem, pictures['result'], pictures.get('gt'), unrounded)
 
     def _picture_path(self, image: str, dataset: str, current_iter: Any) -> str:
-        """Where BasicSR puts an image."""
+        """Return the path of an image, as in BasicSR."""
         folder = Path(self.opt['path']['visualization'])
         if self.is_train:
             return str(folder / image / f'{image}_{current_iter}.png')

@@ -1,4 +1,4 @@
-"""Training: one step, the run around it, checks before it, saving when it fails."""
+"""Training: the step, the run around it, the checks before it, and saving on errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that a run starts from, its data sets and its weights: checked before anything is logged or made."""
+"""Checks of the data sets and weights of a run, before anything is logged or created."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from entropy_sde_plugin.utils.distributed import warn
 __all__ = ['check']
 
 _MOST_DRAWS = 100_000_000
-"""Of an epoch: BasicSR lists them all, in some 40 bytes each."""
+"""Maximum draws of an epoch: BasicSR keeps them in a list, about 40 bytes each."""
 
 
 def check(opt: dict[str, Any], options: Options) -> WeightsFile | None:
-    """Check the files that options name, as far as this plugin is responsible for them. No image is decoded.
+    """Check the files in the options that this plugin is responsible for. No image is decoded.
 
-    Our data sets are built here, and put into their sections, from which BasicSR's loaders take them.
+    Our data sets are built here and stored in their sections, where BasicSR's loaders find them.
 
     Args:
         opt: BasicSR's option dictionary.
-        options: The same, checked.
+        options: The checked options.
 
     Returns:
-        The weights to start from, for the model to take; None where there are none, or too large ones to read twice.
+        The weights to start from, for the model; None if there are none, or if they are too large to keep.
 
     Raises:
-        InputError: A line for each fault: what is missing, damaged, too small for the crops or the metrics, or made
-            for other options.
+        InputError: One line for each file that is missing, damaged, too small for the crops or the metrics, or does
+            not fit the options.
     """
     for name in options.datasets:
         _build_dataset(opt, name, options)
@@ -54,24 +54,24 @@ def check(opt: dict[str, Any], options: Options) -> WeightsFile | None:
 
 
 def _build_dataset(opt: dict[str, Any], name: str, options: Options) -> None:
-    """Build a data set of ours into its section, and compare its images with the borders that metrics cut off."""
+    """Build a data set of ours, and check that its images are larger than the borders that metrics cut off."""
     where = f'datasets.{name}'
     section = opt['datasets'][name] = DatasetSection(opt['datasets'][name], options.datasets[name])
     with about(where):
         section.built = arguments.named_class('dataset', section, where)(section)
-    scored = options.model is not None and section['phase'] != 'train'  # BasicSR's models go on with NaN
+    scored = options.model is not None and section['phase'] != 'train'  # BasicSR's models continue with NaN
     for option, border in _borders(opt).items() if scored else ():
         height, width = min(section.built.sizes(), key=min)
         if 2 * border >= min(height, width):
             raise InputError(
                 f"'{option}' cuts {border} pixels off every side, and '{where}' has an image of {width}x{height}: "
-                'nothing would be left of it; lower crop_border.',
+                'nothing would be left; lower crop_border.',
                 option,
             )
 
 
 def _check_epoch(opt: Mapping[str, Any], pictures: int) -> None:
-    """Check that an epoch has a batch, and can be listed."""
+    """Check that an epoch has at least one batch, and is not too long for a list."""
     section, processes = opt['datasets']['train'], opt['world_size']
     gpus = 1 if opt['dist'] or not torch.cuda.is_available() else max(opt['num_gpu'], 1)
     batch = int(section.get('batch_size_per_gpu', 1)) * gpus
@@ -86,8 +86,8 @@ def _check_epoch(opt: Mapping[str, Any], pictures: int) -> None:
     if share < batch:
         enlarged = 'dataset_enlarge_ratio' in section
         raise InputError(
-            f"'{where.rstrip('.')}' gives a process {share} images an epoch, fewer than the batch of {batch}: lower "
-            'batch_size_per_gpu, raise dataset_enlarge_ratio, or give more images.',
+            f"'{where.rstrip('.')}' gives a process {share} images per epoch, fewer than its batch of {batch}: lower "
+            'batch_size_per_gpu, raise dataset_enlarge_ratio, or add images.',
             where + ('dataset_enlarge_ratio' if enlarged else 'batch_size_per_gpu'),
         )
 
@@ -103,7 +103,7 @@ def _borders(opt: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _resumes(opt: Mapping[str, Any]) -> bool:
-    """Return whether the weights are those of a training state, whatever the options name."""
+    """Return whether the weights come from a training state instead of ``path.pretrain_network_g``."""
     path = opt['path']
     if not opt.get('is_train') or 'network_g' in (path.get('ignore_resume_networks') or ()):
         return False
@@ -111,11 +111,11 @@ def _resumes(opt: Mapping[str, Any]) -> bool:
 
 
 def _read_weights(section: Mapping[str, Any], options: Options) -> WeightsFile | None:
-    """Check that the weights can be read, and fit the network and the diffusion of the options."""
+    """Check that the weights are readable and fit the network and the diffusion of the options."""
     file, wanted = WeightsFile(section['pretrain_network_g'], lazy=True), section.get('param_key_g', 'params')
     state, settings, taken = file.weights(wanted)
     if wanted is not None and taken not in (wanted, None):
-        warn(f"Weights '{file.path}' hold no '{wanted}' (path.param_key_g): taking their '{taken}', as BasicSR does.")
+        warn(f"Weights '{file.path}' hold no '{wanted}' (path.param_key_g): using '{taken}', as BasicSR does.")
     try:
         if settings is not None:
             weights.check_settings(settings, options.model)

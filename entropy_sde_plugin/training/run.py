@@ -1,6 +1,6 @@
-"""A training under BasicSR's pipeline: what it resumes from beside its model, and what happens between two steps.
+"""A training in BasicSR's pipeline: what it needs to resume besides its model, and what happens between two steps.
 
-What a state holds of it: :class:`~entropy_sde_plugin.checkpoints.training_state.RunEntries`.
+Its entries in a training state: :class:`~entropy_sde_plugin.checkpoints.training_state.RunEntries`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _current: Run | None = None
 
 
 def begin(run: Run) -> None:
-    """Make this the process's run, which the fixes of BasicSR's models ask for."""
+    """Make this the process's run, which the patches of BasicSR's models use."""
     global _current
     _current = run
     sys.excepthook = SaveOnError(sys.excepthook, run.save_what_is_sound)
 
 
 def current() -> Run | None:
-    """The process's run; None where a model is used without the pipeline."""
+    """Return the process's run; None if a model is used without the pipeline."""
     return _current
 
 
@@ -52,7 +52,9 @@ class Run:
         self._train_options = resumed_options.settings(opt['train'])
         self._val_loaders = val_loaders
         self._tb_logger = tb_logger
-        self._epoch = self._began_at = self._drawn_before = 0  # the epoch: from which iteration on, behind which draws
+        self._epoch = self._began_at = self._drawn_before = (
+            0  # of the epoch: its first iteration, and the draws before it
+        )
         self._resumed_at = 0
         self._validation_due = False
         self._between_steps = False
@@ -63,14 +65,14 @@ class Run:
     def before_step(self, model: Any, current_iter: int) -> None:
         """Called between two steps, in every process: everything that belongs to the finished iteration is done.
 
-        Makes up for a validation that the run before did not come to, and stops when a signal has come.
+        Does a validation that the previous run missed, and stops if a signal was received.
 
         Args:
             model: The model in training; its learning rate is still that of the finished iteration.
             current_iter: The iteration that is about to begin.
 
         Raises:
-            SystemExit: A signal came.
+            SystemExit: A signal was received.
         """
         finished = current_iter - 1
         if self._step is None:
@@ -94,7 +96,7 @@ class Run:
         self._stop_if_asked(model, iteration)
 
     def entries(self, model: Any, iteration: int) -> dict[str, Any]:
-        """Return what a state holds of the run after an iteration; called in every process."""
+        """Return the run's entries of a state after an iteration; called in every process."""
         return {
             'manual_seed': self._opt['manual_seed'],
             'epoch_size': self._sampler.total_size,
@@ -107,11 +109,11 @@ class Run:
         }
 
     def note_saved(self, iteration: int) -> None:
-        """Know that the state of an iteration, with its ``entries``, is on disk; called in every process."""
+        """Record that the state of an iteration, with its ``entries``, is on disk; called in every process."""
         self._saved = iteration, self._due(iteration)
 
     def compare(self, state: dict[str, Any]) -> None:
-        """Compare the options with the state; called before anything of it is loaded.
+        """Compare the options with the state; called before any of it is loaded.
 
         Raises:
             InputError: The optimiser or the scheduler is of another type.
@@ -122,19 +124,19 @@ class Run:
         self._train_options = resumed_options.compare(saved, self._train_options, struct)
 
     def take_up(self, model: Any, state: dict[str, Any]) -> None:
-        """Continue where ``entries`` were made; corrects the state's ``epoch``, from which the pipeline continues.
+        """Continue from the ``entries`` of a state, and correct its ``epoch``, from which the pipeline continues.
 
-        A state of BasicSR's own, without entries, begins its epoch anew.
+        With a state of plain BasicSR, which has no entries, the epoch starts again.
         """
         self._resumed_at = self._began_at = state['iter']
         self._epoch = state['epoch']
         entries = state.get('run')
         if entries is None:
             get_root_logger().warning(
-                'The training state holds no data order, random generators and best metrics, as those that BasicSR '
-                'saves without this plugin: the epoch begins anew.'
+                'The training state holds no data order, random generators and best metrics, like those that BasicSR '
+                'saves without this plugin: the epoch starts again.'
             )
-            # Its epochs may have been longer or shorter ones: those that are left must hold all iterations.
+            # Its epochs may have had another length: the remaining ones must cover all iterations.
             state['epoch'] = self._epoch = min(state['epoch'], state['iter'] // self._epoch_steps)
             return
         self._take_up_epoch(state, entries)
@@ -143,16 +145,16 @@ class Run:
         self._validation_due = entries['validation_due'] and self._due(state['iter'])
 
     def save_what_is_sound(self) -> str:
-        """Save, in this process alone, the last iteration that is whole; say what came of it."""
+        """Save the last complete iteration, in this process only; return what was done as text."""
         if self._step is None:
             return 'no step was taken'
         iteration = self._step.rewind()
         if iteration is None:
-            return 'the weights were being changed'
+            return 'the weights were being updated'
         if iteration == self._resumed_at:
             return 'no step was taken'
         if self._saved is not None and self._saved[0] == iteration:
-            return f'iteration {iteration} is saved already'
+            return f'iteration {iteration} was saved already'
         if not self._step.weights_are_finite():
             return f'the weights of iteration {iteration} are not finite'
         self._alone = True
@@ -172,12 +174,12 @@ class Run:
         if self._tb_logger:
             self._tb_logger.close()
         if process_info()[1] > 1:
-            torch.distributed.barrier()  # the first process has saved: torchrun ends the others with the first to leave
+            torch.distributed.barrier()  # the first process has saved: torchrun ends the others as soon as one exits
             signals.leave(128 + number)
         raise SystemExit(128 + number)
 
     def _due(self, iteration: int) -> bool:
-        """Whether a validation of the iteration may still come, or came after what is saved now."""
+        """Return whether a validation of the iteration is still to come, or came after the current save."""
         val = self._opt.get('val')
         return not self._between_steps and val is not None and iteration % val['val_freq'] == 0
 
@@ -191,13 +193,13 @@ class Run:
         size, drawn = self._sampler.total_size, entries['drawn']
         saved = entries['epoch_size'], entries['batch']
         if saved != (size, self._batch):
-            # The pipeline counts its epochs by the present steps: by those of the state it would end too early.
+            # The pipeline counts epochs in present steps; with the state's epoch it could end too early.
             self._epoch, iterations = divmod(state['iter'], self._epoch_steps)
             drawn = iterations * self._batch
             get_root_logger().warning(
                 f'An epoch had {saved[0]} draws in steps of {saved[1]} in the run to resume, and has {size} in steps '
-                f'of {self._batch} here: its order cannot be restored. The data continue as if earlier iterations had '
-                'drawn from the present epochs.'
+                f'of {self._batch} here: its order cannot be restored. The data continue as if the earlier iterations '
+                'had used the present epochs.'
             )
         elif drawn > size - self._batch:
             self._epoch, drawn = self._epoch + 1, 0
@@ -221,17 +223,17 @@ class Run:
         if world_size > len(states):
             get_root_logger().warning(
                 f'The training state holds the random generators of {len(states)} of {world_size} processes: the '
-                'others begin theirs anew.'
+                'others start with new ones.'
             )
         elif world_size < len(states):
             get_root_logger().warning(
                 f'The training state holds the random generators of {len(states)} processes: those beyond the '
-                f'{world_size} of this run are dropped.'
+                f'{world_size} of this run are ignored.'
             )
 
 
 def _plain(best: dict[str, Any]) -> dict[str, Any]:
-    """Best metrics without NumPy's scalars, which are not loaded from a state."""
+    """Return best metrics without NumPy scalars, which cannot be loaded from a state."""
     return {
         dataset: {
             name: {'better': entry['better'], 'val': float(entry['val']), 'iter': int(entry['iter'])}

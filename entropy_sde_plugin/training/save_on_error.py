@@ -23,7 +23,7 @@ __all__ = ['SaveOnError', 'StepWatch']
 
 
 class StepWatch:
-    """Knows how far a model's step has come, and how to take back one that has not reached the weights.
+    """Tracks the progress of a model's step, and can undo a step that has not changed the weights yet.
 
     Args:
         model: A BasicSR model; watched from here on.
@@ -45,9 +45,9 @@ class StepWatch:
             optimizer.register_step_pre_hook(self._note_change)
 
     def begin(self, current_iter: int) -> None:
-        """Note the state before an iteration: its step, and the step of the learning rate, are about to begin."""
+        """Record the state before an iteration."""
         self._begun, self._finished, self._changing = current_iter, current_iter - 1, False
-        # A step that was skipped, for a loss that is not finite, has changed the training step's scale and count.
+        # A step skipped for a loss that is not finite has changed the training step's scale and count.
         stepping = [self.model.training_step] if hasattr(self.model, 'training_step') else []
         self._before = [_restorer(stateful) for stateful in [*self.model.schedulers, *stepping]]
         self._before += [_rates_restorer(optimizer) for optimizer in self.model.optimizers]
@@ -56,7 +56,7 @@ class StepWatch:
         self._before.append(lambda: random_state.set_state(states))
 
     def rewind(self) -> int | None:
-        """Go back to the last iteration that is whole; return its number, or None where weights are half changed."""
+        """Restore the last complete iteration; return its number, or None if weights are partly changed."""
         if self._changing:
             return None
         if self._finished < self._begun:
@@ -65,7 +65,7 @@ class StepWatch:
         return self._finished
 
     def weights_are_finite(self) -> bool:
-        """Say whether all weights of the model's networks are numbers."""
+        """Return whether all weights of the model's networks are finite."""
         return all(bool(torch.isfinite(p).all()) for network in self._networks() for p in network.parameters())
 
     def _networks(self) -> list[nn.Module]:
@@ -102,11 +102,12 @@ def _buffer_restorer(buffer: Tensor) -> Callable[[], None]:
 class SaveOnError:
     """An excepthook that saves a training before the error that ends it is reported.
 
-    Only in the process that made it, and only in the first of a run: the others may be gone, and no collective is safe.
+    Only in the process that created it, and only in the first of a run: the others may have died, so that no collective
+    operation is safe.
 
     Args:
         report: The hook that reports the error.
-        save: Saves what is sound, and says what came of it.
+        save: Saves the last complete iteration, and returns what was done as text.
     """
 
     def __init__(self, report: Callable[..., None], save: Callable[[], str]) -> None:
@@ -116,9 +117,9 @@ class SaveOnError:
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if os.getpid() == self._owner:
-            # Loader workers end with this process; PyTorch would take each for one that failed, and raise once more.
+            # Loader workers end with this process; PyTorch would report each as failed.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            # What could not be written is not tried once more; Ctrl-C before the first step has nothing to save.
+            # A failed write is not repeated; Ctrl-C before the first step has nothing to save.
             if isinstance(error, Exception) and not isinstance(error, (WriteError, DivergedError)):
                 self._save_in_first_process()
         self._report(kind, error, trace)

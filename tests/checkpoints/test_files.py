@@ -60,7 +60,9 @@ def test_a_disk_that_takes_no_more(tmp_path):
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=save_too_much, args=(tmp_path / 'a.pth', sender))
     process.start()
-    assert receiver.recv().startswith(f"'{tmp_path / 'a.pth'}' could not be saved: File too large. The checkpoints ")
+    assert receiver.recv().startswith(
+        f"'{tmp_path / 'a.pth'}' could not be saved: File too large. Earlier checkpoints "
+    )
     process.join()
     assert torch.load(tmp_path / 'a.pth', weights_only=True) == 'old'
     assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
@@ -136,7 +138,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 @pytest.fixture
 def experiment(tmp_path):
-    """Pairs of iterations 5 to 10, and the latest weights; 9's state is cut off and 7's weights are missing."""
+    """Pairs of iterations 5 to 10, and the latest weights; 9's state is truncated and 7's weights are missing."""
     for iteration in range(5, 11):
         files.save_networks(tmp_path, 'net_g', iteration, {'params': torch.nn.Linear(2, 2)})
         files.save_training_state(tmp_path, 0, iteration, [], [])

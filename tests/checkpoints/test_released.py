@@ -56,6 +56,6 @@ def test_nothing_in_its_options_is_run(current, average, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content = released_checkpoint(current, average) | {'config': argparse.Namespace(data=Malicious())}
     torch.save(content, 'a.pth')
-    with pytest.raises(InputError, match=r'Python objects \(posix\.mkdir\), which are never run'):
+    with pytest.raises(InputError, match=r'Python objects \(posix\.mkdir\), which are never executed'):
         load_weights('a.pth')
     assert [path.name for path in tmp_path.iterdir()] == ['a.pth']

@@ -48,7 +48,9 @@ def test_an_incomplete_pair_is_named_and_passed_over(opt, tmp_path, capsys, brok
     (tmp_path / 'models/net_g_9.pth').unlink()
     assert load_resume_state(opt)['iter'] == 8
     first, second, third = capsys.readouterr().err.splitlines()
-    assert first == f'warning: cannot resume from {tmp_path}/training_states/10.state: {tmp_path / broken} is cut off.'
+    assert (
+        first == f'warning: cannot resume from {tmp_path}/training_states/10.state: {tmp_path / broken} is truncated.'
+    )
     assert second.endswith(f'{tmp_path}/models/net_g_9.pth is missing.')
     assert third == f'warning: resuming from the older {tmp_path}/training_states/8.state instead.'
     assert opt['path']['pretrain_network_g'] == str(tmp_path / 'models/net_g_8.pth')
@@ -115,13 +117,13 @@ RUN = {
 @pytest.mark.parametrize(
     ('changes', 'reason'),
     [
-        ({'iter': None}, 'is no training state (it lacks iter)'),
-        ({'iter': '10'}, 'is no training state (Expected int, got str - at iter)'),
-        ({'epoch': -1}, 'is no training state (Expected int >= 0 - at epoch)'),
-        ({'optimizers': None}, 'is no training state (it lacks optimizers)'),
-        ({'optimizers': {}}, 'is no training state (Expected array, got object - at optimizers)'),
-        ({'schedulers': [3]}, 'is no training state (Expected object, got int - at schedulers[0])'),
-        ({'run': {}}, 'is no training state (it lacks epoch_size - at run)'),
+        ({'iter': None}, 'is not a training state (it lacks iter)'),
+        ({'iter': '10'}, 'is not a training state (Expected int, got str - at iter)'),
+        ({'epoch': -1}, 'is not a training state (Expected int >= 0 - at epoch)'),
+        ({'optimizers': None}, 'is not a training state (it lacks optimizers)'),
+        ({'optimizers': {}}, 'is not a training state (Expected array, got object - at optimizers)'),
+        ({'schedulers': [3]}, 'is not a training state (Expected object, got int - at schedulers[0])'),
+        ({'run': {}}, 'is not a training state (it lacks epoch_size - at run)'),
         ({'iter': 9}, 'is the state of iteration 9, whatever its name says'),
     ],
 )
@@ -138,7 +140,7 @@ def test_a_wrong_state_is_named_and_passed_over(opt, tmp_path, capsys, changes, 
 def test_a_run_without_one_of_its_entries_is_passed_over(opt, capsys, key):
     save_state(opt, 10, run={name: value for name, value in RUN.items() if name != key})
     assert load_resume_state(opt)['iter'] == 9
-    assert f'is no training state (it lacks {key} - at run)' in capsys.readouterr().err
+    assert f'is not a training state (it lacks {key} - at run)' in capsys.readouterr().err
 
 
 def test_what_is_no_state_is_passed_over(opt, tmp_path, capsys):
@@ -148,8 +150,8 @@ def test_what_is_no_state_is_passed_over(opt, tmp_path, capsys):
     assert load_resume_state(opt)['iter'] == 9
     folder, weights, array, _ = capsys.readouterr().err.splitlines()
     assert folder.endswith('12.state is a folder.')
-    assert weights.endswith('11.state is no training state (it lacks epoch).')
-    assert array.endswith('10.state is no training state (Expected object, got array).')
+    assert weights.endswith('11.state is not a training state (it lacks epoch).')
+    assert array.endswith('10.state is not a training state (Expected object, got array).')
 
 
 @pytest.mark.parametrize('run', [RUN, RUN | {'train_options': {'optim_g.type': 'Adam'}}, RUN | {'added': 1}])
@@ -169,8 +171,8 @@ def test_what_is_named_and_no_state_is_reported_in_one_line(opt, tmp_path, capsy
     assert '\n' not in message
     assert message.startswith('path.resume_state: ')
     assert str(tmp_path / named) in message
-    assert any(reason in message for reason in ('is no training state (', 'is a folder', 'is cut off'))
-    assert message.endswith('name a file <iteration>.state of an experiment, out of its folder training_states.')
+    assert any(reason in message for reason in ('is not a training state (', 'is a folder', 'is truncated'))
+    assert message.endswith('give a file <iteration>.state in the folder training_states of an experiment.')
     assert capsys.readouterr().err == ''
 
 
@@ -183,7 +185,7 @@ def test_a_state_behind_the_last_iteration_is_refused(opt, tmp_path, auto_resume
         load_resume_state(opt)
     assert str(caught.value) == (
         f"train.total_iter is 9, but the training to resume from '{tmp_path}/training_states/10.state' is at iteration "
-        '10: raise train.total_iter, or name a state up to iteration 9 (path.resume_state).'
+        '10: raise train.total_iter, or give a state up to iteration 9 (path.resume_state).'
     )
     opt |= {'auto_resume': False}
     opt['path']['resume_state'] = opt_state(opt, 9)
@@ -250,8 +252,8 @@ def test_a_state_of_another_experiment_is_reported_by_its_name(opt, tmp_path):
     with pytest.raises(InputError) as caught:
         load_resume_state(opt)
     message = str(caught.value)
-    assert f"9.state' is of the experiment '{tmp_path.name}'" in message
-    assert f'write name: {tmp_path.name} to continue it' in message
+    assert f"9.state' belongs to the experiment '{tmp_path.name}'" in message
+    assert f'set name: {tmp_path.name} to continue it' in message
     assert f'pretrain_network_g: {tmp_path}/models/net_g_9.pth' in message
     (tmp_path / 'training_states').rename(tmp_path / 'moved')  # a state elsewhere, its networks in their place
     opt['path'] |= {'models': str(tmp_path / 'models'), 'resume_state': str(tmp_path / 'moved/9.state')}

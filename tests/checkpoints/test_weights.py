@@ -125,7 +125,7 @@ def saved(content):
 def test_what_is_no_checkpoint_gets_one_clear_line(tmp_path, suffix, content):
     path = tmp_path / f'a{suffix}'
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r'is damaged, cut off or no checkpoint; get the file again\.$') as caught:
+    with pytest.raises(InputError, match=r'is damaged, truncated or not a checkpoint; get the file again\.$') as caught:
         load_model(path)
     assert str(path) in str(caught.value)
     assert 'weights_only' not in str(caught.value)  # torch's advice to load it unsafely
@@ -171,14 +171,14 @@ def test_given_settings_fill_gaps_and_contradict_nothing(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'content', 'expected'),
     [
-        ('a.pth', {'params': {'x': Malicious()}}, r'Python objects \(posix\.mkdir\), which are never run'),
+        ('a.pth', {'params': {'x': Malicious()}}, r'Python objects \(posix\.mkdir\), which are never executed'),
         ('a.pth', {'params': 3}, 'not a state dict'),
         (
             'a.pth',
             {'params': a_network()},
-            r'Python objects \(entropy_sde_plugin\S+ConditionalNAFNet\), which are never run',
+            r'Python objects \(entropy_sde_plugin\S+ConditionalNAFNet\), which are never executed',
         ),
-        ('a.pth', {'epoch': 3}, 'hold no state dict; their entries: epoch'),
+        ('a.pth', {'epoch': 3}, 'do not hold a state dict; their entries: epoch'),
         ('a.pth', {}, 'their entries: none'),
         ('a.pth', [1], 'hold a list'),
         ('a.pth', {'params': a_state(), 'params_ema': None}, 'hold a NoneType'),
@@ -192,11 +192,11 @@ def test_given_settings_fill_gaps_and_contradict_nothing(tmp_path):
         ('a.pth', {'params': a_state(), 'entropy_sde': {'sde': {'max_sigmas': 3}}}, "Did you mean 'max_sigma'"),
         ('a.pth', {'params': a_state(), 'entropy_sde': {'predicton': 'x0'}}, "Did you mean 'prediction'"),
         ('a.pth', {'params': a_state(), 'entropy_sde': 3}, 'must be a section of options'),
-        ('a.pth', {**a_state(), 'intro.bias': torch.full((8,), torch.nan)}, "'intro.bias' is not made of finite"),
+        ('a.pth', {**a_state(), 'intro.bias': torch.full((8,), torch.nan)}, "'intro.bias' does not hold finite"),
         (
             'a.pth',
             {**a_state(), 'intro.bias': torch.ones(8, dtype=torch.int64)},
-            'not made of floating-point',
+            'does not hold floating-point',
         ),
     ],
 )
@@ -221,7 +221,7 @@ def test_wrong_safetensors_get_one_clear_line(tmp_path):
         load_model(path)
     for broken in ('{', '[' * 100_000):
         save_file(a_state(), path, {'entropy_sde': broken})
-        with pytest.raises(InputError, match=r"a\.safetensors.*'entropy_sde' in the metadata is no JSON"):
+        with pytest.raises(InputError, match=r"a\.safetensors.*'entropy_sde' in the metadata is not JSON"):
             load_model(path)
     save_file(a_state(), path, {'entropy_sde': json.dumps({'prediction': 'x1'})})
     with pytest.raises(InputError, match='prediction'):

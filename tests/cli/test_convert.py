@@ -45,14 +45,14 @@ def test_a_checkpoint_keeps_its_settings_and_so_does_what_was_made_of_it(state):
 
 def test_what_nobody_says_is_the_papers_and_is_reported(state, capsys):
     torch.save(state, 'in.pth')
-    with pytest.warns(UserWarning, match="taking the paper's"):
+    with pytest.warns(UserWarning, match="using the paper's"):
         assert main(['convert', 'in.pth', 'out.safetensors']) == 0
     assert_converted(state, {})
     assert "'T': 100" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'wanted'),
+    ('arguments', 'expected'),
     [
         (['in.pth', 'out.safetensors', '--T', '100'], "'in.pth': trained with sde.T = 50, not 100"),
         (['in.pth', 'out.safetensors', '--prediction', 'nois'], "Did you mean 'noise'?"),

@@ -92,7 +92,7 @@ def test_a_folder_is_brightened_and_resumed(photos, built, capsys):
 
     (photos.parent / 'out' / 'b.png').unlink()
     assert enhance() == 0
-    assert '1 image enhanced, 2 were there already (--overwrite does them again).' in capsys.readouterr().out
+    assert '1 image enhanced, 2 were there already (--overwrite enhances them again).' in capsys.readouterr().out
     assert len(built) == 2
     assert enhance() == 0
     assert len(built) == 2  # no weights are loaded where there is nothing to do
@@ -150,7 +150,7 @@ def test_an_unreadable_picture_is_named_and_the_exit_code_tells(photos, built, c
     assert enhance() == 1
     out, err = capsys.readouterr()
     assert 'passed over: photos/bad.jpg: no JPEG' in err
-    assert err.splitlines()[-1] == 'error: 1 of 4 images were passed over, each named above.'
+    assert err.splitlines()[-1] == 'error: 1 of 4 images were skipped; see the errors above.'
     assert 'out: 3 images enhanced.' in out
 
 
@@ -178,7 +178,7 @@ def test_what_stands_in_the_place_of_a_picture_is_said(photos, capsys, name, wor
         (['-i', 'photos/a.png', '-o', 'photos', '--model', 'm'], "'photos/a.png' would replace the input"),
         (['-i', 'fotos', '-o', 'out', '--model', 'm'], "'fotos': there is no such file or folder"),
         (['-i', 'photos', '-o', 'out', '--model', 'm', '--ext', 'pgn'], "Did you mean 'png'"),
-        (['-i', 'photos', '-o', 'photos/a.png/out', '--model', 'net.pth'], 'nothing can be written there'),
+        (['-i', 'photos', '-o', 'photos/a.png/out', '--model', 'net.pth'], 'the folder is not writable'),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(photos, built, capsys, arguments, words):
@@ -199,7 +199,7 @@ def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):
 
 
 @pytest.mark.parametrize(
-    ('option', 'wanted'),
+    ('option', 'expected'),
     [
         (['--sampler', 'ddmi'], "Option 'sampler.type': 'ddmi' is not one of its values. Did you mean 'ddim'?"),
         (['--steps', '0'], "Option 'sampler.steps': expected int >= 1, but it is 0."),
@@ -269,6 +269,6 @@ def test_torchrun_shares_a_folder_out(photos, built):
     assert made == expected, err
     assert out.strip() == 'out: 4 images enhanced.'
     assert 'passed over: photos/b.png' in err
-    assert err.count('error: 1 of 5 images were passed over') == 1
+    assert err.count('error: 1 of 5 images were skipped') == 1
     assert '| 3/3 [' in err  # the bar of the first process
     assert '| 2/2 [' not in err

@@ -204,7 +204,7 @@ def test_a_training_record_is_not_overwritten(sets, capsys):
     """The validation of an experiment leaves a file of the same name, with other columns."""
     (sets / 'metrics.csv').write_text('iteration,dataset,seed,image,psnr,seconds\n')
     assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets)) == 1
-    assert 'metrics.csv: another kind of table lies there; choose another folder with -o.' in capsys.readouterr().err
+    assert 'metrics.csv: this is another kind of table; choose another folder with -o.' in capsys.readouterr().err
     assert (sets / 'metrics.csv').read_text().startswith('iteration,')
 
 

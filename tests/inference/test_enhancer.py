@@ -97,8 +97,8 @@ def test_memory_that_runs_out_halves_the_tile_and_says_so(model, monkeypatch, ca
         result = make.enhance(DARK)
     assert np.abs(result.astype(int) - expected).max() <= 1  # the noise begins anew with each attempt
     assert [record.message for record in caplog.records] == [
-        'Out of memory for an image of 72x48: going on with tiles of 32.',
-        'Out of memory for an image of 72x48: going on with tiles of 16.',
+        'Out of memory for an image of 72x48: continuing with tiles of 32.',
+        'Out of memory for an image of 72x48: continuing with tiles of 16.',
     ]
 
 
@@ -130,7 +130,7 @@ def test_from_a_file(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('options', 'wanted'),
+    ('options', 'expected'),
     [
         ({'device': 'gpu'}, "there is no 'gpu'"),
         ({'device': 'cuda:7'}, "'cuda:7' is not there"),

@@ -115,13 +115,13 @@ def test_the_same_input_twice_is_done_once(photos, tmp_path):
 def test_collisions_are_errors_before_any_work(photos, tmp_path):
     write_png(photos / 'b.jpg', photograph('coffee')[:8, :8])
     plan([photos], tmp_path / 'out')
-    with pytest.raises(InputError, match=r"b\.jpg' and '.*b\.png' would both become '.*out/b\.webp'"):
+    with pytest.raises(InputError, match=r"b\.jpg' and '.*b\.png' would both be written to '.*out/b\.webp'"):
         plan([photos], tmp_path / 'out', extension='webp')
     write_png(tmp_path / 'more' / 'b.png', photograph('coffee')[:8, :8])
-    with pytest.raises(InputError, match='would both become'):
+    with pytest.raises(InputError, match='would both be written to'):
         plan([photos, tmp_path / 'more'], tmp_path / 'out')
     write_png(photos / 'b_compare.png', photograph('coffee')[:8, :8])
-    with pytest.raises(InputError, match=r"b\.png' and '.*b_compare\.png' would both become"):
+    with pytest.raises(InputError, match=r"b\.png' and '.*b_compare\.png' would both be written to"):
         plan([photos], tmp_path / 'out', compare=True)
     assert not (tmp_path / 'out').exists()
 
@@ -164,7 +164,7 @@ def test_inputs_that_are_none(photos, tmp_path):
     assert 'notes.txt' in notes
     with pytest.raises(InputError, match=r"--ext: 'pgn' is not known\. Did you mean 'png'"):
         plan([photos], tmp_path / 'out', extension='pgn')
-    with pytest.raises(InputError, match='too long to be written'):
+    with pytest.raises(InputError, match='the output name is too long'):
         plan([photos], tmp_path / 'out', suffix='x' * 237)
     for suffix in ('/up', '../x', 'a\0b'):
         with pytest.raises(InputError, match='--suffix'):
@@ -249,9 +249,9 @@ def test_a_picture_comes_out_the_same_whatever_the_order_and_company(photos, tmp
 
 def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(InputError, match=r"file/out': nothing can be written there \(Not a directory\)"):
+    with pytest.raises(InputError, match=r"file/out': the folder is not writable \(Not a directory\)"):
         check_output(tmp_path / 'file' / 'out')
-    with pytest.raises(InputError, match=r"'/proc/out': nothing can be written there"):
+    with pytest.raises(InputError, match=r"'/proc/out': the folder is not writable"):
         check_output(Path('/proc/out'))
     check_output(tmp_path / 'new' / 'deep')
     assert list((tmp_path / 'new' / 'deep').iterdir()) == []

@@ -238,7 +238,7 @@ def test_two_processes_that_torchrun_stops(folder):
     assert states(folder, 'two') == [5, 10, 36]
     assert 'without effect: train.optim_g.lr was 0.0002 and is 0.001.' in output
     assert 'Epoch 0 continues after 10 of its 18 draws' in output
-    assert 'the random generators of 2 processes: those beyond the 1 of this run are dropped' in output
+    assert 'the random generators of 2 processes: those beyond the 1 of this run are ignored' in output
     before, after = (checkpoint(folder, 'two', iteration)[0]['optimizers'][0]['param_groups'] for iteration in (10, 36))
     assert differences(before, after) == []
 

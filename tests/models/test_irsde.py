@@ -214,7 +214,7 @@ def test_weights_of_another_network_and_no_weights_are_refused(saved, tmp_path):
     with pytest.raises(InputError, match='cannot be read as a checkpoint'):
         model(path__pretrain_network_g=str(tmp_path / 'text.pth'))
     torch.save({'epoch': 3}, tmp_path / 'state.pth')
-    with pytest.raises(InputError, match='no state dict'):
+    with pytest.raises(InputError, match='do not hold a state dict'):
         model(path__pretrain_network_g=str(tmp_path / 'state.pth'))
 
 

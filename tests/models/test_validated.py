@@ -113,7 +113,7 @@ def test_a_border_that_leaves_nothing_of_a_picture_is_reported(tmp_path, log):
     validate(m, tmp_path)
     assert {row['cut'] for row in table(tmp_path) if row['image']} == {'n/a'}
     assert log.text.count('val.metrics.cut is n/a: picture0: an image of ') == 1
-    assert 'is cut away by crop_border 500: lower it.' in log.text
+    assert 'is cut away completely by crop_border 500: lower it.' in log.text
 
 
 def test_a_second_validation_of_an_iteration_takes_the_firsts_place(tmp_path):

@@ -188,9 +188,9 @@ def test_another_entry_of_the_weights_is_reported(monkeypatch, capfd):
     assert capfd.readouterr().err == ''
     torch.save({'params': state}, 'one.pth')
     preflight.check(opt, check(opt))
-    assert "hold no 'params_ema' (path.param_key_g): taking their 'params'" in capfd.readouterr().err
+    assert "hold no 'params_ema' (path.param_key_g): using 'params'" in capfd.readouterr().err
     torch.save({'params_d': state}, 'one.pth')
-    with pytest.raises(InputError, match='hold no state dict; their entries: params_d'):
+    with pytest.raises(InputError, match='do not hold a state dict; their entries: params_d'):
         preflight.check(opt, check(opt))
 
 
@@ -201,7 +201,7 @@ def test_numbers_of_small_weights_are_looked_at(monkeypatch):
     torch.save({'params': state}, 'nan.pth')
     opt = materials.training()
     opt['path']['pretrain_network_g'] = 'nan.pth'
-    assert "'ending.bias' is not made of finite numbers" in error_of(monkeypatch, opt)
+    assert "'ending.bias' does not hold finite numbers" in error_of(monkeypatch, opt)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

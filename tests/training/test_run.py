@@ -86,7 +86,7 @@ def test_the_pipeline_comes_to_its_last_iteration(then, now, iteration, log):
     resumed.take_up(SimpleNamespace(), state)
     assert last_iteration(resumed, state) == TOTAL
     (warning,) = warnings(log)
-    assert 'the epoch begins anew' in warning
+    assert 'the epoch starts again' in warning
 
 
 ADAM = {'type': 'Adam', 'lr': 1e-3, 'betas': [0.9, 0.99]}
@@ -210,7 +210,7 @@ def test_only_what_is_on_disk_is_saved_already(monkeypatch, tmp_path):
     (tmp_path / 'states').mkdir()
     assert running.save_what_is_sound() == 'iteration 5 is saved'
     assert (tmp_path / 'states/5.state').is_file()
-    assert running.save_what_is_sound() == 'iteration 5 is saved already'
+    assert running.save_what_is_sound() == 'iteration 5 was saved already'
 
 
 def test_all_processes_stay_until_the_first_has_saved(tmp_path):
