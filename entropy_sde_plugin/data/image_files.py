@@ -7,6 +7,7 @@ decoded size. OpenCV would miss an orientation in XMP, and accept values that Pi
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,9 @@ def opened(source: Path | bytes) -> Iterator[ImageFile]:
     with io.BytesIO(source) if isinstance(source, bytes) else source.open('rb') as file:
         formats = _formats_of(file.read(64))
         file.seek(0)
+        if formats == ('HEIF',):
+            _check_items(file.read())
+            file.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of large images and faulty EXIF
             with PIL.Image.open(file, formats=formats) as image:
@@ -78,6 +82,16 @@ def _formats_of(head: bytes) -> tuple[str, ...]:
         import pi_heif
     pi_heif.register_heif_opener()
     return ('HEIF',)
+
+
+def _check_items(data: bytes) -> None:
+    """Refuse a HEIF file with an item whose type or content type is no text: pi_heif 1.4.0 ends the process there.
+
+    Raises:
+        UnicodeDecodeError: There is one (box infe, ISO/IEC 14496-12, section 8.11.6).
+    """
+    for match in re.finditer(rb'infe(?:\x02.{7}|\x03.{9})(.{4}[^\0]*\0[^\0]*)', data, re.DOTALL):
+        match[1].decode()
 
 
 def equal_frames(image: ImageFile) -> int:

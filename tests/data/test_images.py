@@ -183,6 +183,13 @@ def test_deep_heic_and_avif_are_refused(tmp_path):
             images.decode(content, 'x')
 
 
+def test_heic_with_a_content_type_that_is_no_text():
+    """pi_heif 1.4.0 would end the process."""
+    data = (IMAGES / 'turned.heic').read_bytes()
+    with pytest.raises(InputError, match=r'^x: no readable image'):
+        images.decode(data.replace(b'application', b'\xf0pplication'), 'x')
+
+
 def test_the_missing_extra_of_heic_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pi_heif', None)
     for read in (images.header_size, images.read, read_picture):

@@ -8,6 +8,7 @@ moves the makers' notes, whose inner offsets then point nowhere.
 from __future__ import annotations
 
 import struct
+import warnings
 from pathlib import Path
 
 import PIL.Image
@@ -64,7 +65,8 @@ def from_raw_file(path: Path) -> bytes | None:
     """
     tags = PIL.Image.Exif()
     try:
-        with path.open('rb') as file:
+        with path.open('rb') as file, warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of what is cut off
             tags.load_from_fp(file)
             for tag in set(tags) - _KEPT_TAGS:
                 del tags[tag]

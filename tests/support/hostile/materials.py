@@ -16,7 +16,7 @@ from entropy_sde_plugin.demo.photographs import TRAIN, photograph
 
 NAMES = TRAIN[:4]
 SIDE = 40
-FORMATS = {'png': 'PNG', 'jpg': 'JPEG', 'tif': 'TIFF', 'webp': 'WEBP', 'bmp': 'BMP'}
+FORMATS = {'png': 'PNG', 'jpg': 'JPEG', 'tif': 'TIFF', 'webp': 'WEBP', 'bmp': 'BMP', 'avif': 'AVIF'}
 
 NETWORK = {'type': 'ConditionalNAFNet', 'width': 4, 'enc_blk_nums': [1], 'middle_blk_num': 1, 'dec_blk_nums': [1]}
 

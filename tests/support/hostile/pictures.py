@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
+from tests.support.commands import ROOT
 from tests.support.hostile import materials
 from tests.support.hostile.damage import SURE, UNSURE
 from tests.support.hostile.harness import Build, Trial
@@ -22,7 +23,7 @@ VICTIM = materials.NAMES[1]
 
 def dataset_cases() -> Iterator[tuple[str, Build]]:
     """One image of a folder is malformed; a training or an evaluation meets it."""
-    for suffix in ('png', 'jpg', 'tif', 'webp', 'bmp'):
+    for suffix in ('png', 'jpg', 'tif', 'webp', 'bmp', 'avif'):
         for name, damage in {**SURE, **UNSURE}.items():
             content = _damaged(suffix, damage)
             for verb in ('train', 'evaluate'):
@@ -37,7 +38,7 @@ def dataset_cases() -> Iterator[tuple[str, Build]]:
 
 def enhancement_cases() -> Iterator[tuple[str, Build]]:
     """A malformed image is to be enhanced."""
-    for suffix in ('png', 'jpg', 'tif', 'webp', 'bmp'):
+    for suffix in ('png', 'jpg', 'tif', 'webp', 'bmp', 'avif'):
         for name, damage in {**SURE, **UNSURE}.items():
             yield f'{suffix}, {name}', _to_be_enhanced(suffix, _damaged(suffix, damage), may_pass=name in UNSURE)
     for name, suffix, content, _ in _whole_pictures():
@@ -140,6 +141,17 @@ def _whole_pictures() -> Iterator[tuple[str, str, Content, bool]]:
         False,
     )
     yield '20,000 wide WebP header', 'webp', lambda rng: _webp_header(20000), False
+    yield 'a HEIC called JPEG', 'jpg', lambda rng: _golden('images/turned.heic'), False
+    yield 'a HEIC cut off', 'heic', lambda rng: SURE['cut off'](_golden('images/turned.heic'), rng), False
+    yield (
+        'a HEIC with a content type that is no text',
+        'heic',
+        lambda rng: _golden('images/turned.heic').replace(b'application', b'\xf0pplication'),
+        False,
+    )
+    yield 'a raw file', 'dng', lambda rng: _golden('raw/halide_grbg.dng'), False
+    yield 'a raw file cut off', 'dng', lambda rng: _golden('raw/halide_grbg.dng')[:90000], False
+    yield 'a JPEG called raw', 'nef', lambda rng: materials.encoded(VICTIM, 'jpg'), False
     yield 'a header of 100,000 x 100,000', 'png', lambda rng: _png_header(100000, 100000), False
     yield 'a header of 20,000 x 20,000 pixels', 'png', lambda rng: _png_header(20000, 20000), False
     yield 'a header of 0 x 0', 'png', lambda rng: _png_header(0, 0), False
@@ -173,8 +185,8 @@ def _whole_pictures() -> Iterator[tuple[str, str, Content, bool]]:
 _ENHANCED = {
     'a gray PNG', 'a gray JPEG', 'a JPEG called PNG', 'a TIFF called JPEG', 'a WebP called TIFF', '16-bit RGB PNG',
     '16-bit gray PNG', '16-bit RGB TIFF', 'a palette', 'one bit', 'transparent in parts', '1x1', '1x1 JPEG',
-    '20,000 wide', 'EXIF that points nowhere', 'EXIF in a circle', 'random EXIF', 'orientation 77', 'a text bomb',
-    'a profile that is none', 'followed by other bytes',
+    'a HEIC called JPEG', 'a raw file', '20,000 wide', 'EXIF that points nowhere', 'EXIF in a circle', 'random EXIF',
+    'orientation 77', 'a text bomb', 'a profile that is none', 'followed by other bytes',
 }  # fmt: skip
 
 
@@ -184,6 +196,10 @@ _NO_FILES: dict[str, Callable[[Path], None]] = {
     'a link to itself': lambda path: path.symlink_to(path.name),
     'a pipe': os.mkfifo,
 }
+
+
+def _golden(name: str) -> bytes:
+    return (ROOT / 'tests' / 'golden' / name).read_bytes()
 
 
 def _gray() -> np.ndarray:
