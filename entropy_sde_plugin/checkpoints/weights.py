@@ -29,7 +29,7 @@ def load_weights(path: str | Path, param_key: str | None = 'params') -> Weights:
 
     Raises:
         InputError: The file is missing or not a checkpoint, or holds no weights, weights that are not finite, or
-            wrong settings.
+            settings that are not a section.
     """
     return WeightsFile(path).weights(param_key)
 
@@ -38,9 +38,11 @@ def check_settings(carried: Mapping[str, Any], options: DiffusionOptions) -> Non
     """Check that a file's settings are those of a run's options.
 
     Raises:
-        InputError: One of them differs, or is missing in the file.
+        InputError: One of them differs, is missing in the file, or is unknown.
     """
-    trained = flat_settings({'system': system_of(carried).system, **carried})
+    system = system_of(carried)
+    system.from_settings(carried)  # names and values are valid
+    trained = flat_settings({'system': system.system, **carried})
     wanted = flat_settings(options.settings())
     differences = [
         f'{key}: trained with {trained.get(key)}, the options have {value}'

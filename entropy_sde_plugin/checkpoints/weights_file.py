@@ -21,7 +21,6 @@ from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.released import released_state, with_current_names
 from entropy_sde_plugin.errors import InputError, quoted
-from entropy_sde_plugin.options.diffusion import system_of
 
 __all__ = ['SAFETENSORS', 'SETTINGS_KEY', 'Weights', 'WeightsFile', 'check_file', 'dense']
 
@@ -97,7 +96,8 @@ class WeightsFile:
             param_key: Which of BasicSR's entries to use; if it is missing, ``params``, as in BasicSR.
 
         Raises:
-            InputError: The file holds no weights, weights that are not finite, or wrong settings.
+            InputError: The file holds no weights, weights that are not finite, or settings that
+                are not a section.
         """
         (state, settings), entry = (self._content, None) if self._is_safetensors else self._entry(param_key)
         if not state or not all(isinstance(value, Tensor) for value in state.values()):
@@ -105,7 +105,7 @@ class WeightsFile:
             raise InputError(f"Weights '{self.path}' do not hold a state dict; their entries: {entries}.")
         try:
             if settings is not None:
-                _check_readable(settings)
+                _check_section(settings)
             checked = state if self.on_disk else {key: _finite(key, value) for key, value in state.items()}
         except InputError as error:
             raise InputError(f"Weights '{self.path}': {error}") from None
@@ -196,10 +196,9 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), repr(error))
 
 
-def _check_readable(settings: Any) -> None:
+def _check_section(settings: Any) -> None:
     if not isinstance(settings, Mapping):
         raise InputError(f"'{SETTINGS_KEY}' must be a section of options, not {quoted(settings)}.")
-    system_of(settings).from_settings(settings)
 
 
 def _finite(key: object, value: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def _add_dataset(datasets: Any, layout: Layout) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='the unpacked archive')
-    parser.add_argument('--out', type=Path, metavar='FOLDER', help=f'folder to write [FOLDER/{layout.prepared}]')
+    parser.add_argument('--out', type=Path, metavar='FOLDER', help='output folder [a new folder in FOLDER]')
     parser.add_argument('--splits', nargs='+', choices=[*layout.folders], help='splits to write [all]')
     parser.add_argument('--overwrite', action='store_true', help='replace all databases that were written before')
     parser.set_defaults(run=run, layout=layout)
