@@ -1,7 +1,7 @@
 """Samplers: pure functions that walk from noise to a clean image.
 
 A sampler needs a denoiser (any function that estimates x0 from a state), a process and a time grid. It does not depend
-on the network behind the denoiser. Randomness is drawn from the generators that are passed in.
+on how the estimate is made. Randomness is drawn from the generators that are passed in.
 
 With y = x - m every :class:`~.process.GaussianProcess` here is a variance-preserving diffusion with the moments a_t and
 s_t, so the solvers of that literature apply to IR-SDE and DDPM alike. In all of them
