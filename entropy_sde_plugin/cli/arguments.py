@@ -10,7 +10,8 @@ from entropy_sde_plugin.utils.resources import packaged_model
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``, a name for :func:`~entropy_sde_plugin.utils.devices.choose_device`."""
-    parser.add_argument('--device', default='auto', metavar='auto|cpu|cuda|cuda:N|mps|xpu', help='[%(default)s]')
+    names = 'auto|cpu|cuda|cuda:N|mps|xpu'
+    parser.add_argument('--device', default='auto', metavar=names, help='where to compute [%(default)s]')
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,14 @@ def add_verb(verbs: Any) -> None:
         description='Writes the packaged photographs to LMDB, trains with BasicSR on two CPU cores, validates on '
         'held-out photographs, and writes a table and an image of before | after | ground truth.',
     )
-    demo.add_argument('-o', '--output', type=Path, default=Path('entropy_sde_demo'), help='output folder [%(default)s]')
+    demo.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        default=Path('entropy_sde_demo'),
+        metavar='FOLDER',
+        help='output folder [%(default)s]',
+    )
     demo.add_argument(
         '--force_yml',
         nargs='+',

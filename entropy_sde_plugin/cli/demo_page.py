@@ -28,7 +28,7 @@ def add_verb(verbs: Any) -> None:
     page.add_argument(
         '--host', default='127.0.0.1', help='address to listen on; 0.0.0.0 serves the whole network [%(default)s]'
     )
-    page.add_argument('--port', type=int, default=7860, help='[%(default)s]')
+    page.add_argument('--port', type=int, default=7860, help='port to listen on [%(default)s]')
     page.set_defaults(run=run)
 
 

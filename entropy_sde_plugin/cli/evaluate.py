@@ -22,17 +22,17 @@ def add_verb(verbs: Any) -> None:
         description='Pairs the images of two folders (or LMDB databases) by name and scores them. Nothing is '
         'resized, and only the metrics named …_gtmean correct the brightness.',
     )
-    evaluate.add_argument('--result', type=Path, required=True, help="the method's results")
-    evaluate.add_argument('--truth', type=Path, required=True, help='the ground truth')
-    evaluate.add_argument('--low', type=Path, help='the dark inputs, scored for comparison')
-    evaluate.add_argument('--suffix', default='', help="suffix of the results' names, e.g. _test_lolv1")
+    evaluate.add_argument('--result', type=Path, required=True, metavar='FOLDER', help="the method's results")
+    evaluate.add_argument('--truth', type=Path, required=True, metavar='FOLDER', help='the ground truth')
+    evaluate.add_argument('--low', type=Path, metavar='FOLDER', help='the dark inputs, scored for comparison')
+    evaluate.add_argument('--suffix', default='', metavar='TEXT', help="suffix of the results' names, e.g. _test_lolv1")
     evaluate.add_argument(
         '--names',
         type=_template,
         nargs=2,
         default=('{}', '{}'),
         metavar=('TRUTH', 'OTHERS'),
-        help="what truth and other images are called around the part that they share, e.g. 'normal{}' 'low{}'",
+        help="file names of the truth and of the other images, with {} for their common part, e.g. 'normal{}' 'low{}'",
     )
     evaluate.add_argument(
         '--metrics',
@@ -42,7 +42,11 @@ def add_verb(verbs: Any) -> None:
         'psnr_lldiffusion, ssim_lldiffusion [psnr ssim lpips]',
     )
     evaluate.add_argument(
-        '-o', '--output', type=Path, help='folder for metrics.csv (and metrics_low.csv), with a row per image'
+        '-o',
+        '--output',
+        type=Path,
+        metavar='FOLDER',
+        help='folder for metrics.csv (and metrics_low.csv), with a row per image',
     )
     add_device(evaluate)
     evaluate.set_defaults(run=run)

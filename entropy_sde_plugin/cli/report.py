@@ -14,9 +14,9 @@ def add_verb(verbs: Any) -> None:
     report = verbs.add_parser(
         'report',
         help='write an HTML page about trainings and tests: curves, tables, images',
-        description="Reads what BasicSR's trainer and tester left in some folders and writes one page that needs no "
-        'other files and no network: results beside the published ones, before | after | truth at the same zoom, '
-        'training curves, the worst and best images by each metric.',
+        description='Reads the folders of trainings and tests and writes one self-contained page: results next to the '
+        'published ones, before | after | ground truth at the same zoom, training curves, and the worst and best '
+        'images by each metric.',
     )
     report.add_argument(
         'runs',
@@ -25,7 +25,14 @@ def add_verb(verbs: Any) -> None:
         metavar='EXPERIMENT',
         help='experiments/NAME of a training or results/NAME of a test',
     )
-    report.add_argument('-o', '--output', type=Path, default=Path('report.html'), help='the page [%(default)s]')
+    report.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        default=Path('report.html'),
+        metavar='FILE.html',
+        help='file to write [%(default)s]',
+    )
     report.set_defaults(run=run)
 
 
