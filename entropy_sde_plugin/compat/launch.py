@@ -1,4 +1,4 @@
-"""Fixes of the launch: command line, devices, folders, seeds."""
+"""Fixes of the start: command line, devices, folders, seeds."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def patch_parse_options() -> None:
 
 @contextmanager
 def underscore_local_rank() -> Iterator[None]:
-    """Let ``--local-rank=1``, as ``torch.distributed.launch`` writes it since torch 2.0, read as ``--local_rank=1``.
+    """Accept ``--local-rank=1``, which ``torch.distributed.launch`` passes since torch 2.0, as ``--local_rank=1``.
 
     P options.py:88, M :105. Symptom: ``unrecognized arguments: --local-rank=1``.
     """
@@ -230,6 +230,6 @@ def patch_make_exp_dirs() -> None:
         try:
             original({**opt, 'path': {key: folder for key, folder in opt['path'].items() if key in RUN_FOLDERS}})
         except OSError as error:
-            raise WriteError(f"The folder '{error.filename}' could not be made: {error.strerror}.") from error
+            raise WriteError(f"The folder '{error.filename}' could not be created: {error.strerror}.") from error
 
     replace(original, make_exp_dirs)

@@ -18,7 +18,7 @@ __all__ = ['check_launcher', 'patch_init_dist']
 
 
 def check_launcher() -> None:
-    """Refuse processes that were started together without being told so: each would take itself for the whole run.
+    """Reject processes that were started together without ``--launcher``: each would train alone.
 
     P+M options.py:98, for a run without ``--launcher``. Symptom: two trainings in one folder, of which one renames the
     other's.
@@ -33,7 +33,7 @@ def check_launcher() -> None:
         *_, count = (os.environ.get(name, '') for name in variables)
         if variables[0] in os.environ and count.isdecimal() and int(count) > 1:
             raise InputError(
-                f'{starter} started {count} processes that would each run alone: add --launcher {launcher}.'
+                f'{starter} started {count} processes, which would each run alone: add --launcher {launcher}.'
             )
 
 

@@ -1,4 +1,4 @@
-"""Pictures side by side, with headings."""
+"""A sheet of images side by side, with headings."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A page in the browser: a dark image in, before and after with a slider, the bright one to download.
 
-Needs the extra ``page``. Nothing is asked of any other machine: no analytics, no share link, fonts from the package.
+Needs the extra ``page``. It contacts no other machine: no analytics, no share link, fonts from the package.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BRIGHTNESS = (0.05, 0.95)
 TITLE = """# Entropy-SDE
 Dark photographs become bright. Drop one in, press the button, drag the slider."""
 
-# Images are judged on a dark ground, whatever the system's colours.
+# Always dark: images are compared on a dark background.
 DARK = "() => document.body.classList.add('dark')"
 STYLE = """
 .gradio-container { width: 100%; max-width: 1180px !important; margin: 0 auto !important; }
@@ -57,13 +57,13 @@ STYLE = """
 
 
 class Page(gr.Blocks):
-    """Blocks that open and hand out only files that were uploaded to them or made by them."""
+    """Blocks that read and serve only files that were uploaded to them or created by them."""
 
     def own_file(self, name: object) -> Path | None:
         """Return the file of that name, without links, if it is the page's own and still there.
 
-        gradio's own check takes every file below its folder of uploads, and none at all for an image without
-        ``meta``. This one takes the names that gradio has noted: of uploads, of examples and of results.
+        gradio's own check accepts every file in its upload folder, and skips images without ``meta``. This one accepts
+        only the files that gradio has recorded: uploads, examples and results.
         """
         if not isinstance(name, str) or not any(name in names for names in self.temp_file_sets):
             return None
@@ -77,9 +77,9 @@ class Page(gr.Blocks):
         return await super().preprocess_data(block_fn, [self._checked(x) for x in inputs], state, explicit_call)
 
     def _checked(self, value: Any) -> Any:
-        """Return a number, text or nothing as it is; of all else, the page's own file that it names and nothing more.
+        """Return a number, a string or None unchanged; of anything else only the page's own file that it names.
 
-        One message for all causes, so that nobody learns which files this machine has.
+        There is one message for all causes, so that it does not reveal which files exist.
         """
         if value is None or isinstance(value, (int, float, str)):
             return value
@@ -95,10 +95,10 @@ def build_page(
     """Lay the page out around a function.
 
     Args:
-        enhance: What brightens an image.
-        steps: Steps at first.
-        most_steps: The most that can be chosen.
-        about: A line for the foot of the page, Markdown.
+        enhance: Enhances an image.
+        steps: Initial number of steps.
+        most_steps: Maximum number of steps.
+        about: Footer of the page, Markdown.
         folder: Where the images for the download are written; a temporary folder, kept while the page is open.
         examples: Dark images to offer.
 
@@ -155,7 +155,7 @@ def build_page(
                     *BRIGHTNESS, 0.4, step=0.01, label='Brightness', info='Mean of the result.', elem_id='brightness'
                 )
                 strength = gr.Slider(
-                    0, 1, 1, step=0.05, label='Strength', info='1: the result, 0: the dark picture.', elem_id='strength'
+                    0, 1, 1, step=0.05, label='Strength', info='1: the result, 0: the dark image.', elem_id='strength'
                 )
                 button = gr.Button('Brighten', variant='primary', size='lg', elem_id='brighten')
                 if examples:
@@ -199,14 +199,14 @@ def start(page: Page, *, host: str, port: int) -> str:
         The page's address.
 
     Raises:
-        InputError: There is nothing to listen at.
+        InputError: The port is not available.
     """
     theme = themes.Default(
         primary_hue='amber',
         neutral_hue='stone',
         font=[themes.LocalFont('IBM Plex Sans', (400, 700)), 'system-ui', 'sans-serif'],
     )
-    # gradio asks the page itself whether it is up, and would ask a proxy for it.
+    # gradio checks that the page is up; without this it would go through a proxy.
     for name in ('no_proxy', 'NO_PROXY'):
         os.environ[name] = ','.join(filter(None, (os.environ.get(name), host, 'localhost')))
     try:
@@ -231,7 +231,7 @@ def start(page: Page, *, host: str, port: int) -> str:
             },
         )
     except (OSError, OverflowError):
-        raise InputError(f'Port {port} of {host} cannot be had: choose others with --host and --port.') from None
+        raise InputError(f'Port {port} of {host} is not available: choose others with --host and --port.') from None
     return address
 
 

@@ -1,6 +1,6 @@
-"""The demonstration: real photographs, BasicSR's own trainer, and what became of the dark ones.
+"""The demonstration: real photographs, BasicSR's own trainer, and the results on dark ones.
 
-Everything lies below one folder: the databases, BasicSR's ``experiments/``, the table and the image.
+Everything is written to one folder: the databases, BasicSR's ``experiments/``, the table and the image.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ class Score:
 
 
 def run(folder: Path, overrides: Sequence[str] = ()) -> list[Score]:
-    """Train on the packaged photographs, validate on the held-out ones, leave a table and an image in ``folder``.
+    """Train on the packaged photographs, validate on the held-out ones, and write a table and an image to ``folder``.
 
     Args:
-        folder: Where everything goes; made if missing. An earlier run's experiment is archived by BasicSR.
+        folder: The output folder; created if missing. An earlier run's experiment is archived by BasicSR.
         overrides: Option overrides for BasicSR's ``--force_yml``, e.g. ``['train:total_iter=100']``.
 
     Returns:
         A score for each baseline, then ours.
 
     Raises:
-        InputError: The training failed; its output has been shown.
+        InputError: The training failed; its output was shown.
     """
     folder.mkdir(parents=True, exist_ok=True)
     print(f'1/3  Writing the photographs to {folder / "datasets"}', flush=True)
@@ -81,7 +81,7 @@ def format_table(scores: Sequence[Score]) -> str:
 
 
 def _train(folder: Path, overrides: Sequence[str]) -> None:
-    # The name says where the results lie; it is not to be overridden.
+    # The name determines where the results are, so it must not be overridden.
     overrides = [*overrides, 'name=demo']
     command = [
         sys.executable,
@@ -99,7 +99,7 @@ def _train(folder: Path, overrides: Sequence[str]) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding='utf-8',
-        errors='replace',  # of what libraries write by themselves
+        errors='replace',  # of messages that libraries print
     )
     assert process.stdout is not None
     tail: list[str] = []
@@ -113,7 +113,7 @@ def _train(folder: Path, overrides: Sequence[str]) -> None:
 
 
 def _show_progress(bar: tqdm, line: str) -> None:
-    """Move the bar by what BasicSR's logger says; pass its warnings on."""
+    """Update the bar from BasicSR's log, and pass its warnings on."""
     if match := re.search(r'total_iter: (\d+)', line):
         bar.total = int(match.group(1))
     elif match := re.search(r'iter:\s*([\d,]+), .*?(l_pix: \S+)', line):
@@ -127,7 +127,7 @@ def _show_progress(bar: tqdm, line: str) -> None:
 
 
 def _results(folder: Path) -> tuple[list[images.RGBImage], list[images.RGBImage], list[images.RGBImage]]:
-    """Dark, true and restored images of every pair, the last as BasicSR's validation saved them."""
+    """Return the dark, true and restored image of every pair, as saved by BasicSR's validation."""
     dark, truth, ours = [], [], []
     lq, gt = (LmdbReader(folder / 'datasets' / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
     for key in [pair_key(name, exposure) for name in HELD_OUT for exposure in EXPOSURES]:

@@ -1,4 +1,4 @@
-"""DiffusionModel: what BasicSR's trainer, validator and tester call, for every diffusion system."""
+"""DiffusionModel: the base model of all diffusion systems, called by BasicSR's trainer, validator and tester."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Draw:
     chance: Tensor
 
     def part(self, part: slice) -> Draw:
-        """The draws of some images of the batch."""
+        """Return the draws of some images of the batch."""
         return Draw(self.iteration, self.t[part], self.noise[part], self.chance[part])
 
 
@@ -164,7 +164,7 @@ class DiffusionModel(ValidatedModel):
         self.full_size = data['full_size'][0].tolist() if 'full_size' in data else None
 
     def optimize_parameters(self, current_iter: int) -> None:
-        """One step on the images fed in; none, and a warning, where a loss or the gradient is not finite.
+        """Take one step on the images fed in; skip it with a warning if a loss or the gradient is not finite.
 
         Raises:
             DivergedError: ``train.max_skipped_steps`` in a row were skipped.
@@ -178,7 +178,7 @@ class DiffusionModel(ValidatedModel):
             self.model_ema(self._current_ema_decay(current_iter))
 
     def test(self) -> None:
-        """Sample a restoration of the images fed in, enlarged where the dataset reduced them for loading."""
+        """Restore the images fed in, upscaled if the dataset downscaled them for loading."""
         network = self._restoring_network()
         sampler = self.options.sampler
         generator = torch.Generator().manual_seed(_seed_of(sampler.seed, *self.names))
@@ -196,21 +196,21 @@ class DiffusionModel(ValidatedModel):
 
     @master_only
     def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = 'params') -> None:
-        """Save as BasicSR does, with the settings the weights were trained under beside them."""
+        """Save as BasicSR does, together with the settings of the weights."""
         nets, keys = (value if isinstance(value, list) else [value] for value in (net, param_key))
         networks = {key: self.get_bare_model(network) for network, key in zip(nets, keys, strict=True)}
         settings = {SETTINGS_KEY: self.options.settings()}
         files.save_networks(self.opt['path']['models'], net_label, current_iter, networks, **settings)
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Save as BasicSR does, and delete what ``keep_last_checkpoints`` gives up."""
+        """Save as BasicSR does, and delete checkpoints beyond ``keep_last_checkpoints``."""
         super().save_training_state(epoch, current_iter)
         path, keep = self.opt['path'], self.train_options.keep_last_checkpoints
         if current_iter != -1 and keep is not None and self.opt['rank'] == 0:
             files.keep_last(keep, current_iter, path['models'], path['training_states'], 'net_g')
 
     def state_entries(self) -> dict[str, Any]:
-        """What a training state holds besides BasicSR's."""
+        """Return the entries of a training state besides BasicSR's."""
         return {'training_step': self.training_step.state_dict()}
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
@@ -221,17 +221,17 @@ class DiffusionModel(ValidatedModel):
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
     ) -> None:
-        """Load BasicSR's, the released or bare weights; refuse weights trained under another diffusion.
+        """Load weights of BasicSR, released ones or a bare state dict; reject weights of another diffusion.
 
         Raises:
-            InputError: An unreadable file, weights of another network, or settings that differ from the options.
+            InputError: Unreadable file, weights of another network, or settings that differ from the options.
         """
         read = getattr(self.opt, 'weights', None)  # by the checks before the run
         file = read if read is not None and read.path == Path(load_path) else WeightsFile(load_path)
         state, settings, entry = file.weights(param_key)
         logger, bare = get_root_logger(), self.get_bare_model(net)
         if settings is None:
-            logger.info(f'{load_path} carries no SDE settings: those of the options are taken on trust.')
+            logger.info(f'{load_path} has no settings: the options are assumed to match.')
         logger.info(f'Loading {type(bare).__name__} from {load_path}{f" [{entry}]" if entry else ""}.')
         try:
             if not strict:

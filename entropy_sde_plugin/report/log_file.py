@@ -1,4 +1,4 @@
-"""Training curves out of the log files of BasicSR's trainer."""
+"""Training curves from the log files of BasicSR's trainer."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ EXTREMES = 3
 
 
 def write_report(folders: Sequence[Path], output: Path) -> None:
-    """Write a page about the experiments and tests in some folders; whole or not at all.
+    """Write a page about trainings and tests; completely or not at all.
 
-    It needs nothing beside it and no network. Losses, learning rate and time of a step come from BasicSR's log; figures
+    It needs no other files and no network. Losses, learning rate and time of a step come from BasicSR's log; figures
     what made them from ``metrics.csv`` and ``run.json``; images from ``visualization/`` and the datasets themselves.
 
     Args:

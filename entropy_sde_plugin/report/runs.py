@@ -1,4 +1,4 @@
-"""What the folder of a run says about it."""
+"""A run, read from its folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Metric:
     Attributes:
         key: Its key in ``val.metrics``.
         heading: Its heading, with an arrow towards better values.
-        digits: After the decimal point.
-        options: What is worth saying under the heading.
+        digits: Digits after the decimal point.
+        options: Its options, shown under the heading.
         higher_is_better: Which way the arrow points.
-        reliable_from: Images under which its value is indicative only.
+        reliable_from: Number of images below which its value is only indicative.
     """
 
     key: str
@@ -81,7 +81,7 @@ class Run:
 
     Attributes:
         label: Its name, unique on the page.
-        folder: Where it lies.
+        folder: Its folder.
         record: Content of ``run.json``; empty for a training that has not validated.
         steps: Lines of the training's log.
         validations: In the order of their iterations.
