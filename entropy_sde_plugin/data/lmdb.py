@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import lmdb
 import numpy as np
@@ -31,7 +32,16 @@ _META_LINE = re.compile(r'(?P<key>[^.]+)\.\S* \((?P<height>\d{1,9}),(?P<width>\d
 
 # --- environments -----------------------------------------------------------------------------------------------------
 
-_environments: dict[str, tuple[tuple[int, int], lmdb.Environment]] = {}
+
+class _Opened(NamedTuple):
+    """An environment, the device and number of the file that it maps, and how many bytes of it hold pages."""
+
+    environment: lmdb.Environment
+    file: tuple[int, int]
+    size: int
+
+
+_environments: dict[str, _Opened] = {}
 _guard = threading.Lock()
 
 
@@ -46,7 +56,7 @@ def open_environment(path: str | Path) -> lmdb.Environment:
         path: Folder of the database.
 
     Raises:
-        InputError: The database does not exist, or is damaged or truncated.
+        InputError: The database does not exist, or is damaged or truncated, perhaps after it was opened.
     """
     real = os.path.realpath(path)
     data = Path(real, 'data.mdb')
@@ -54,31 +64,31 @@ def open_environment(path: str | Path) -> lmdb.Environment:
         status = data.stat()
     except OSError:
         raise InputError(f"'{path}' is not an LMDB database: it has no readable data.mdb.") from None
-    identity = (status.st_dev, status.st_ino)
+    file = (status.st_dev, status.st_ino)
     with _guard:
         known = _environments.get(real)
-        if known is not None and known[0] == identity:
-            return known[1]
-        if known is not None:
-            _environments.pop(real)[1].close()
-        try:
-            environment = lmdb.open(real, readonly=True, lock=False, readahead=False, create=False)
-        except lmdb.Error as error:
-            raise InputError(f"'{path}' cannot be opened as an LMDB database: {error}") from None
-        # Reading a page after the end of a truncated file would kill the process with SIGBUS.
-        if (environment.info()['last_pgno'] + 1) * environment.stat()['psize'] > status.st_size:
-            environment.close()
-            raise InputError(f"'{path}': data.mdb is truncated; copy or write the database again.")
-        _environments[real] = identity, environment
-        return environment
+        if known is not None and known.file != file:
+            _environments.pop(real).environment.close()
+            known = None
+        if known is None:
+            try:
+                environment = lmdb.open(real, readonly=True, lock=False, readahead=False, create=False)
+            except lmdb.Error as error:
+                raise InputError(f"'{path}' cannot be opened as an LMDB database: {error}") from None
+            size = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
+            known = _environments[real] = _Opened(environment, file, size)
+    # Reading a page after the end of a truncated file would kill the process with SIGBUS.
+    if status.st_size < known.size:
+        raise InputError(f"'{path}': data.mdb is truncated; copy or write the database again.")
+    return known.environment
 
 
 def _forget_environments() -> None:
     """Close the environments in a forked child: LMDB forbids using them across a fork."""
     global _guard
-    _guard = threading.Lock()  # another thread may have held the lock when the process forked
-    for _, environment in _environments.values():
-        environment.close()
+    _guard = threading.Lock()  # another thread may have held it when the process forked
+    for opened in _environments.values():
+        opened.environment.close()
     _environments.clear()
 
 

@@ -226,6 +226,19 @@ def test_a_replaced_database_is_opened_anew(tmp_path, bright):
     np.testing.assert_array_equal(reader.image('a'), bright['rocket'])
 
 
+def test_a_database_that_is_cut_off_while_it_is_read(tmp_path, bright):
+    """Without a check before each access the process would end with SIGBUS."""
+    path = write(tmp_path / 'gt.lmdb', bright)
+    reader, client = LmdbReader(path), FileClient('lmdb', db_paths=[str(path)], client_keys=['gt'])
+    assert bytes(client.get('coffee', 'gt')) == reader.read('coffee')
+    os.truncate(path / 'data.mdb', 5000)
+    for read in (lambda: reader.image('coffee'), lambda: client.get('coffee', 'gt')):
+        with pytest.raises(InputError, match=r"gt\.lmdb': data\.mdb is truncated"):
+            read()
+    write(path, bright, overwrite=True)
+    np.testing.assert_array_equal(reader.image('coffee'), bright['coffee'])
+
+
 def test_reading_needs_no_writing(tmp_path, bright):
     path = write(tmp_path / 'gt.lmdb', bright)
     for target in (path / 'data.mdb', path / 'meta_info.txt', path):
