@@ -25,7 +25,7 @@ def load_weights(path: str | Path, param_key: str | None = 'params') -> Weights:
 
     Args:
         path: A file that :class:`~entropy_sde_plugin.checkpoints.weights_file.WeightsFile` reads.
-        param_key: Which of BasicSR's entries to use; if it is missing, ``params``, as in BasicSR.
+        param_key: Which entry to use; ``WeightsFile.weights`` says what is used if it is missing.
 
     Raises:
         InputError: The file is missing or not a checkpoint, or holds no weights, weights that are not finite, or

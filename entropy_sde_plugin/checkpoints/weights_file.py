@@ -30,6 +30,12 @@ and ONNX files."""
 
 SAFETENSORS = '.safetensors'
 
+_ENTRIES = ('params', 'state_dict', 'model_state_dict', 'model')
+"""Names under which BasicSR and then other projects store a state dict; one may contain the other."""
+
+_DEPTH = 4
+"""Maximum nesting of a state dict: a damaged file can contain itself."""
+
 _SMALL = 64 << 20
 """Maximum size in bytes of a file that is read into memory once."""
 
@@ -40,7 +46,7 @@ class Weights(NamedTuple):
     Attributes:
         state: The state dict, on the CPU.
         settings: The settings it was trained under, or None.
-        entry: Which of BasicSR's entries it is; None if the file has none.
+        entry: Where it was, e.g. ``params`` or ``model.state_dict``; None if the file itself is a state dict.
     """
 
     state: dict[str, Tensor]
@@ -54,9 +60,10 @@ class WeightsFile:
     A file of up to 64 MB is opened once, even if several entries are read.
 
     Args:
-        path: A safetensors file; ``{'params': …, 'params_ema': …}`` as BasicSR saves it; a bare state dict as IR-SDE's
-            networks are released; or a released checkpoint of LLDiffusion (:mod:`.released`). Its content says which,
-            whatever its name. Keys may carry the prefix ``module.`` of DataParallel.
+        path: A safetensors file; ``{'params': …, 'params_ema': …}`` as BasicSR saves it; ``{'state_dict': …}`` or
+            ``{'model': …}`` as others do; a bare state dict as IR-SDE's networks are released; or a released checkpoint
+            of LLDiffusion (:mod:`.released`). Its content says which, whatever its name. Keys may carry the prefix
+            ``module.`` of DataParallel.
         lazy: Leave the tensors of a large safetensors file or torch zip archive on the disk. This takes no time, but
             their numbers are not checked to be finite.
 
@@ -93,13 +100,14 @@ class WeightsFile:
         """Return a state dict of the file.
 
         Args:
-            param_key: Which of BasicSR's entries to use; if it is missing, ``params``, as in BasicSR.
+            param_key: Which entry to use; if it is missing, ``params``, as in BasicSR, or else what other projects call
+                it: ``state_dict``, ``model_state_dict``, ``model``.
 
         Raises:
             InputError: The file holds no weights, weights that are not finite, or settings that
                 are not a section.
         """
-        (state, settings), entry = (self._content, None) if self._is_safetensors else self._entry(param_key)
+        state, settings, entry = (*self._content, None) if self._is_safetensors else self._entry(param_key)
         if not state or not all(isinstance(value, Tensor) for value in state.values()):
             entries = ', '.join(str(key)[:40] for key in list(state)[:5]) or 'none'
             raise InputError(f"Weights '{self.path}' do not hold a state dict; their entries: {entries}.")
@@ -116,20 +124,22 @@ class WeightsFile:
         """Release the memory of the tensors; no weights can be read afterwards."""
         self._content = None
 
-    def _entry(self, param_key: str | None) -> tuple[tuple[Mapping[str, Any], Any], str | None]:
-        """Return an entry, the settings, and the entry's key; the whole content if there are no entries."""
-        content = self._content
-        if not isinstance(content, Mapping):
-            raise InputError(f"Weights '{self.path}' hold a {type(content).__name__}, not a dictionary of weights.")
-        if (released := released_state(content, param_key)) is not None:
+    def _entry(self, param_key: str | None) -> tuple[Mapping[str, Any], Any, str | None]:
+        """Return an entry, nested or not, the settings, and its name; the whole content if there are no entries."""
+        if isinstance(self._content, Mapping) and (released := released_state(self._content, param_key)) is not None:
             state, entry = released
-            return (state, None), entry
-        entry = next((key for key in (param_key, 'params') if key in content), None)
-        state = content if entry is None else content[entry]
-        if not isinstance(state, Mapping):
-            kind = type(state).__name__
-            raise InputError(f"Weights '{self.path}' hold a {kind} as '{param_key}', not a state dict.")
-        return (state, content.get(SETTINGS_KEY)), entry
+            return state, None, entry
+        state, settings, names = self._content, None, []
+        while isinstance(state, Mapping):
+            settings = state.get(SETTINGS_KEY, settings)
+            entries = (key for key in (param_key, *_ENTRIES) if key in state and not isinstance(state[key], Tensor))
+            name = next(entries, None)
+            if name is None or len(names) == _DEPTH:
+                return state, settings, '.'.join(names) or None
+            names.append(name)
+            state = state[name]
+        kind = f'{type(state).__name__}{f" as {names[-1]!r}" if names else ""}'
+        raise InputError(f"Weights '{self.path}' hold a {kind}, not a state dict.")
 
 
 def check_file(path: str | Path) -> Path:

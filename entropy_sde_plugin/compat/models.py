@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import get_dist_info, master_only
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from entropy_sde_plugin.checkpoints import files
 from entropy_sde_plugin.checkpoints.resume import network_files
-from entropy_sde_plugin.checkpoints.weights import load_into
+from entropy_sde_plugin.checkpoints.weights import load_into, load_weights
+from entropy_sde_plugin.checkpoints.weights_file import Weights
 from entropy_sde_plugin.compat.patching import is_ours, mentions
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.options.optimisation import optimisers
@@ -70,31 +72,34 @@ def patch_model_to_device() -> None:
 
 
 def patch_load_network() -> None:
-    """Report in one line that weights are those of another network.
+    """Read weights under whatever entry they lie, and report in one line what cannot be read or is of another network.
 
-    P+M base_model.py:242, 303. Symptom: a warning for every key that differs, then torch's line for every one.
+    P+M base_model.py:242, 275. Symptoms: ``KeyError: 'params'`` for ``{'state_dict': …}`` as other projects save it; a
+    warning for every key that differs, then torch's line for every one.
     """
-    load, report = BaseModel.load_network, BaseModel._print_different_keys_loading
-    if is_ours(load):
-        return
+    if not is_ours(BaseModel.load_network):
+        BaseModel.load_network = load_network
+        BaseModel.take_weights = take_weights
 
-    def load_network(
-        self: BaseModel, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
-    ) -> None:
-        try:
-            load(self, net, load_path, strict, param_key)
-        except InputError as error:
-            raise InputError(f"Weights '{load_path}': {error}") from None
 
-    def _print_different_keys_loading(self: BaseModel, crt_net: nn.Module, load_net: Any, strict: bool = True) -> None:
-        if not strict:
-            report(self, crt_net, load_net, strict)
-            return
-        bare = self.get_bare_model(crt_net)
-        load_into(bare, load_net, type(bare).__name__)
+def load_network(
+    self: BaseModel, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
+) -> None:
+    """Put the weights of a file into a network."""
+    self.take_weights(net, load_weights(load_path, param_key), load_path, strict)
 
-    BaseModel.load_network = load_network
-    BaseModel._print_different_keys_loading = _print_different_keys_loading
+
+def take_weights(self: BaseModel, net: nn.Module, read: Weights, load_path: str, strict: bool) -> None:
+    """Put weights that have been read into a network; in part, with a warning for each key, if not ``strict``."""
+    bare = self.get_bare_model(net)
+    entry = f' [{read.entry}]' if read.entry else ''
+    get_root_logger().info(f'Loading {type(bare).__name__} from {load_path}{entry}.')
+    if not strict:
+        self._print_different_keys_loading(bare, read.state, strict)
+    try:
+        load_into(bare, read.state, type(bare).__name__, strict=strict)
+    except InputError as error:
+        raise InputError(f"Weights '{load_path}': {error}") from None
 
 
 def patch_saving() -> None:

@@ -226,21 +226,17 @@ class DiffusionModel(ValidatedModel):
         Raises:
             InputError: Unreadable file, weights of another network, or settings that differ from the options.
         """
-        read = getattr(self.opt, 'weights', None)  # by the checks before the run
-        file = read if read is not None and read.path == Path(load_path) else WeightsFile(load_path)
-        state, settings, entry = file.weights(param_key)
-        logger, bare = get_root_logger(), self.get_bare_model(net)
-        if settings is None:
-            logger.info(f'{load_path} has no settings: the options are assumed to match.')
-        logger.info(f'Loading {type(bare).__name__} from {load_path}{f" [{entry}]" if entry else ""}.')
-        try:
-            if not strict:
-                self._print_different_keys_loading(bare, state, strict)
-            weights.load_into(bare, state, type(bare).__name__, strict=strict)
-            if settings is not None:
-                weights.check_settings(settings, self.options)
-        except InputError as error:
-            raise InputError(f"Weights '{load_path}': {error}") from None
+        checked = getattr(self.opt, 'weights', None)  # before the run
+        file = checked if checked is not None and checked.path == Path(load_path) else WeightsFile(load_path)
+        read = file.weights(param_key)
+        if read.settings is None:
+            get_root_logger().info(f'{load_path} has no settings: the options are assumed to match.')
+        self.take_weights(net, read, load_path, strict)
+        if read.settings is not None:
+            try:
+                weights.check_settings(read.settings, self.options)
+            except InputError as error:
+                raise InputError(f"Weights '{load_path}': {error}") from None
 
     def _draw(self, current_iter: int) -> Draw:
         """Times and noise of a batch, from a generator for each image."""

@@ -112,10 +112,10 @@ def _resumes(opt: Mapping[str, Any]) -> bool:
 
 def _read_weights(section: Mapping[str, Any], options: Options) -> WeightsFile | None:
     """Check that the weights are readable and fit the network and the diffusion of the options."""
-    file, wanted = WeightsFile(section['pretrain_network_g'], lazy=True), section.get('param_key_g', 'params')
-    state, settings, taken = file.weights(wanted)
-    if wanted is not None and taken not in (wanted, None):
-        warn(f"Weights '{file.path}' hold no '{wanted}' (path.param_key_g): using '{taken}', as BasicSR does.")
+    file, wanted = WeightsFile(section['pretrain_network_g'], lazy=True), section.get('param_key_g')
+    state, settings, taken = file.weights(wanted or 'params')
+    if wanted is not None and taken is not None and wanted not in taken.split('.'):
+        warn(f"Weights '{file.path}' hold no '{wanted}' (path.param_key_g): using '{taken}'.")
     try:
         if settings is not None:
             weights.check_settings(settings, options.model)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model, save_model
+from entropy_sde_plugin.checkpoints.weights import load_weights
 from entropy_sde_plugin.demo.photographs import FOLDER
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks import ConditionalNAFNet
@@ -45,6 +46,35 @@ def test_bare_weights_tell_their_size_and_are_read_under_the_papers_settings(tmp
     assert_same(model.network, network)
     assert not model.network.training
     assert model.options == IRSDEOptions()
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize(
+    'entries', [['state_dict'], ['model'], ['model_state_dict'], ['model', 'state_dict'], ['state_dict', 'params']]
+)
+def test_entries_of_other_projects_are_read_as_params_is(tmp_path, entries, prefix):
+    """Beside them lies what a training saves, and whose tensors are no weights."""
+    network = network_of(SIZES[0])
+    content = {prefix + key: value for key, value in network.state_dict().items()}
+    for entry in reversed(entries):
+        content = {'epoch': 3, 'optimizer': {'state': {0: {'step': torch.ones(1)}}}, entry: content}
+    torch.save(content | {'entropy_sde': SETTINGS}, tmp_path / 'a.pth')
+    model = load_model(tmp_path / 'a.pth')
+    assert_same(model.network, network)
+    assert model.process.stationary_std == 30 / 255
+
+
+def test_a_network_may_call_a_weight_like_an_entry(tmp_path):
+    torch.save({'model': torch.ones(2), 'params': torch.zeros(1)}, tmp_path / 'a.pth')
+    assert load_weights(tmp_path / 'a.pth').state.keys() == {'model', 'params'}
+
+
+def test_a_file_that_holds_itself_is_no_checkpoint(tmp_path):
+    content = {}
+    content['model'] = content
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(InputError, match='do not hold a state dict; their entries: model'):
+        load_weights(tmp_path / 'a.pth')
 
 
 def test_of_a_checkpoint_the_average_is_taken(tmp_path):

@@ -133,6 +133,20 @@ def test_weights_that_fit_are_loaded_and_others_in_part(model, tmp_path):
     assert torch.equal(part[0].weight, saved[0].weight)
 
 
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize('entries', [['state_dict'], ['model'], ['model', 'state_dict']])
+def test_basicsrs_own_models_read_the_entries_of_other_projects(model, tmp_path, entries, prefix):
+    saved, network = nn.Linear(3, 2), nn.Linear(3, 2)
+    content = {prefix + key: value for key, value in saved.state_dict().items()}
+    for entry in reversed(entries):
+        content = {'epoch': 3, entry: content}
+    torch.save(content, tmp_path / 'a.pth')
+    for param_key in ('params', 'params_ema'):  # both of which SRModel asks for
+        network.reset_parameters()
+        model.load_network(network, str(tmp_path / 'a.pth'), True, param_key)
+        assert_same(network.state_dict(), saved.state_dict())
+
+
 def test_a_validation_does_not_touch_the_trainings_generators(model, one_run):
     model.nondist_validation = lambda *_: (random.random(), np.random.random(), torch.rand(1))
     random.seed(0), np.random.seed(0), torch.manual_seed(0)
