@@ -59,6 +59,12 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     num_prefetch_queue: AtLeastOne = 1
     """Number of batches that ``prefetch_mode: cpu`` prefetches."""
 
+    def __post_init__(self) -> None:
+        for option in self.__struct_fields__:
+            if option.startswith('dataroot') and getattr(self, option) == '':
+                # Python would take it for the working directory.
+                raise InputError(f"'{option}' is empty: name a folder or a database.", option=option)
+
     @property
     def has_truth(self) -> bool:
         """Whether every image has ground truth."""
@@ -83,6 +89,7 @@ class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
     """Mirror top and bottom, and transpose, each with probability 1/2."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.phase == 'train' and self.gt_size is None:
             raise InputError("'gt_size', the side of the training crops in pixels, is missing.", option='gt_size')
 

@@ -208,7 +208,7 @@ def match_pairs(
         problems: Collects images without a partner.
 
     Returns:
-        The pairs, in the order of ``names``.
+        The pairs, in the order of ``names``. Where images are paired with themselves, a warning is printed.
 
     Raises:
         InputError: Without ``problems``, one line per image without a partner.
@@ -229,6 +229,9 @@ def match_pairs(
         if names is None:
             for name in sorted(dark.difference(pair.lq for pair in pairs)):
                 faults.add(f'{lq.where(name)}: no partner in {gt.path}.', lq.option)
+    if any(pair.lq == pair.gt for pair in pairs) and lq.path.samefile(gt.path):
+        names_of_it = f'{lq.option} and {gt.option} name it' if gt.option else 'it is given for both'
+        warn(f"'{gt.path}': its images are compared with themselves, since {names_of_it}.")
     return pairs
 
 

@@ -44,7 +44,7 @@ def check(opt: dict[str, Any], options: Options) -> WeightsFile | None:
         _build_dataset(opt, name, options)
         if name == 'train' and opt.get('is_train'):
             _check_epoch(opt, len(opt['datasets'][name].built))
-    if options.model is None or not opt['path'].get('pretrain_network_g') or _resumes(opt):
+    if options.model is None or opt['path'].get('pretrain_network_g') is None or _resumes(opt):
         return None
     with about('path.pretrain_network_g'):
         return _read_weights(opt['path'], options)

@@ -348,3 +348,19 @@ def test_crops_that_do_not_fit_name_the_images(pairs, backend):
     assert 'into any of its 4 images, whose short sides have at most 200 pixels' in str(caught.value)
     with pytest.raises(InputError, match='crops of 201 pixels'):
         build_dataset(synthetic(pairs, gt_size=201))
+
+
+@pytest.mark.parametrize(
+    ('name', 'option', 'others'),
+    [
+        ('PairedLowLightDataset', 'dataroot_gt', {'dataroot_lq': 'lq'}),
+        ('PairedLowLightDataset', 'dataroot_lq', {}),
+        ('SyntheticLowLightDataset', 'dataroot_gt', {}),
+        ('LOLDataset', 'dataroot', {'version': 'v1'}),
+        ('NTIRELowLightDataset', 'dataroot', {}),
+    ],
+)
+def test_an_empty_path_is_not_the_working_directory(name, option, others):
+    with pytest.raises(InputError, match=f"'{option}' is empty: name a folder or a database") as caught:
+        build_dataset({'name': 'a', 'type': name, 'phase': 'val', option: '', **others})
+    assert caught.value.option.endswith(option)

@@ -53,6 +53,22 @@ def test_a_folder_is_read_with_its_subfolders_and_names_what_it_leaves_out(tmp_p
     assert capsys.readouterr().err == said
 
 
+def test_images_that_are_their_own_truth_are_warned_of_once(pairs, tmp_path, capsys):
+    link = tmp_path / 'link'
+    link.symlink_to(pairs / 'lq')
+    for first, second in ((pairs / 'lq', f'{link}/'), (pairs / 'lq.lmdb', pairs / 'lq.lmdb')):
+        lq, gt = open_source(first, option='dataroot_lq'), open_source(second, option='dataroot_gt')
+        assert len(match_pairs(lq, gt)) == 4
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.endswith('its images are compared with themselves, since dataroot_lq and dataroot_gt name it.')
+
+
+def test_pairs_within_one_folder_are_not_warned_of(tmp_path, bright, capsys):
+    both = folder(tmp_path / 'both', ['1', '1_low'], bright['coffee'])
+    assert match_pairs(both, both, '{}_low'.format, names=['1']) == [Pair('1_low', '1')]
+    assert capsys.readouterr().err == ''
+
+
 def test_partners_in_subfolders(tmp_path, bright):
     """The same names in two folders, and one on top; a template acts on the last part."""
     lq = folder(tmp_path / 'lq', ['low_1', 'a/low_1', 'b/low_1'], bright['coffee'])

@@ -68,6 +68,7 @@ def suffix(request):
         ('datasets.train.gt_size', 41, 'crops of 41 pixels .* do not fit into any of its 4 images'),
         ('datasets.train.dataroot_gt', 'nowhere', "'nowhere' is not a folder"),
         ('datasets.train.dataroot_lq', 'nowhere.lmdb', "'nowhere.lmdb' is not an image database"),
+        ('datasets.val.dataroot_gt', '', 'is empty: name a folder or a database'),
         ('datasets.val.dataroot_lq', 'n' * 3000, 'cannot be read \\(File name too long\\)'),
         ('datasets.val.meta_info_file', 'names.txt', "meta_info_file 'names.txt' cannot be read"),
         ('datasets.train.dataset_enlarge_ratio', 0.5, 'gives a process 2 images an epoch, fewer than the batch of 4'),
