@@ -3,10 +3,12 @@ runs it."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from entropy_sde_plugin.checkpoints.resume import load_resume_state
 from entropy_sde_plugin.compat.patching import is_ours, mentions
+from entropy_sde_plugin.options.run_options import RunOptions
 from entropy_sde_plugin.training import run
 
 __all__ = ['patch_pipeline']
@@ -32,13 +34,24 @@ def patch_pipeline(namespace: dict[str, Any]) -> None:
         tb_logger = make_writer(opt)
         return tb_logger
 
-    def create_train_val_dataloader(opt: dict[str, Any], logger: Any) -> Any:
+    def create_train_val_dataloader(opt: RunOptions, logger: Any) -> Any:
         made = make_loaders(opt, logger)
+        if opt.checked is not None and opt.checked.model is not None:
+            logger.addFilter(is_true_of_our_models)
         train_loader, _, val_loaders, *_ = made
         run.begin(run.Run(opt, train_loader, val_loaders, tb_logger))
         return made
 
     namespace |= {'init_tb_loggers': init_tb_loggers, 'create_train_val_dataloader': create_train_val_dataloader}
+
+
+def is_true_of_our_models(record: logging.LogRecord) -> bool:
+    """Whether a line of the log holds for a model of ours.
+
+    P+M train.py:186. Symptom: with ``val`` and ``val_2`` every validation begins with a warning that several sets are
+    only for SRModel.
+    """
+    return not record.getMessage().startswith('Multiple validation datasets are *only* supported by SRModel')
 
 
 def patch_load_resume_state(namespace: dict[str, Any]) -> None:

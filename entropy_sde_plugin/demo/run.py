@@ -131,7 +131,7 @@ def _results(folder: Path) -> tuple[list[images.RGBImage], list[images.RGBImage]
     dark, truth, ours = [], [], []
     lq, gt = (LmdbReader(folder / 'datasets' / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
     for key in [pair_key(name, exposure) for name in HELD_OUT for exposure in EXPOSURES]:
-        saved = (folder / 'experiments' / 'demo' / 'visualization' / key).glob('*.png')
+        saved = (folder / 'experiments' / 'demo' / 'visualization' / 'held_out' / key).glob('*.png')
         dark.append(lq.image(key))
         truth.append(gt.image(key))
         ours.append(images.read(max(saved, key=_iteration)))

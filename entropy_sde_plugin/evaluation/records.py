@@ -11,7 +11,7 @@ column     content
 iteration  of the training; empty in a test
 dataset    the dataset's ``name``
 seed       of the sampling
-image      the image's name; empty in a row that scores the whole set
+image      the image's name within its set; empty in a row that scores the whole set
 *metrics*  a column per key of ``val.metrics``, full precision. ``n/a``: the metric could not run (run.json
            says why). Empty: it does not belong into the row: an image's metric in the row of a set, a set's in the
            row of an image, or one that was not asked for in that validation

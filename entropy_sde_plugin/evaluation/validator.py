@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.data.picture_key import picture_key
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.evaluation.scoring import Score, Scorer
 from entropy_sde_plugin.utils.distributed import gather, on_first_process, process_info
@@ -41,7 +42,7 @@ class Row:
 
     Attributes:
         seed: Of the sampling.
-        image: The image's name; empty where the scores are those of the whole set.
+        image: The image's name within its set; empty where the scores are those of the whole set.
         scores: Metric's key in ``val.metrics`` to its value, or to why there is none.
         seconds: What the restoration took; None for the whole set.
     """
@@ -126,9 +127,10 @@ def validate(
     i modulo their number. All of them return the same table, and that of one process alone.
 
     Args:
-        dataloader: Of a set whose items hold ``lq``, perhaps ``gt``, and ``lq_path``; its ``dataset.opt`` has a name.
-        restore: Makes, from a batch of one image and a seed, the restored image. What it makes must depend on these
-            alone.
+        dataloader: Of a set whose items hold ``lq``, perhaps ``gt``, ``lq_path`` and perhaps the image's name in the
+            set as ``key``; its ``dataset.opt`` has a name.
+        restore: Makes, from a batch of one image with its ``key`` and a seed, the restored picture. What it makes
+            must depend on these alone.
         scorer: The metrics.
         seeds: Of the sampling; the whole set is restored under each.
         progress: Show a bar, on the first process.
@@ -179,6 +181,7 @@ def _shard(
                 f"val.metrics: {', '.join(scorer.needs_truth)} compare with ground truth, and '{dataset.opt['name']}' "
                 'has none: give dataroot_gt, or write `metrics: ~`.'
             )
+        data.setdefault('key', [picture_key(data['lq_path'][0], dataset.opt)])
         start = time.perf_counter()
         restored = restore(data, seed)
         seconds = time.perf_counter() - start

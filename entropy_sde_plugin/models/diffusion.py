@@ -66,8 +66,8 @@ class DiffusionModel(ValidatedModel):
     - :meth:`losses`: what some images of a batch, with their draws, contribute to the losses.
 
     Every draw is keyed by (manual_seed, iteration, position in the global batch), so that a run does not depend on how
-    many processes share a batch; sampling is keyed by (sampler.seed, image name), so that validation changes neither
-    training nor itself with the order of the images.
+    many processes share a batch; sampling is keyed by (sampler.seed, set, image name), so that validation changes
+    neither training nor itself with the order of the images.
     """
 
     Options: ClassVar[type[DiffusionOptions]]
@@ -160,7 +160,7 @@ class DiffusionModel(ValidatedModel):
         if self.lq.dim() == 5:  # several crops of each image
             self.lq, self.gt = self.lq.flatten(0, 1), self.gt.flatten(0, 1)
         self.lq_paths = [path for path in data['lq_path'] for _ in range(self._crops)]
-        self.names = [Path(path).stem for path in self.lq_paths]
+        self.keys = data.get('key', self.lq_paths)
         self.full_size = data['full_size'][0].tolist() if 'full_size' in data else None
 
     def optimize_parameters(self, current_iter: int) -> None:
@@ -181,7 +181,7 @@ class DiffusionModel(ValidatedModel):
         """Restore the images fed in, upscaled if the dataset downscaled them for loading."""
         network = self._restoring_network()
         sampler = self.options.sampler
-        generator = torch.Generator().manual_seed(_seed_of(sampler.seed, *self.names))
+        generator = torch.Generator().manual_seed(_seed_of(sampler.seed, *self.keys))
         was_training = network.training
         network.eval()
         with torch.no_grad():

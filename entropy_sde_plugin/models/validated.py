@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from entropy_sde_plugin.data.images import RGBImage, encode_png
 from entropy_sde_plugin.errors import MetricUnavailableError
+from entropy_sde_plugin.evaluation.kept_pictures import kept_picture
 from entropy_sde_plugin.evaluation.records import file_sha256, weights_sha256, write_records
 from entropy_sde_plugin.evaluation.scoring import Scorer
 from entropy_sde_plugin.evaluation.validator import Restoration, Summary, Validation, validate
@@ -29,11 +31,12 @@ class ValidatedModel(SRModel):
     """An SRModel that shards validation over its processes and leaves ``metrics.csv`` and ``run.json``
     (:mod:`entropy_sde_plugin.evaluation.records`).
 
-    BasicSR's log lines, best values, TensorBoard scalars and images stay what they are. With ``val.seeds`` the set is
+    BasicSR's log lines, best values and TensorBoard scalars stay what they are. With ``val.seeds`` the set is
     restored under each of them: the values are means, their standard deviation between seeds is logged beside them, and
     the images are those of the first. A metric that cannot run is ``n/a``, and says why once.
 
-    A subclass restores in ``test`` what ``feed_data`` took, by nothing but the image, its name and the seed.
+    A subclass restores in ``test`` what ``feed_data`` took, by nothing but the image, its ``key`` (the names of the
+    set and of the image in it) and the seed.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -69,7 +72,7 @@ class ValidatedModel(SRModel):
         try:
             validation = validate(
                 dataloader,
-                self._restore,
+                functools.partial(self._restore, name),
                 Scorer(val),
                 val.get('seeds') or (settings['seed'],),
                 progress=val.get('pbar', False),
@@ -95,10 +98,11 @@ class ValidatedModel(SRModel):
             for buffer in self._restoring_network().buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
-    def _restore(self, data: dict[str, Any], seed: int) -> Restoration:
+    def _restore(self, dataset: str, data: dict[str, Any], seed: int) -> Restoration:
+        (key,) = data['key']
         signals.check()
         self.use_seed(seed)
-        self.feed_data(data)
+        self.feed_data({**data, 'key': [f'{dataset}/{key}']})
         # BasicSR lets cuDNN choose algorithms by their speed, differently in every process.
         with torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=torch.backends.cudnn.allow_tf32
@@ -110,14 +114,12 @@ class ValidatedModel(SRModel):
         for used in ('lq', 'gt', 'output'):  # room for the next image
             if hasattr(self, used):
                 delattr(self, used)
-        return Restoration(Path(data['lq_path'][0]).stem, pictures['result'], pictures.get('gt'), unrounded)
+        return Restoration(key, pictures['result'], pictures.get('gt'), unrounded)
 
-    def _picture_path(self, image: str, dataset: str, current_iter: Any) -> str:
-        """Return the path of an image, as in BasicSR."""
+    def _picture_path(self, image: str, dataset: str, current_iter: Any) -> Path:
+        label = current_iter if self.is_train else self.opt['val'].get('suffix') or self.opt['name']
         folder = Path(self.opt['path']['visualization'])
-        if self.is_train:
-            return str(folder / image / f'{image}_{current_iter}.png')
-        return str(folder / dataset / f'{image}_{self.opt["val"].get("suffix") or self.opt["name"]}.png')
+        return kept_picture(folder, dataset, image, label, training=self.is_train)
 
     def _publish(self, validation: Validation, current_iter: Any, tb_logger: Any) -> None:
         """Log the means, keep the best, and hand both to TensorBoard, as BasicSR does."""
@@ -166,7 +168,7 @@ class ValidatedModel(SRModel):
         return known or file_sha256(file)
 
 
-def _save(picture: RGBImage, path: str) -> None:
+def _save(picture: RGBImage, path: Path) -> None:
     """Write an image (H, W, 3), BGR, as PNG, whole or not at all: BasicSR's ``imwrite`` may leave a part."""
     write_file(path, encode_png(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)))
 

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.data.picture_key import picture_key
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.evaluation.kept_pictures import kept_picture
 from entropy_sde_plugin.report.runs import Run, ValidationRecord
 
 __all__ = ['CROP', 'Sample', 'crop', 'read_result', 'read_samples', 'thumbnail', 'window_of_detail']
@@ -50,7 +52,8 @@ def read_samples(run: Run, dataset: str, names: Collection[str]) -> dict[str, Sa
         if len(samples) == len(names):
             break
         item = loaded[index]
-        if (name := Path(item['lq_path']).stem) in names:
+        name = item['key'] if 'key' in item else picture_key(item['lq_path'], sections[0])
+        if name in names:
             samples[name] = Sample(_picture(item['lq']), _picture(item['gt']) if 'gt' in item else None)
     return samples
 
@@ -64,9 +67,9 @@ def read_result(run: Run, validation: ValidationRecord, name: str) -> RGBImage |
     )
     if iteration is None:
         suffix = run.record['options']['val'].get('suffix') or run.record['name']
-        path = folder / dataset / f'{name}_{suffix}.png'
+        path = kept_picture(folder, dataset, name, suffix, training=False)
     else:
-        path = folder / name / f'{name}_{iteration}.png'
+        path = kept_picture(folder, dataset, name, iteration, training=True)
     return images.read(path) if path.exists() else None
 
 

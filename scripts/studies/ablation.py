@@ -36,6 +36,7 @@ from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 register()
 
 from entropy_sde_plugin.demo.contact_sheet import contact_sheet  # noqa: E402
+from entropy_sde_plugin.evaluation.kept_pictures import kept_picture  # noqa: E402
 from entropy_sde_plugin.evaluation.records import read_metrics  # noqa: E402
 from entropy_sde_plugin.utils.resources import options_folder  # noqa: E402
 
@@ -238,7 +239,10 @@ def pictures(folder: Path, runs: Sequence[Run]) -> Iterator[list[images.RGBImage
     for photograph in HELD_OUT:
         key = pair_key(photograph, EXPOSURES[0])
         shown = [
-            folder / 'experiments' / run.name / 'visualization' / key / f'{key}_{run.iterations}.png' for run in runs
+            kept_picture(
+                folder / 'experiments' / run.name / 'visualization', 'held_out', key, run.iterations, training=True
+            )
+            for run in runs
         ]
         yield [lq.image(key), *map(images.read, shown), gt.image(key)]
 

@@ -53,7 +53,8 @@ def test_validation_gives_whole_pictures(pairs, bright, backend):
     assert len(dataset) == 4
     for index, name in enumerate(sorted(bright)):
         item = dataset[index]
-        assert set(item) == {'lq', 'gt', 'lq_path', 'gt_path'}
+        assert set(item) == {'lq', 'gt', 'lq_path', 'gt_path', 'key'}
+        assert item['key'] == name
         for kind, picture in (('gt', bright[name]), ('lq', 255 - bright[name])):
             assert item[kind].dtype == torch.float32
             assert item[kind].is_contiguous()
@@ -66,7 +67,7 @@ def test_inputs_without_ground_truth(pairs):
     opt = paired(pairs, 'test')
     del opt['dataroot_gt']
     item = PairedLowLightDataset(opt)[0]
-    assert set(item) == {'lq', 'lq_path'}
+    assert set(item) == {'lq', 'lq_path', 'key'}
 
 
 def test_training_crops_stay_aligned(pairs, bright):

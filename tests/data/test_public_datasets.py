@@ -142,7 +142,7 @@ def test_ntire_inputs_without_ground_truth(ntire_tree, bright):
         train, val, test = (ntire(ntire_tree, p, io_backend={'type': backend}) for p in ('train', 'val', 'test'))
         assert len(train) == 2
         assert {'lq', 'gt'} <= set(train[0])
-        assert set(val[0]) == {'lq', 'lq_path', 'full_size'}
+        assert set(val[0]) == {'lq', 'lq_path', 'key', 'full_size'}
         np.testing.assert_array_equal(
             np.rint(val[0]['lq'].numpy() * 255), (255 - list(bright.values())[2]).transpose(2, 0, 1)
         )

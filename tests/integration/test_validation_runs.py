@@ -72,7 +72,7 @@ def test_the_kept_pictures_score_what_the_table_says(runs):
         if row['seed'] == '0':
             name = row['image']
             places = (
-                'experiments/trained/visualization/{0}/{0}_4.png',
+                'experiments/trained/visualization/three/{0}/{0}_4.png',
                 'results/tested/visualization/three/{0}_tested.png',
             )
             truth = photograph(name)[:48, :48].astype(float)

@@ -63,7 +63,7 @@ def folder(tmp_path, ablation):
         (experiment / 'cost.json').write_text(json.dumps({'core_seconds': 90}))
         for picture in ablation.HELD_OUT:
             key = ablation.pair_key(picture, ablation.EXPOSURES[0])
-            path = experiment / 'visualization' / key / f'{key}_40.png'
+            path = experiment / 'visualization' / 'held_out' / key / f'{key}_40.png'
             path.parent.mkdir(parents=True)
             write_png(path, photograph('coffee'))
     return tmp_path

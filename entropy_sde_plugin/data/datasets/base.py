@@ -28,11 +28,12 @@ def tensor(picture: RGBImage) -> torch.Tensor:
 
 
 def sample(
-    crops: Sequence[dict[str, RGBImage]], paths: dict[str, str], options: DatasetOptions, index: int
+    key: str, crops: Sequence[dict[str, RGBImage]], paths: dict[str, str], options: DatasetOptions, index: int
 ) -> dict[str, Any]:
-    """Return a dataset's item: the images as tensors, their paths, and in training the key of its random draws.
+    """Return a dataset's item: the images as tensors, their paths and name, and in training the key of its draws.
 
     Args:
+        key: The image's name within the dataset, by which validation files it.
         crops: Images by their kinds. Of one crop the tensors are (3, H, W), of N crops (N, 3, H, W).
         paths: Where they come from, by their kinds.
         options: Of the dataset.
@@ -41,7 +42,7 @@ def sample(
     """
     tensors = {kind: torch.stack([tensor(crop[kind]) for crop in crops]) for kind in crops[0]}
     item: dict[str, Any] = {kind: values[0] if len(crops) == 1 else values for kind, values in tensors.items()}
-    item |= {f'{kind}_path': path for kind, path in paths.items()}
+    item |= {'key': key, **{f'{kind}_path': path for kind, path in paths.items()}}
     if options.phase == 'train':
         item['draw'] = torch.tensor(key_of(index))
     return item
@@ -105,9 +106,9 @@ class PairDataset(Dataset[dict[str, Any]]):
     """Pairs of a dark and a bright image, or dark images alone.
 
     An item holds ``lq`` and, with ground truth, ``gt``: float32 tensors (3, H, W), RGB, in [0, 1], and their paths as
-    ``lq_path`` and ``gt_path``. In training they are square crops, (N, 3, H, W) for several ``crops_per_image``,
-    augmented by draws that follow from the seed and the index (see ``sample_seeds``), and ``draw`` tells
-    ``[epoch, draw]``.
+    ``lq_path`` and ``gt_path``, and the dark image's name as ``key``. In training they are square crops, (N, 3, H, W)
+    for several ``crops_per_image``, augmented by draws that follow from the seed and the index (see ``sample_seeds``),
+    and ``draw`` tells ``[epoch, draw]``.
 
     Args:
         opt: The option section; BasicSR's models read the dataset's name from it.
@@ -167,7 +168,7 @@ class PairDataset(Dataset[dict[str, Any]]):
         if self.options.phase == 'train':
             rng = generator(self.options.seed, index)
             crops = [self._augment(pictures, rng) for _ in range(self.options.crops_per_image)]
-        return sample(crops, paths, self.options, index)
+        return sample(pair.lq, crops, paths, self.options, index)
 
     def _augment(self, pictures: dict[str, RGBImage], rng: np.random.Generator) -> dict[str, RGBImage]:
         options = self.options

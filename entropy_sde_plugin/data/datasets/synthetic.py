@@ -132,7 +132,7 @@ class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
             brights = (photograph,)
         crops = [{'lq': self._cameras.photograph(bright, rng), 'gt': bright} for bright in brights]
         where = self.gt.where(name)
-        return sample(crops, {'lq': where, 'gt': where}, options, index)
+        return sample(name, crops, {'lq': where, 'gt': where}, options, index)
 
     def _crop(self, photograph: RGBImage, rng: np.random.Generator) -> RGBImage:
         options = self.options

@@ -66,7 +66,7 @@ class SyntheticRawDataset(Dataset[dict[str, Any]]):
     - ``lq`` and ``gt``: float32 tensors (4, H, W), planes R, G, B, G in [0, 1]; the input times the ratio, clipped;
     - ``ratio``, and ``gain``: K, ADU per photon;
     - ``white_balance``, (4,), and ``matrix``, (3, 3), from the camera's colours to linear sRGB: to develop it;
-    - ``lq_path`` and ``gt_path``, and in training ``draw``, as in ``PairDataset``.
+    - ``lq_path``, ``gt_path`` and ``key``, and in training ``draw``, as in ``PairDataset``.
 
     Validation takes whole photographs, the same exposures every time.
 
@@ -115,6 +115,7 @@ class SyntheticRawDataset(Dataset[dict[str, Any]]):
             'gain': torch.tensor(exposure.gain),
             'white_balance': torch.tensor([red_gain, 1.0, blue_gain, 1.0]),
             'matrix': torch.from_numpy(np.linalg.inv(matrix)).float(),
+            'key': name,
             'lq_path': self.gt.where(name),
             'gt_path': self.gt.where(name),
         }

@@ -1,0 +1,35 @@
+"""The name of a picture within its data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from entropy_sde_plugin.utils.paths import utf8_name
+
+__all__ = ['picture_key']
+
+
+def picture_key(path: str, section: Mapping[str, Any]) -> str:
+    """Return a picture's name within a data set that gives none, as BasicSR's: its path in the set, without suffix.
+
+    Bytes that are not UTF-8 are escaped, as in our own sets.
+
+    Args:
+        path: The item's ``lq_path``; of a database in BasicSR's sets, the key alone.
+        section: The data set's options.
+
+    Example:
+        >>> section = {'dataroot_lq': 'pairs/low'}
+        >>> picture_key('pairs/low/trip/00001.png', section), picture_key('elsewhere/00001.png', section)
+        ('trip/00001', '00001')
+        >>> picture_key('trip/00001', {'dataroot_lq': 'low.lmdb'})
+        'trip/00001'
+    """
+    folder, place = section.get('dataroot_lq'), Path(path)
+    if folder is not None and folder.endswith('.lmdb'):
+        return utf8_name(path)
+    if folder is not None and place.is_relative_to(folder):
+        return utf8_name(str(place.relative_to(folder).with_suffix('')))
+    return utf8_name(place.stem)
