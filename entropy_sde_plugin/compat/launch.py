@@ -29,7 +29,8 @@ from entropy_sde_plugin.options.yaml_loader import OptionLoader
 from entropy_sde_plugin.utils import streams
 from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.devices import accelerator
-from entropy_sde_plugin.utils.distributed import warn
+from entropy_sde_plugin.utils.distributed import on_first_process, warn
+from entropy_sde_plugin.utils.folder_lock import lock_folder
 
 __all__ = ['patch_make_exp_dirs', 'patch_ordered_yaml', 'patch_parse_options', 'silence_runpy_warning']
 
@@ -85,6 +86,7 @@ def patch_parse_options() -> None:
         with opt.locations.in_errors():
             opt.checked = option_check.check(opt)
             opt.weights = preflight.check(opt, opt.checked)
+        keep_to_one_run(opt)
         basicsr.utils.misc.set_random_seed(opt['manual_seed'] + opt['rank'])
         fill_in_defaults(opt)
         keep_workers(opt)
@@ -126,6 +128,16 @@ def seed_datasets(opt: Options) -> None:
     """Seed the data sets from ``manual_seed`` where they have no seed of their own."""
     for dataset in opt['datasets'].values():
         dataset.setdefault('seed', opt['manual_seed'])
+
+
+def keep_to_one_run(opt: Options) -> None:
+    """Lock the folder of the run, before anything in it is renamed, read to resume from, or made.
+
+    P+M misc.py:31. Symptom: a second training of one name renames the folder of the first, which then saves into that
+    of the second; ``--auto_resume`` takes the wrong states.
+    """
+    folder = Path(opt['path']['experiments_root' if opt['is_train'] else 'results_root'])
+    on_first_process(lambda: lock_folder(folder))
 
 
 def fill_in_defaults(opt: Options) -> None:

@@ -1,6 +1,7 @@
 """Command line, option file, devices, folders and processes, through BasicSR's own ``parse_options``."""
 
 import copy
+import fcntl
 import multiprocessing
 import pickle
 import random
@@ -279,6 +280,18 @@ def test_one_process_needs_no_launcher(parse, opt, monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert parse(opt)['world_size'] == 1
+
+
+@pytest.mark.parametrize('resume', [[], ['--auto_resume']])
+@pytest.mark.parametrize(('is_train', 'kind'), [(True, 'experiments'), (False, 'results')])
+def test_a_second_run_of_one_name_leaves_the_first_alone(parse, opt, tmp_path, resume, is_train, kind):
+    (tmp_path / kind / 'run').mkdir(parents=True)
+    with (tmp_path / kind / '.run.lock').open('w') as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=f"{kind}/run' is in use by another run"):
+            parse(opt, *resume, is_train=is_train)
+        assert [path.name for path in (tmp_path / kind).iterdir() if path.name != '.run.lock'] == ['run']
+    assert parse(opt, *resume, is_train=is_train)['name'] == 'run'
 
 
 def test_applying_twice_changes_nothing():

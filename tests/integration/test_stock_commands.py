@@ -81,7 +81,7 @@ def test_resuming_passes_over_a_cut_off_state(trained):
     assert code == 0, out + err
     assert f'warning: cannot resume from {state}: {state} is truncated.' in err
     assert 'Resuming training from epoch: 1, iter: 2.' in err  # epoch 0 was done
-    assert [path.name for path in (folder / 'experiments').iterdir()] == ['stock']
+    assert [path.name for path in (folder / 'experiments').glob('[!.]*')] == ['stock']
     assert (folder / 'experiments/stock/training_states/6.state').is_file()
 
 
