@@ -3,7 +3,6 @@
 One small function for each defect, with the version (P: 1.4.2 from PyPI, M: git master 8d56e3a), the place and the
 symptom. Code is replaced only where it is broken; what merely adds a check around BasicSR's code is always applied.
 
-============== =========================================================================
 Module         Fixes
 ============== =========================================================================
 ``stand_ins``  modules that BasicSR's import misses
@@ -15,6 +14,20 @@ Module         Fixes
 ``models``     optimisers, processes without CUDA, saving and resuming, steps, validation
 ``metrics``    JPEG and FID under current OpenCV and SciPy, NIQE on small images
 ============== =========================================================================
+=======
+=============== ==========================================================================
+Module          Fixes
+=============== ==========================================================================
+``stand_ins``   modules that BasicSR's import misses
+``launch``      option files, command line, devices, output folders, seeds
+``text_files``  copies of option files, and logs, as UTF-8
+``processes``   starting several processes, and their end
+``pipeline``    the pipeline's local variables: its loaders and writer, resuming
+``data``        LMDB, sampler and draws, loaders, data sets that are built already
+``prefetching`` reading ahead: failures, workers, the end
+``models``      optimisers, processes without CUDA, saving and resuming, steps, validation
+``metrics``     JPEG and FID under current OpenCV and SciPy, NIQE on small images
+=============== ==========================================================================
 
 Not fixed, because a plugin comes too late or would have to rewrite the code:
 
@@ -63,7 +76,7 @@ def apply() -> None:
     """Apply all fixes to the imported BasicSR. Idempotent."""
     import basicsr.train  # noqa: F401
 
-    from entropy_sde_plugin.compat import data, launch, metrics, models, pipeline, processes, text_files
+    from entropy_sde_plugin.compat import data, launch, metrics, models, pipeline, prefetching, processes, text_files
 
     launch.silence_runpy_warning()
     launch.patch_ordered_yaml()
@@ -85,9 +98,9 @@ def apply() -> None:
     data.patch_enlarged_sampler()
     data.patch_build_dataset()
     data.patch_build_dataloader()
-    data.patch_prefetch_generator()
-    data.patch_cpu_prefetcher()
-    data.patch_prefetchers()
+    prefetching.patch_prefetch_generator()
+    prefetching.patch_cpu_prefetcher()
+    prefetching.patch_prefetchers()
     metrics.patch_jpeg_quality()
     metrics.patch_fid()
     metrics.patch_niqe()

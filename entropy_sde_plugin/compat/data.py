@@ -1,34 +1,30 @@
-"""Fixes of data loading: databases, order and random draws, workers, loaders."""
+"""Fixes of data loading: databases, order and random draws, loaders."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import basicsr.data
 import torch
 from basicsr.data.data_sampler import EnlargedSampler
-from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher, PrefetchGenerator
 from basicsr.utils import get_root_logger
 from basicsr.utils.file_client import LmdbBackend
 from torch.utils.data import Dataset
 
-from entropy_sde_plugin.compat.patching import is_ours, mentions, replace
+from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.data.lmdb import open_environment
 from entropy_sde_plugin.data.sample_seeds import DrawIndex, key_of
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils import random_state, signals
+from entropy_sde_plugin.utils import random_state
 from entropy_sde_plugin.utils.distributed import warn
 
 __all__ = [
     'patch_build_dataloader',
     'patch_build_dataset',
-    'patch_cpu_prefetcher',
     'patch_enlarged_sampler',
     'patch_lmdb_backend',
-    'patch_prefetch_generator',
-    'patch_prefetchers',
 ]
 
 
@@ -183,70 +179,3 @@ def fill_batches(sampler: EnlargedSampler, batch_size: int) -> None:
     """
     sampler.num_samples = math.ceil(sampler.num_samples / batch_size) * batch_size
     sampler.total_size = sampler.num_samples * sampler.num_replicas
-
-
-def patch_prefetch_generator() -> None:
-    """Let a failing dataset end the run under ``prefetch_mode: cpu``.
-
-    P+M prefetch_dataloader.py:27. Symptom: the exception ends the reading thread alone, and the training waits forever.
-    """
-    if not is_ours(PrefetchGenerator.run):
-        PrefetchGenerator.run = prefetch_generator_run
-        PrefetchGenerator.__next__ = prefetch_generator_next
-
-
-def prefetch_generator_run(self: PrefetchGenerator) -> None:
-    """Read ahead until the generator ends or fails; what ended it goes last into the queue."""
-    try:
-        for item in self.generator:
-            self.queue.put(item)
-    except Exception as error:
-        self.queue.put(error)
-    else:
-        self.queue.put(StopIteration())
-
-
-def prefetch_generator_next(self: PrefetchGenerator) -> Any:
-    """The next batch; raises what ended the reading."""
-    item = self.queue.get()
-    if isinstance(item, Exception):
-        raise item
-    return item
-
-
-def patch_cpu_prefetcher() -> None:
-    """Start the workers once.
-
-    P+M prefetch_dataloader.py:71: starts them when it is made and again for the first epoch. Symptom: the first epoch
-    starts twice as slowly, and under ``prefetch_mode: cpu`` the first workers stay until the end of the run.
-    """
-    if mentions(CPUPrefetcher.__init__, 'iter'):
-        CPUPrefetcher.__init__ = cpu_prefetcher_init
-
-
-def cpu_prefetcher_init(self: CPUPrefetcher, loader: Any) -> None:
-    """Keep the loader; ``reset``, which the pipeline calls before the first batch, starts it."""
-    self.ori_loader = loader
-    self.loader = iter(())
-
-
-def patch_prefetchers() -> None:
-    """Start workers that live on when a signal goes to the whole process group.
-
-    Ctrl-C, torchrun and schedulers signal the workers too. Symptom: they die before their parent, which then fails
-    instead of saving.
-    """
-    for kind, name in ((CPUPrefetcher, 'reset'), (CUDAPrefetcher, '__init__'), (CUDAPrefetcher, 'reset')):
-        start = getattr(kind, name)
-        if not is_ours(start):
-            setattr(kind, name, under_blocked_signals(start))
-
-
-def under_blocked_signals(start: Callable[..., None]) -> Callable[..., None]:
-    """Run a method that may start workers so that they inherit blocked signals."""
-
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        with signals.blocked():
-            start(*args, **kwargs)
-
-    return wrapper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 from datetime import timedelta
@@ -13,6 +14,7 @@ import torch.distributed
 
 from entropy_sde_plugin.compat.patching import mentions
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.parting import part
 
 __all__ = ['check_launcher', 'patch_init_dist']
 
@@ -40,7 +42,9 @@ def check_launcher() -> None:
 def patch_init_dist() -> None:
     """Start several processes without CUDA too, over gloo, and with it each on the device of its local rank.
 
-    P+M dist_util.py:24, :43. Symptom: ``ZeroDivisionError: integer modulo by zero`` on a CPU machine.
+    P+M dist_util.py:24, :43. Symptoms: ``ZeroDivisionError: integer modulo by zero`` on a CPU machine; a run whose work
+    is all done sometimes ends with ``terminate called without an active exception`` (SIGABRT), since nothing takes the
+    process group down before Python itself is.
     """
     module = basicsr.utils.dist_util
     if not mentions(module._init_dist_pytorch, 'is_available'):
@@ -60,6 +64,7 @@ def init_dist_pytorch(backend: str, **kwargs: Any) -> None:
     # The others wait while one process validates, which a diffusion makes longer than the default of ten minutes.
     kwargs.setdefault('timeout', timedelta(days=1))
     torch.distributed.init_process_group(backend=backend, **kwargs)
+    atexit.register(part)
 
 
 def init_dist_slurm(backend: str, port: int | None = None) -> None:

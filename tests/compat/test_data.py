@@ -9,7 +9,6 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
-from basicsr.data.prefetch_dataloader import CPUPrefetcher, PrefetchDataLoader
 from basicsr.utils import FileClient, imfrombytes
 from torch.utils.data import DataLoader, Dataset
 
@@ -187,24 +186,3 @@ def test_a_dataset_without_a_batch_is_an_error():
 class Broken(Pictures):
     def __getitem__(self, index):
         raise InputError('coffee.png is no image.')
-
-
-def test_a_failing_dataset_ends_prefetching():
-    loader = iter(PrefetchDataLoader(1, dataset=Pictures(3)))
-    assert [int(batch) for batch in loader] == [0, 1, 2]
-    with pytest.raises(InputError, match='coffee'):
-        next(iter(PrefetchDataLoader(1, dataset=Broken(3))))
-
-
-def test_the_prefetcher_starts_its_loader_once():
-    starts = []
-
-    class Loader:
-        def __iter__(self):
-            starts.append(self)
-            return iter([1, 2])
-
-    prefetcher = CPUPrefetcher(Loader())
-    prefetcher.reset()
-    assert [prefetcher.next() for _ in range(3)] == [1, 2, None]
-    assert len(starts) == 1

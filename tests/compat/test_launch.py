@@ -1,5 +1,6 @@
 """Command line, option file, devices, folders and processes, through BasicSR's own ``parse_options``."""
 
+import atexit
 import copy
 import fcntl
 import multiprocessing
@@ -22,6 +23,7 @@ from basicsr.utils.options import ordered_yaml, parse_options
 from entropy_sde_plugin import compat, errors
 from entropy_sde_plugin.compat import launch
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.parting import part
 from tests.support.commands import stock_options
 from tests.support.pristine import pristine
 
@@ -235,8 +237,11 @@ def test_slurm_without_a_gpu(tmp_path, monkeypatch):
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
         monkeypatch.setenv(name, '')  # so that what is set below is taken away again
         monkeypatch.delenv(name)
+    at_exit = []
+    monkeypatch.setattr(atexit, 'register', at_exit.append)
     basicsr.utils.dist_util._init_dist_slurm('nccl', port=free_port())
     try:
+        assert at_exit == [part]
         assert torch.distributed.get_backend() == 'gloo'
         assert basicsr.utils.dist_util.get_dist_info() == (0, 1)
     finally:

@@ -121,6 +121,7 @@ COMMANDS = {
     'L1_and_hellinger_64_levels window_1 window_1_64_levels windows_1_3_5 window_11 neighbours_legacy': HOURS,
     'python scripts/studies/ablation.py scratch continued forms -o ablation --table': TestedBy('test_table'),
     'OMP_NUM_THREADS=1 python scripts/tools/stress_checkpoints.py --kills 50': HOURS,
+    'python scripts/tools/stress_endings.py --runs 100': HOURS,
     'python scripts/tools/fuzz.py --seeds 2': HOURS,
 }
 

@@ -1,0 +1,31 @@
+"""How the processes of a run part: in order, before Python takes itself down."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import torch.distributed
+
+from entropy_sde_plugin.utils import signals
+
+__all__ = ['part']
+
+
+def part() -> None:
+    """Leave the process group; called once in every process of a run, by Python at its end.
+
+    All of them wait for the last one and then take the group down. A process that an error has ended does neither,
+    since the others may be in the middle of what it will never join: it ends at once, with its workers, and they learn
+    it from their next collective operation or from the launcher.
+    """
+    if not torch.distributed.is_initialized():
+        return
+    error = getattr(sys, 'last_value', None)  # what Python has reported as not handled
+    if error is not None:
+        signals.leave(128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1)
+    try:
+        torch.distributed.barrier()
+    except RuntimeError:  # another process is gone, and has said why
+        signals.leave(1)
+    torch.distributed.destroy_process_group()
