@@ -14,6 +14,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='auto', metavar=names, help='where to compute [%(default)s]')
 
 
+def named_path(text: str) -> Path:
+    """Read an argument that names a file or folder. An empty one, as of a shell's unset variable, is refused: Python
+    would take it for the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError('the path is empty')
+    return Path(text)
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, by default the packaged weights."""
     parser.add_argument(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.cli.arguments import add_device
+from entropy_sde_plugin.cli.arguments import add_device, named_path
 
 if TYPE_CHECKING:
     from entropy_sde_plugin.evaluation.evaluate import Evaluation
@@ -22,9 +22,9 @@ def add_verb(verbs: Any) -> None:
         description='Pairs the images of two folders (or LMDB databases) by name and scores them. Nothing is '
         'resized, and only the metrics named …_gtmean correct the brightness.',
     )
-    evaluate.add_argument('--result', type=Path, required=True, metavar='FOLDER', help="the method's results")
-    evaluate.add_argument('--truth', type=Path, required=True, metavar='FOLDER', help='the ground truth')
-    evaluate.add_argument('--low', type=Path, metavar='FOLDER', help='the dark inputs, scored for comparison')
+    evaluate.add_argument('--result', type=named_path, required=True, metavar='FOLDER', help="the method's results")
+    evaluate.add_argument('--truth', type=named_path, required=True, metavar='FOLDER', help='the ground truth')
+    evaluate.add_argument('--low', type=named_path, metavar='FOLDER', help='the dark inputs, scored for comparison')
     evaluate.add_argument('--suffix', default='', metavar='TEXT', help="suffix of the results' names, e.g. _test_lolv1")
     evaluate.add_argument(
         '--names',
@@ -44,7 +44,7 @@ def add_verb(verbs: Any) -> None:
     evaluate.add_argument(
         '-o',
         '--output',
-        type=Path,
+        type=named_path,
         metavar='FOLDER',
         help='folder for metrics.csv (and metrics_low.csv), with a row per image',
     )

@@ -115,6 +115,15 @@ def test_turned_photographs_are_compared_upright(tmp_path, capsys):
     assert 'result/a.tif is 64x96, but' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('option', ['--result', '--truth', '--low', '-o'])
+def test_an_empty_path_is_not_the_working_directory(sets, monkeypatch, capsys, option):
+    monkeypatch.chdir(sets / 'truth')
+    with pytest.raises(SystemExit) as caught:
+        evaluate(sets, '--metrics', 'psnr', option, '')
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith('the path is empty')
+
+
 def test_what_cannot_be_had_is_said(sets, offline, capsys):
     """LPIPS has no weights, NIQE no room on one of the images: the rest goes on, and no mean is made of a part."""
     for kind in ('truth', 'result'):
