@@ -111,6 +111,9 @@ COMMANDS = {
     'python scripts/benchmarks/bench_loss.py': HOURS,
     'python scripts/benchmarks/bench_step.py': HOURS,
     'python scripts/benchmarks/bench_lldiffusion.py': HOURS,
+    'python scripts/benchmarks/estimate_loss_kernel.py': TestedBy(
+        'test_machine_code_does_the_work_that_the_docstring_states'
+    ),
     'python scripts/benchmarks/bench_scaling.py --steps 10': HOURS,
     'python scripts/benchmarks/bench_checkpointing.py --training paper --batch 4': HOURS,
     'python scripts/benchmarks/project_scaling.py': TestedBy('test_operations_are_those_of_the_layers'),

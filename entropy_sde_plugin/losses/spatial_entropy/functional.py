@@ -79,7 +79,8 @@ def spatial_entropy(
         hellinger_epsilon: Smooths the square root of the Hellinger distance near 0, where rounding errors would decide
             the gradient's direction. Windows whose distance is below the epsilon's square root (the largest distance
             is sqrt(2)) count as equal. 1e-30 to 1.
-        engine: ``torch`` (PyTorch, any device), ``native`` (C++, CPU, float32) or ``auto``: native where possible.
+        engine: ``torch`` (PyTorch, any device), ``native`` (C++, CPU, float32), ``triton`` (CUDA, float32) or ``auto``:
+            the one that belongs to the device, where it can be used.
         reduction: ``mean`` over the batch, ``sum`` over it, or ``none`` for one value per image.
 
     Returns:

@@ -12,42 +12,50 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec
+from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec, SpatialEntropyEngine
 from entropy_sde_plugin.losses.spatial_entropy.native import engine as native_engine
 from entropy_sde_plugin.losses.spatial_entropy.pytorch import engine as pytorch_engine
+from entropy_sde_plugin.losses.spatial_entropy.triton import first_use as triton_engine
 
 __all__ = ['ENGINES', 'choose_engine', 'plane_distance']
 
-ENGINES = ('auto', 'torch', 'native')
+ENGINES = ('auto', 'torch', 'native', 'triton')
 
 _OPERATOR = 'entropy_sde::distance_and_gradient'
 
 
 def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
-    """Resolve ``auto``: the native engine for float32 on the CPU where it was built, else PyTorch's.
+    """Resolve ``auto``: for float32 the native engine on the CPU and Triton's on CUDA, else PyTorch's.
 
     Returns:
-        ``torch`` or ``native``. The choice of ``auto`` is logged once, as a warning if the native engine is missing.
+        ``torch``, ``native`` or ``triton``. The choice of ``auto`` is logged once, as a warning if a faster engine
+        should work here and does not.
 
     Raises:
-        InputError: ``native`` was requested but cannot be used.
+        InputError: ``native`` or ``triton`` was requested but cannot be used.
     """
     if engine == 'torch':
         return engine
-    obstacle, level = None, logging.INFO
-    if device.type != 'cpu':
-        obstacle = f'it computes on the CPU and the images are on {device.type}'
-    elif dtype != torch.float32:
-        obstacle = f'it computes in float32 and the images are {dtype}'
-    elif not native_engine.available():
-        obstacle, level = native_engine.why_unavailable(), logging.WARNING
-    if engine == 'native' and obstacle:
-        raise InputError(f"engine 'native' cannot be used: {obstacle}. Use 'auto' or 'torch'.")
-    chosen = 'torch' if obstacle else 'native'
+    fused = engine if engine != 'auto' else 'triton' if device.type == 'cuda' else 'native'
+    obstacle, level = _obstacle(fused, device, dtype)
+    if engine == fused and obstacle:
+        raise InputError(f"engine '{engine}' cannot be used: {obstacle}. Use 'auto' or 'torch'.")
+    chosen = 'torch' if obstacle else fused
     if engine == 'auto':
-        reason = f"; 'native' cannot be used: {obstacle}" if obstacle else ''
+        reason = f"; '{fused}' cannot be used: {obstacle}" if obstacle else ''
         _log_once(f"Spatial entropy: engine 'auto' uses '{chosen}'{reason}.", level)
     return chosen
+
+
+def _obstacle(fused: str, device: torch.device, dtype: torch.dtype) -> tuple[str | None, int]:
+    """Why the native or Triton's engine cannot be used, or None, and the level at which ``auto`` logs it."""
+    home, name = ('cpu', 'the CPU') if fused == 'native' else ('cuda', 'CUDA devices')
+    if device.type != home and not (fused == 'triton' and triton_engine.interpreted()):
+        return f'it computes on {name} and the images are on {device.type}', logging.INFO
+    if dtype != torch.float32:
+        return f'it computes in float32 and the images are {dtype}', logging.INFO
+    reason = native_engine.why_unavailable() if fused == 'native' else triton_engine.why_unfit(device)
+    return reason, logging.WARNING if reason else logging.INFO
 
 
 @cache
@@ -115,11 +123,20 @@ def _distance_and_gradient(
     need_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     spec = EntropySpec(distance, levels, tuple(windows), bandwidth, prefactor, normalise, root_epsilon)
-    chosen = native_engine if choose_engine(engine, v.device, v.dtype) == 'native' else pytorch_engine
-    value, grad_v, grad_v_nbr = chosen.distance_and_gradient(v, v_nbr, w, w_nbr, spec, need_gradient)
+    compute = _engine(choose_engine(engine, v.device, v.dtype))
+    value, grad_v, grad_v_nbr = compute(v, v_nbr, w, w_nbr, spec, need_gradient)
     if grad_v is None or grad_v_nbr is None:
         return value, v.new_empty(0), v.new_empty(0)
     return value, grad_v, grad_v_nbr
+
+
+def _engine(name: str) -> SpatialEntropyEngine:
+    if name == 'triton':
+        # Triton is not there on every platform, and takes a second to import.
+        from entropy_sde_plugin.losses.spatial_entropy.triton.engine import distance_and_gradient
+
+        return distance_and_gradient
+    return (native_engine if name == 'native' else pytorch_engine).distance_and_gradient
 
 
 @torch.library.register_fake(_OPERATOR)

@@ -334,7 +334,7 @@ def test_core_works_without_basicsr() -> None:
         ({'intensity_range': (1, 0)}, r'intensity_range: \(1, 0\) '),
         ({'intensity_range': 1}, 'intensity_range: 1 '),
         ({'neighbour_normalisation': 'channel'}, "neighbour_normalisation: unknown 'channel'"),
-        ({'engine': 'cuda'}, "engine: unknown 'cuda'. Valid names: auto, native, torch."),
+        ({'engine': 'cuda'}, "engine: unknown 'cuda'. Valid names: auto, native, torch, triton."),
         ({'reduction': 'average'}, "reduction: unknown 'average'"),
         ({'neighbour_weights': 'mean'}, "neighbour_weights: 'mean' is neither a tensor"),
         ({'neighbour_weights': torch.ones(4)}, r'neighbour_weights: tensor\(\[1., 1., 1., 1.\]\) is neither a tensor'),

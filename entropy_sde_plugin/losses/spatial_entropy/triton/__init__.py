@@ -1,0 +1,1 @@
+"""The spatial entropy on CUDA devices, in three fused Triton kernels."""
