@@ -32,8 +32,8 @@ def test_interpreted_kernels_equal_the_definition() -> None:
 def test_compiles_without_spills(distance: str, windows: tuple[int, ...], capability: int) -> None:
     compiled = script('_compiled_kernels').compile_kernels(EntropySpec(distance, 32, windows, 0.5, 4.0), capability)
     assert {name: kernel.stack for name, kernel in compiled.items()} == dict.fromkeys(compiled, 0)
-    # Twelve warps of a multiprocessor, or the loads' latency is not hidden.
-    assert compiled['compare_windows'].registers <= 168
+    # Twelve warps of a multiprocessor (nine of the newest), or the loads' latency is not hidden.
+    assert compiled['compare_windows'].registers <= (208 if capability == 100 else 168)
     assert compiled['compare_windows'].shared <= 1024
 
 
