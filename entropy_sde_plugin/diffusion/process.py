@@ -271,4 +271,5 @@ class GaussianProcess(Process):
         for value in coefficients:
             if value.numel() not in (1, batch):
                 raise InputError(f'A batch of {batch} images needs 1 or {batch} diffusion times, got {value.numel()}.')
-        return [value.to(image.device, image.dtype).view(-1, 1, 1, 1) for value in coefficients]
+        # A blocking copy would wait for a GPU to finish its work.
+        return [value.to(image.device, image.dtype, non_blocking=True).view(-1, 1, 1, 1) for value in coefficients]

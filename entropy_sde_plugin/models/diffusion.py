@@ -155,7 +155,7 @@ class DiffusionModel(ValidatedModel):
     def feed_data(self, data: dict[str, Any]) -> None:
         if 'gt' not in data and hasattr(self, 'gt'):
             del self.gt  # of the last training batch: SRModel would take it for this image's
-        super().feed_data(data)
+        super().feed_data(data | {key: self._on_device(data[key]) for key in ('lq', 'gt') if key in data})
         self._crops = self.lq.shape[1] if self.lq.dim() == 5 else 1
         if self.lq.dim() == 5:  # several crops of each image
             self.lq, self.gt = self.lq.flatten(0, 1), self.gt.flatten(0, 1)
@@ -171,11 +171,15 @@ class DiffusionModel(ValidatedModel):
         """
         draw = self._draw(current_iter)
         losses, taken = self.training_step(lambda part: self.losses(part, draw.part(part)), batch_size=len(draw.t))
-        self.log_dict = self.reduce_loss_dict(losses)
+        self._losses_of_step = losses
         if not taken:
             self._report_skipped(draw)
         elif self.ema_decay > 0:
             self.model_ema(self._current_ema_decay(current_iter))
+
+    def get_current_log(self) -> dict[str, float]:
+        """The losses of the last step, over all processes. Reading them waits for a GPU; every step does not."""
+        return self.reduce_loss_dict(self._losses_of_step)
 
     def test(self) -> None:
         """Restore the images fed in, upscaled if the dataset downscaled them for loading."""
@@ -249,8 +253,14 @@ class DiffusionModel(ValidatedModel):
             times.append(self.draw_time(generator, current_iter, position))
             noises.append(torch.randn(self.gt.shape[1:], generator=generator))
             chances.append(torch.rand((), generator=generator))
-        noise, chance = (torch.stack(values).to(self.device) for values in (noises, chances))
+        noise, chance = (self._on_device(torch.stack(values)) for values in (noises, chances))
         return Draw(current_iter, torch.stack(times), noise, chance)
+
+    def _on_device(self, values: Tensor) -> Tensor:
+        """Move to the model's device. Pinned memory is copied to a GPU without waiting for it to finish its work."""
+        if self.device.type == 'cuda' and values.device.type == 'cpu':
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
 
     def _generator(self, *key: int) -> torch.Generator:
         seed = np.random.SeedSequence((self.opt['manual_seed'], *key)).generate_state(1, np.uint64)
@@ -295,7 +305,7 @@ class DiffusionModel(ValidatedModel):
     def _report_skipped(self, draw: Draw) -> None:
         t, current_iter = draw.t, draw.iteration
         batches = gather(lambda: [f't={time} {path}' for time, path in zip(t.tolist(), self.lq_paths, strict=True)])
-        losses = ', '.join(f'{name} {value:g}' for name, value in self.log_dict.items())
+        losses = ', '.join(f'{name} {value:g}' for name, value in self.get_current_log().items())
         get_root_logger().warning(
             f'Iteration {current_iter}: a loss or the gradient is not finite ({losses}), the step is skipped. '
             f'Its images: {"; ".join(itertools.chain.from_iterable(batches))}.'

@@ -68,6 +68,8 @@ class TrainingStep:
             function: Returns images.
             inputs: Images, and tensors of other dimensions.
         """
+        # Times come from the CPU; a blocking copy would wait for a GPU to finish its work.
+        inputs = tuple(value.to(self._device, non_blocking=True) for value in inputs)
         if self._options.channels_last:
             inputs = tuple(_channels_last(value) for value in inputs)
         dtype = _AUTOCAST_DTYPES.get(self._options.precision)
@@ -79,7 +81,7 @@ class TrainingStep:
 
         The batch passes the network in ``accumulate_steps`` parts, whose gradients are summed; the step is that of the
         whole batch, at the memory of a part. It is skipped where a loss or the gradient has a NaN or an infinity, in
-        all processes if in one.
+        all processes if in one. To decide this is the only time that a step waits for a GPU.
 
         Args:
             losses_of: What a part of the batch contributes to its losses, scalars by name.
@@ -96,7 +98,7 @@ class TrainingStep:
         if taken:
             if self._options.grad_clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.network.parameters(), self._options.grad_clip_norm)
-            self._scaler.step(self._optimizer)
+            self._optimizer.step()  # not by the scaler, which would read once more whether the gradient is finite
         else:
             for buffer, before in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)

@@ -63,7 +63,7 @@ def neighbour_mean(v: Tensor, weights: Tensor, normalisation: str) -> Tensor:
         (B, C, H, W), differentiable in ``v``.
     """
     *_, channels, height, width = v.shape
-    kernel = weights.to(v).flatten()
+    kernel = weights.to(v, non_blocking=True).flatten()  # a blocking copy would wait for a GPU to finish its work
     kernel = torch.cat([kernel[:4], kernel[5:]])
     kernel = kernel / kernel.sum()
     if normalisation == 'all_channels':
