@@ -54,7 +54,7 @@ class Compiled:
 
 
 def compile_kernels(spec: EntropySpec, capability: int) -> dict[str, Compiled]:
-    """Compile the kernels for pictures of 128x128 and a compute capability such as 90.
+    """Compile the kernels for images of 128x128 and a compute capability such as 90.
 
     Returns:
         The kernels by name; `compare_windows` with its gradient.

@@ -67,7 +67,7 @@ class Problem:
         need_gradient: Whether to differentiate.
         height: H.
         width: W.
-        sides: The windows' sides, ascending; none longer than what covers the picture from everywhere.
+        sides: The windows' sides, ascending; none longer than what covers the image from everywhere.
         areas: What their densities are divided by: the areas as asked for.
         scale: Factor of the densities, a power of two. For the Hellinger distance such that products of two densities
             are normal numbers: sums over a window stay below 2^60.

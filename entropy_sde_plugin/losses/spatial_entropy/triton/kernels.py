@@ -157,13 +157,13 @@ def compare_windows(
     """
     centre = start + tl.program_id(0) * CENTRES + tl.arange(0, CENTRES)
     at = centre % (height * width)
-    picture = (centre - at, at // width, at % width, centre < stop, height, width)
+    place = (centre - at, at // width, at % width, centre < stop, height, width)
     count: tl.constexpr = RINGS[len(AREAS)]
     if ONE_BLOCK:
         first_i, stop_i, first_j, stop_j = 0, 1, 0, 1
     else:
-        first_i, stop_i = _reached_bins(v, w, picture, offsets, count, reach, levels, DISTANCE, SLOTS)
-        first_j, stop_j = _reached_bins(v_nbr, w_nbr, picture, offsets, count, reach, levels, DISTANCE, SLOTS)
+        first_i, stop_i = _reached_bins(v, w, place, offsets, count, reach, levels, DISTANCE, SLOTS)
+        first_j, stop_j = _reached_bins(v_nbr, w_nbr, place, offsets, count, reach, levels, DISTANCE, SLOTS)
     totals = ()
     for _k in tl.static_range(len(AREAS)):
         totals += (tl.zeros([CENTRES], tl.float32),)
@@ -175,7 +175,7 @@ def compare_windows(
                 sums, slopes = (), ()
                 for k in tl.static_range(len(AREAS)):
                     for slot in range(RINGS[k], RINGS[k + 1], SLOTS):
-                        pixel, inside = _pixels(picture, offsets, count, slot, RINGS[k + 1], SLOTS)
+                        pixel, inside = _pixels(place, offsets, count, slot, RINGS[k + 1], SLOTS)
                         p += _outer(_rows(a, pixel, inside, i, levels), _rows(b, pixel, inside, j, levels))
                         q += _outer(_rows(c, pixel, inside, i, levels), _rows(d, pixel, inside, j, levels))
                     terms, slope = _compare(p, q, AREAS[k], floor, DISTANCE)
@@ -190,7 +190,7 @@ def compare_windows(
                         weight = factor * _weight(totals[k], AREAS[k], root_epsilon, DISTANCE)
                         by_density += slopes[k] * weight[:, None, None]
                         for slot in range(RINGS[k], RINGS[k + 1], SLOTS):
-                            pixel, inside = _pixels(picture, offsets, count, slot, RINGS[k + 1], SLOTS)
+                            pixel, inside = _pixels(place, offsets, count, slot, RINGS[k + 1], SLOTS)
                             by_b = _over_rows(by_density, _rows(a_slope, pixel, inside, i, levels))
                             by_v = tl.sum(by_b * _rows(b, pixel, inside, j, levels), 2)
                             by_b = _over_rows(by_density, _rows(a, pixel, inside, i, levels))
@@ -210,9 +210,9 @@ def compare_windows(
 
 
 @triton.jit
-def _pixels(picture, offsets, count, slot, stop, SLOTS: tl.constexpr):
+def _pixels(place, offsets, count, slot, stop, SLOTS: tl.constexpr):
     """The pixels in some slots around each centre, and whether there is one: (CENTRES, SLOTS) both."""
-    plane, y, x, exists, height, width = picture
+    plane, y, x, exists, height, width = place
     slots = slot + tl.arange(0, SLOTS)
     y = y[:, None] + tl.load(offsets + slots, mask=slots < stop, other=0)[None, :]
     x = x[:, None] + tl.load(offsets + count + slots, mask=slots < stop, other=0)[None, :]
@@ -241,7 +241,7 @@ def _over_rows(by_density, a):
 
 @triton.jit
 def _reached_bins(
-    prediction, target, picture, offsets, count, reach, levels, DISTANCE: tl.constexpr, SLOTS: tl.constexpr
+    prediction, target, place, offsets, count, reach, levels, DISTANCE: tl.constexpr, SLOTS: tl.constexpr
 ):
     """The interval of bins within ``reach`` of a pixel of a window: its begin and its end.
 
@@ -250,7 +250,7 @@ def _reached_bins(
     """
     low, high = levels - 1.0, 0.0
     for slot in range(0, count, SLOTS):
-        pixel, inside = _pixels(picture, offsets, count, slot, count, SLOTS)
+        pixel, inside = _pixels(place, offsets, count, slot, count, SLOTS)
         low, high = _widen(low, high, target, pixel, inside, levels)
         if DISTANCE == 'hellinger':
             low, high = _widen(low, high, prediction, pixel, inside, levels)

@@ -72,7 +72,7 @@ def test_golden_value_and_gradient(case: int, distance: str) -> None:
         (40, (1, 3), (1, 7, 5)),  # several blocks of bins
         (2, (1, 3, 5), (1, 8, 8)),
         (24, (1, 3, 5), (3, 1, 1)),
-        (12, (13, 101), (1, 3, 4)),  # windows that cover the picture
+        (12, (13, 101), (1, 3, 4)),  # windows that cover the image
     ],
     ids=str,
 )
@@ -100,7 +100,7 @@ def test_intensities_outside_the_bins(distance: str, normalise: bool) -> None:
 
 
 @pytest.mark.parametrize('distance', DISTANCES)
-def test_identical_and_constant_pictures(distance: str) -> None:
+def test_identical_and_constant_images(distance: str) -> None:
     v, v_nbr, _, _ = noisy_planes(3, 1, 6, 7, levels=16, noise=1)
     for planes in ([v, v_nbr, v, v_nbr], [torch.full_like(v, 4.3)] * 4):
         spec = EntropySpec(distance, 16, (1, 3, 5), 0.5, 4.0)

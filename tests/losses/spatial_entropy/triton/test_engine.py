@@ -79,7 +79,7 @@ def test_auto_goes_on_with_pytorch_after_one_warning(
     (record, *again) = engine_log.records
     assert all(other is record for other in again)
     assert record.levelno == logging.WARNING
-    assert record.message.startswith("Spatial entropy: engine 'auto' takes 'torch'; 'triton' cannot be used: its res")
+    assert record.message.startswith("Spatial entropy: engine 'auto' uses 'torch'; 'triton' cannot be used: its res")
     with pytest.raises(InputError, match=r"engine 'triton' cannot be used: its results .* Use 'auto' or 'torch'\."):
         choose_engine('triton', CUDA, torch.float32)
 
