@@ -53,7 +53,9 @@ def moved(module: nn.Module, device: torch.device) -> nn.Module:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
     monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda self: self)  # needs a driver
+    # A scaler and autocast work as if there were a GPU.
     monkeypatch.setattr(torch.cuda.amp.common, 'amp_definitely_not_available', lambda: False)
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
     monkeypatch.setattr(nn.Module, 'to', lambda self, *args, **kwargs: moved(self, args[0]) if args else self)
     with FakeTensorMode(allow_non_fake_inputs=True), Waits() as counter:
         yield counter
