@@ -171,8 +171,8 @@ class LLDiffusionNet(nn.Module):
 
 def padded(images: Tensor) -> Tensor:
     """Return images (B, C, H, W) at a size that the network takes, continued by reflection."""
-    # As a product with 32, or the export to ONNX does not see that the sides can be halved five times.
-    height, width = (MULTIPLE * max(-(-side // MULTIPLE), SMALLEST // MULTIPLE) for side in images.shape[-2:])
+    # Not with a division rounded up, -(-side // 32): ONNX rounds integer quotients towards zero.
+    height, width = (max(side + -side % MULTIPLE, SMALLEST) for side in images.shape[-2:])
     return reflect_to(images, height, width)
 
 
