@@ -119,9 +119,9 @@ def test_two_epochs_are_the_released_ones(start, monkeypatch):
             for name, values in found.items():
                 values.append(m.net_g.state_dict()[name].clone())
     average = m.net_g_ema.state_dict()
-    # Adam divides by the gradients' size, and rounding decides those of the first convolution: inputs changed by 1e-6
-    # change its row by 1.5 %.
-    tolerances = dict.fromkeys(found, 1e-3) | {'encoder.encoder.layer1.0.weight_orig': 0.05}
+    # Adam divides by the gradients' size, so rounding shows: 1.1e-3 in the worst row on another machine than the
+    # release ran on. It decides the gradient of the first convolution: inputs changed by 1e-6 change its row by 1.5 %.
+    tolerances = dict.fromkeys(found, 2e-3) | {'encoder.encoder.layer1.0.weight_orig': 0.05}
     for (name, (first, frozen, last)), norms in zip(found.items(), TRAINING['trace_norms'], strict=True):
         assert first.double().norm().item() == pytest.approx(norms[0], rel=1e-5)
         for made, expected in ((frozen - first, norms[1]), (last - frozen, norms[2])):
