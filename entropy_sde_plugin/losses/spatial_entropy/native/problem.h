@@ -1,4 +1,4 @@
-// What one call computes, as the tile kernels see it. Formulas: ../engine_contract.py.
+// What one call computes, as the tile kernels see it. Formulas: ../definition.py.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ constexpr float kVanished = 40.0f;
 
 // One window of the mean, ready for the sums over a tile.
 struct Window {
-    int side;       // as summed: no longer than needed to cover the picture from everywhere
+    int side;       // as summed: no longer than needed to cover the plane from everywhere
     float inverse_area;  // 1 / (the asked side)^2
 };
 

@@ -230,7 +230,7 @@ EXPORT const char* spatial_entropy_sources() { return SPATIAL_ENTROPY_SOURCES; }
 EXPORT int spatial_entropy_supports(int instruction_set) { return spatial_entropy::supported(instruction_set); }
 
 // Distance and gradient of `planes` planes of height x width; `gradient` arrays may both be null. Arguments are those of
-// engine_contract.py; windows are odd and positive. Returns 0, 1 if memory ran out, or 2 for an instruction set that
+// definition.py; windows are odd and positive. Returns 0, 1 if memory ran out, or 2 for an instruction set that
 // this processor does not have.
 EXPORT int spatial_entropy_run(const float* v, const float* v_nbr, const float* w, const float* w_nbr, float* result,
                                float* grad_v, float* grad_v_nbr, std::int64_t planes, std::int64_t height,
