@@ -15,15 +15,18 @@ _LEVELS = 6
 
 
 def released_state(content: Mapping[str, Any], param_key: str | None) -> tuple[Mapping[str, Any], str] | None:
-    """Return the weights of LLDiffusion's checkpoints, and the entry that they come from; None for other files.
+    """Return the weights of a released checkpoint, and the entry that they come from; None for other files.
 
-    These files hold the weights as ``state_dict`` and, without a prefix of their keys, the average of the trained ones
-    as ``ema_helper``. Buffers, which belong to the spectral norms, are in the first alone.
+    Those of ExposureDiffusion hold them as ``netG``. Those of LLDiffusion hold them as ``state_dict`` and, without a
+    prefix of their keys, the average of the trained ones as ``ema_helper``. Buffers, which belong to the spectral
+    norms, are in the first alone.
 
     Args:
         content: What the file holds.
         param_key: BasicSR's name of the wanted entry: ``params_ema`` is the average, any other the weights.
     """
+    if isinstance(network := content.get('netG'), Mapping):
+        return network, 'netG'
     state, average = (content.get(entry) for entry in ('state_dict', 'ema_helper'))
     if not isinstance(state, Mapping) or not isinstance(average, Mapping):
         return None

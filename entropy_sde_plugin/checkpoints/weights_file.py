@@ -62,8 +62,8 @@ class WeightsFile:
     Args:
         path: A safetensors file; ``{'params': …, 'params_ema': …}`` as BasicSR saves it; ``{'state_dict': …}`` or
             ``{'model': …}`` as others do; a bare state dict as IR-SDE's networks are released; or a released checkpoint
-            of LLDiffusion (:mod:`.released`). Its content says which, whatever its name. Keys may carry the prefix
-            ``module.`` of DataParallel.
+            of LLDiffusion or ExposureDiffusion (:mod:`.released`). Its content says which, whatever its name. Keys may
+            carry the prefix ``module.`` of DataParallel.
         lazy: Leave the tensors of a large safetensors file or torch zip archive on the disk. This takes no time, but
             their numbers are not checked to be finite.
 

@@ -23,6 +23,9 @@ _XYZ_FROM_SRGB = np.array(
 )
 """IEC 61966-2-1."""
 
+_PLACES = ((0, 0, 0), (0, 1, 1), (1, 1, 2), (1, 0, 1))
+"""Row, column and colour of the planes R, G, B, G in a cell of the mosaic."""
+
 _HIGHLIGHT = 0.9
 """From this gray on, white balance is undone less and less, so that what is clipped stays white."""
 
@@ -57,10 +60,12 @@ def unprocessed(
     """
     levels = np.arange(256, dtype=np.float32) / 255
     linear_levels = (0.5 - np.sin(np.arcsin(1 - 2 * levels) / 3)) ** np.float32(2.2)
-    linear = linear_levels[photograph] @ matrix.T.astype(np.float32)
-    gray = linear.mean(-1, keepdims=True)
-    highlight = (np.maximum(gray - _HIGHLIGHT, 0) / (1 - _HIGHLIGHT)) ** 2
     undone = np.array([1 / red_gain, 1, 1 / blue_gain], np.float32)
-    sensor = (linear * np.maximum(highlight + (1 - highlight) * undone, undone)).clip(0, 1)
-    mosaic = sensor[0::2, 0::2, 0], sensor[0::2, 1::2, 1], sensor[1::2, 1::2, 2], sensor[1::2, 0::2, 1]
-    return np.stack(mosaic)
+    height, width = (side // 2 for side in photograph.shape[:2])
+    planes = np.empty((len(_PLACES), height, width), np.float32)
+    for plane, (row, column, colour) in zip(planes, _PLACES, strict=True):
+        linear = linear_levels[photograph[row::2, column::2]]
+        values, gray = np.moveaxis(linear @ np.stack([matrix[colour], matrix.mean(0)]).T.astype(np.float32), -1, 0)
+        highlight = (np.maximum(gray - _HIGHLIGHT, 0) / (1 - _HIGHLIGHT)) ** 2
+        plane[...] = values * np.maximum(highlight + (1 - highlight) * undone[colour], undone[colour])
+    return planes.clip(0, 1)

@@ -1,4 +1,4 @@
-"""Checkpoints in the layout of LLDiffusion's release: none is available, so they are made here."""
+"""Checkpoints in the layouts of the releases: none is available, so they are made here."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ import torch
 
 from entropy_sde_plugin.checkpoints.weights import load_weights
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.networks import ExposureNAFNet
 from entropy_sde_plugin.networks.architectures import architecture_of
 from tests.support.lldiffusion import released_checkpoint, small_network
 
@@ -45,6 +46,19 @@ def test_bare_weights_of_an_earlier_file(current, average, tmp_path, prefix):
     bare = released_checkpoint(current, average, older=True)['state_dict']
     torch.save({prefix + key.removeprefix('module.'): value for key, value in bare.items()}, tmp_path / 'bare.pth')
     assert_same(load_weights(tmp_path / 'bare.pth').state, current.state_dict())
+
+
+@pytest.mark.parametrize('param_key', ['params', 'params_ema'])
+def test_checkpoints_of_exposurediffusion(tmp_path, param_key):
+    """Their optimiser counts one parameter more than the network: the learned weights of the calls."""
+    network = ExposureNAFNet(enc_blk_nums=[1], dec_blk_nums=[1])
+    optimiser = torch.optim.Adam([*network.parameters(), torch.nn.Parameter(torch.ones(2))])
+    content = {'netG': network.state_dict(), 'opt_g': optimiser.state_dict(), 'epoch': 300, 'iterations': 386400}
+    torch.save(content, tmp_path / 'model_300_00386400.pt')
+    state, settings, entry = load_weights(tmp_path / 'model_300_00386400.pt', param_key)
+    assert_same(state, network.state_dict())
+    assert (settings, entry) == (None, 'netG')
+    assert_same(architecture_of(state).build(state).state_dict(), network.state_dict())
 
 
 class Malicious:

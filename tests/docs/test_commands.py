@@ -110,6 +110,7 @@ COMMANDS = {
     # scripts
     'python scripts/benchmarks/bench_loss.py': HOURS,
     'python scripts/benchmarks/bench_step.py': HOURS,
+    'python scripts/benchmarks/bench_raw_synthesis.py': HOURS,
     'python scripts/benchmarks/bench_lldiffusion.py': HOURS,
     'python scripts/benchmarks/estimate_loss_kernel.py': TestedBy(
         'test_machine_code_does_the_work_that_the_docstring_states'
