@@ -196,7 +196,7 @@ def test_unreadable_files_are_named_and_the_others_done(photos, tmp_path, capsys
 
 def test_the_rate_is_shown_in_pictures_per_minute(photos, tmp_path, capsys):
     enhance_pictures(plan([photos], tmp_path / 'out'), gamma)
-    assert 'pictures/min' in capsys.readouterr().err
+    assert 'images/min' in capsys.readouterr().err
     enhance_pictures(plan([photos], tmp_path / 'out'), gamma, show_progress=False)
     assert capsys.readouterr().err == ''
 

@@ -79,7 +79,7 @@ def _check_tiff(tags: Any, bits: int) -> None:
 def _what_is_not_read(file: Any, bits: int) -> tuple[str, ...]:
     notes = []
     if (count := getattr(file, 'n_frames', 1)) > 1:
-        notes.append(f'the main one of its {count} pictures is taken (the others: preview, gain map or second eye)')
+        notes.append(f'the main one of its {count} images is taken (the others: preview, gain map or second eye)')
     if file.format == 'AVIF' and bits > 8:
         notes.append(f'its {bits} bits a channel are read as 8')
     return tuple(notes)

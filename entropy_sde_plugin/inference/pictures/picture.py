@@ -124,7 +124,7 @@ def fit(picture: Picture, suffix: str) -> Picture:
     """
     form = FORMATS.get(suffix.lower())
     if form is None:
-        raise InputError(f"pictures are not written as '{suffix}'. {suggestion(suffix, FORMATS)}")
+        raise InputError(f"images are not written as '{suffix}'. {suggestion(suffix, FORMATS)}")
     if max(picture.rgb.shape[:2]) > form.max_side:
         raise InputError(f'more than {form.max_side} pixels a side, which {suffix} cannot hold; write it as .png.')
     notes = list(picture.notes)
