@@ -61,19 +61,34 @@ def test_a_picture_of_20000_pixels_side_by_side_is_enhanced_and_scored(model, tm
     assert '| result | ' in capsys.readouterr().out
 
 
-def test_gray_and_wide_pictures_are_trained_on_and_validated(tmp_path):
+def test_gray_wide_turned_and_oddly_named_images_are_trained_on_and_validated(tmp_path):
+    """One name is not UTF-8, one image lies in a subfolder; a Chinese comment in the options, under an ASCII locale."""
     materials.write_folders(tmp_path)
-    gray, wide, *_ = materials.NAMES
-    for folder in ('lq', 'gt'):
-        picture = PIL.Image.open(tmp_path / folder / f'{gray}.png').convert('L')
-        picture.save(tmp_path / folder / f'{gray}.png')
-        PIL.Image.fromarray(np.tile(materials.picture(wide), (1, 50, 1))).save(tmp_path / folder / f'{wide}.png')
+    gray, wide, turned, *_ = materials.NAMES
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    for folder in (tmp_path / 'lq', tmp_path / 'gt'):
+        PIL.Image.open(folder / f'{gray}.png').convert('L').save(folder / f'{gray}.png')
+        (folder / f'{gray}.png').rename(folder / os.fsdecode(b'caf\xe9.png'))
+        (folder / 'sub').mkdir()
+        PIL.Image.fromarray(np.tile(materials.picture(wide), (1, 50, 1))).save(folder / 'sub' / f'{wide}.png')
+        (folder / f'{wide}.png').unlink()
+        PIL.Image.open(folder / f'{turned}.png').save(folder / f'{turned}.tif', exif=exif)
+        (folder / f'{turned}.png').unlink()
     opt = materials.training()
     opt['val']['save_img'] = True
-    code, _, err = python('-m', 'basicsr.train', '-opt', materials.write_options(tmp_path, opt), cwd=tmp_path)
+    file = tmp_path / materials.write_options(tmp_path, opt)
+    file.write_bytes('# 夜景\n'.encode() + file.read_bytes())
+    ascii_locale = {'LC_ALL': 'C', 'PYTHONCOERCECLOCALE': '0'}
+    command = ('-X', 'utf8=0', '-m', 'basicsr.train', '-opt', file.name)
+    code, _, err = python(*command, cwd=tmp_path, **ascii_locale)
     assert code == 0, err
-    kept = tmp_path / 'experiments' / 'run' / 'visualization'
+    run = tmp_path / 'experiments' / 'run'
+    kept = run / 'visualization'
     assert {PIL.Image.open(path).size for path in kept.rglob(f'{wide}*.png')} == {(2000, 40)}
+    assert len([*kept.rglob('caf%E9*.png')]) == 1
+    names = [line.split(',')[3] for line in (run / 'metrics.csv').read_text(encoding='utf-8').splitlines()]
+    assert names == ['image', *sorted(['caf%E9', f'sub/{wide}', turned, *materials.NAMES[3:]])]
 
 
 def test_a_16_bit_picture_is_named_by_training_and_enhanced_with_its_bits(model, tmp_path, capsys):
