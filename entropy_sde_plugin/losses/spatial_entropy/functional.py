@@ -9,6 +9,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.errors import InputError, quoted, suggestion
 from entropy_sde_plugin.losses.spatial_entropy.definition import DISTANCES, EntropySpec
+from entropy_sde_plugin.losses.spatial_entropy.first_order import first_order
 from entropy_sde_plugin.losses.spatial_entropy.mass import mean_mass
 from entropy_sde_plugin.losses.spatial_entropy.neighbours import NEIGHBOUR_NORMALISATIONS, neighbour_mean
 from entropy_sde_plugin.losses.spatial_entropy.operator import ENGINES, plane_distance
@@ -87,7 +88,7 @@ def spatial_entropy(
         A scalar, or (B,) for ``none``; float32 or float64.
 
     Raises:
-        InputError: An option or a shape is wrong.
+        InputError: An option or a shape is wrong; or, later, a second derivative or one in forward mode is asked for.
     """
     check_options(
         distance=distance,
@@ -124,7 +125,7 @@ def spatial_entropy(
         return v.flatten(0, 1).contiguous(), v_nbr.flatten(0, 1).contiguous()
 
     with torch.autocast(pred.device.type, enabled=False):
-        v, v_nbr = planes(pred)
+        v, v_nbr = planes(first_order(pred))
         w, w_nbr = planes(target.detach())
         per_plane = plane_distance(v, v_nbr, w, w_nbr, spec, engine)
         if generalised:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec
 
@@ -36,7 +35,7 @@ def mean_mass(v: Tensor, v_nbr: Tensor, spec: EntropySpec) -> Tensor:
     for window in spec.windows:
         down, across = (_windows_around(n, window, v) for n in (height, width))
         coverage += down[:, None] * across / window**2
-    products = _KernelSum.apply(v, spec) * _KernelSum.apply(v_nbr, spec)
+    products = _KernelSum.apply(v, spec)[0] * _KernelSum.apply(v_nbr, spec)[0]
     return spec.prefactor / len(spec.windows) * (coverage * products).mean((1, 2))
 
 
@@ -50,8 +49,10 @@ def _windows_around(length: int, window: int, like: Tensor) -> Tensor:
 class _KernelSum(torch.autograd.Function):
     """Sum over the bins of K((i - v) / h); keeps the derivative instead of the kernels."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, v: Tensor, spec: EntropySpec) -> Tensor:
+    def forward(v: Tensor, spec: EntropySpec) -> tuple[Tensor, Tensor]:
         """Sum the bins near each value; those farther than 40 bandwidths add nothing in either precision."""
         last = spec.levels - 1
         reach = min(math.ceil(40 * spec.bandwidth), last)
@@ -64,12 +65,15 @@ class _KernelSum(torch.autograd.Function):
             kernel = e / (1 + e).square() * ((bin_ >= 0) & (bin_ <= last))
             total += kernel
             slope += kernel * torch.tanh(u / 2)
-        ctx.save_for_backward(slope / spec.bandwidth)
-        return total
+        return total, slope / spec.bandwidth
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, EntropySpec], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor, None]:
         """Scale the kept derivative."""
         (slope,) = ctx.saved_tensors
         return upstream * slope, None

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec, SpatialEntropyEngine
@@ -79,7 +78,9 @@ def plane_distance(v: Tensor, v_nbr: Tensor, w: Tensor, w_nbr: Tensor, spec: Ent
         The distance of each plane, (N,), differentiable once in ``v`` and ``v_nbr``.
     """
     need_gradient = torch.is_grad_enabled() and (v.requires_grad or v_nbr.requires_grad)
-    distance, _, _ = torch.ops.entropy_sde.distance_and_gradient(
+    # torch.compile takes the operator as one opaque node. torch.func's transforms take functions alone.
+    operator = _operator if torch.compiler.is_compiling() else _Distance.apply
+    distance, _, _ = operator(
         v,
         v_nbr,
         w,
@@ -148,11 +149,11 @@ def _shapes(v: Tensor, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 def _keep_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     _, grad_v, grad_v_nbr = output
+    ctx.mark_non_differentiable(grad_v, grad_v_nbr)
     ctx.save_for_backward(grad_v, grad_v_nbr)
     ctx.arguments = len(inputs)
 
 
-@once_differentiable
 def _scale_gradients(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     scale = upstream[:, None, None]
     gradients = [scale * gradient for gradient in ctx.saved_tensors]
@@ -160,3 +161,18 @@ def _scale_gradients(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor | N
 
 
 torch.library.register_autograd(_OPERATOR, _scale_gradients, setup_context=_keep_gradients)
+
+_operator = torch.ops.entropy_sde.distance_and_gradient
+
+
+class _Distance(torch.autograd.Function):
+    """The operator as a function, with the same derivative."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return _operator(*inputs)
+
+    setup_context = staticmethod(_keep_gradients)
+    backward = staticmethod(_scale_gradients)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 import entropy_sde_plugin.data
 from entropy_sde_plugin.errors import InputError
@@ -280,12 +281,62 @@ def test_gradcheck(distance: str, generalised: bool) -> None:
     assert torch.autograd.gradcheck(lambda x: spatial_entropy(x, target, **options), pred)
 
 
-def test_second_derivatives_are_refused() -> None:
-    pred = torch.rand(1, 1, 6, 6, requires_grad=True)
-    loss = spatial_entropy(pred, torch.rand(1, 1, 6, 6), distance='hellinger', levels=4, windows=(1,))
-    (gradient,) = torch.autograd.grad(loss, pred, create_graph=True)
-    with pytest.raises(RuntimeError):
-        torch.autograd.grad(gradient.square().sum(), pred)
+def squared_gradient(loss: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    x = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(x), x, create_graph=True)
+    return torch.autograd.grad(gradient.square().sum(), x)[0]
+
+
+def tangent(loss: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(loss(forward_ad.make_dual(x, torch.ones_like(x)))).tangent
+
+
+NOT_IMPLEMENTED: dict[str, Callable[[Callable[[Tensor], Tensor], Tensor], Any]] = {
+    'gradient penalty': squared_gradient,
+    'gradient penalty of the square': lambda loss, x: squared_gradient(lambda x: loss(x) ** 2, x),
+    'autograd.hessian': torch.autograd.functional.hessian,
+    'autograd.hvp': lambda loss, x: torch.autograd.functional.hvp(loss, x, torch.ones_like(x)),
+    'autograd.jvp': lambda loss, x: torch.autograd.functional.jvp(loss, x, torch.ones_like(x)),
+    'forward_ad': tangent,
+    'jvp': lambda loss, x: torch.func.jvp(loss, (x,), (torch.ones_like(x),)),
+    'jacfwd': lambda loss, x: torch.func.jacfwd(loss)(x),
+    'linearize': lambda loss, x: torch.func.linearize(loss, x),
+    'hessian': lambda loss, x: torch.func.hessian(loss)(x),
+    'jacrev of grad': lambda loss, x: torch.func.jacrev(torch.func.grad(loss))(x),
+    'jvp of grad': lambda loss, x: torch.func.jvp(torch.func.grad(loss), (x,), (torch.ones_like(x),)),
+}
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+@pytest.mark.parametrize('generalised', [False, True])
+@pytest.mark.parametrize('way', NOT_IMPLEMENTED)
+def test_second_derivatives_and_forward_mode_are_refused_in_one_line(way: str, generalised: bool, engine: str) -> None:
+    options = {'distance': 'relative_entropy', 'levels': 4, 'windows': (1,)}
+
+    def loss(x: Tensor) -> Tensor:
+        return spatial_entropy(x, target, generalised=generalised, engine=engine, **options)
+
+    pred, target = torch.rand(2, 1, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(
+        InputError, match=r'^The spatial entropy has no second derivatives and none in forward mode .*$'
+    ):
+        NOT_IMPLEMENTED[way](loss, pred)
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+@pytest.mark.parametrize('generalised', [False, True])
+def test_first_derivatives_by_transforms_are_those_of_backward(generalised: bool, engine: str) -> None:
+    options = {'distance': 'relative_entropy', 'levels': 4, 'windows': (1, 3), 'engine': engine}
+    target, *preds = torch.rand(3, 1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+
+    def loss(x: Tensor) -> Tensor:
+        return spatial_entropy(x, target, generalised=generalised, **options)
+
+    expected = [loss_and_gradient(pred, target, generalised=generalised, **options)[1] for pred in preds]
+    torch.testing.assert_close(torch.func.grad(loss)(preds[0]), expected[0])
+    torch.testing.assert_close(torch.func.jacrev(loss)(preds[0]), expected[0])
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(loss))(torch.stack(preds)), torch.stack(expected))
 
 
 @pytest.mark.parametrize('dynamic', [None, True])
