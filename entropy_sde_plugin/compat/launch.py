@@ -242,6 +242,8 @@ def patch_make_exp_dirs() -> None:
         try:
             original({**opt, 'path': {key: folder for key, folder in opt['path'].items() if key in RUN_FOLDERS}})
         except OSError as error:
-            raise WriteError(f"The folder '{error.filename}' could not be created: {error.strerror}.") from error
+            # An earlier run's folder is renamed first, and then it is the new name that is in the way.
+            folder = error.filename2 or error.filename
+            raise WriteError(f"The folder '{folder}' could not be created: {error.strerror}.") from error
 
     replace(original, make_exp_dirs)

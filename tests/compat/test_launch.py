@@ -200,6 +200,17 @@ def test_only_the_folders_of_the_run_are_made(parse, opt, tmp_path):
     assert not (tmp_path / 'a.pth').exists()
 
 
+def test_the_name_of_the_archive_may_be_taken(parse, opt, tmp_path, monkeypatch):
+    monkeypatch.setattr('basicsr.utils.misc.get_time_str', lambda: 'now')
+    parsed = parse(opt)
+    archive = tmp_path / 'experiments' / 'run_archived_now'
+    for folder in (archive, tmp_path / 'experiments' / 'run'):
+        folder.mkdir(parents=True)
+        (folder / 'file').touch()
+    with pytest.raises(InputError, match=f"^The folder '{archive}' could not be created: Directory not empty"):
+        basicsr.utils.misc.make_exp_dirs(parsed)
+
+
 def test_input_errors_end_a_process_in_one_line(capsys):
     errors.report_input_errors()
     errors.report_input_errors()
