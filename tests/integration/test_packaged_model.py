@@ -40,6 +40,15 @@ def test_its_card_counts_its_parameters_and_its_file_is_small():
     assert packaged_model().stat().st_size < 12e6
 
 
+def test_its_card_begins_with_what_model_hubs_read():
+    """Keys of https://github.com/huggingface/hub-docs/blob/main/modelcard.md."""
+    _, front_matter, card = packaged_model().with_name('MODEL_CARD.md').read_text(encoding='utf-8').split('---\n', 2)
+    entries = yaml.safe_load(front_matter)
+    assert entries.pop('tags')
+    assert entries == {'license': 'mit', 'library_name': 'entropy-sde-plugin', 'pipeline_tag': 'image-to-image'}
+    assert card.lstrip().startswith('# lowlight_small')
+
+
 @pytest.mark.parametrize('exposure', [0.05, 0.1])
 def test_enhance_takes_it_by_itself_and_beats_every_baseline(tmp_path, monkeypatch, exposure):
     monkeypatch.chdir(tmp_path)
