@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from pathlib import Path
+
+import shtab
 
 from entropy_sde_plugin import __version__
+from entropy_sde_plugin.cli.arguments import named_path
 from entropy_sde_plugin.errors import InputError, print_error
-from entropy_sde_plugin.utils import streams
+from entropy_sde_plugin.utils import console, streams
 from entropy_sde_plugin.utils.waiting import wait_passively
 
 __all__ = ['main']
@@ -26,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
     try:
-        options.run(options)
+        with console.quiet() if options.quiet else nullcontext(), _log_shown() if options.verbose else nullcontext():
+            options.run(options)
         sys.stdout.flush()  # a full disk shows here
     except InputError as error:
         print_error(error)
@@ -39,12 +46,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Show on standard error what is logged as information."""
+    logger = logging.getLogger('basicsr')
+    handler = _Lines()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Lines(logging.Handler):
+    """Lines that do not break a bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console.Progress.say(self.format(record))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='entropy-sde', description='Enhance low-light images, and prepare, train, evaluate and convert.'
     )
     parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
+    shtab.add_argument_to(parser, '--print-completion', help='print the script for completion in a shell, and end')
     verbs = parser.add_subparsers(title='verbs', required=True, metavar='VERB')
     for name in VERBS:
         import_module(f'{__name__}.{name}').add_verb(verbs)
+    _complete_paths(parser)
     return parser
+
+
+def _complete_paths(parser: argparse.ArgumentParser) -> None:
+    """Let a shell complete the arguments that are paths."""
+    for action in parser._actions:
+        if action.type in (Path, named_path):
+            action.complete = shtab.FILE  # pyright: ignore[reportAttributeAccessIssue]
+        elif isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                _complete_paths(verb)

@@ -8,6 +8,13 @@ from pathlib import Path
 from entropy_sde_plugin.utils.resources import packaged_model
 
 
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add ``-q`` and ``-v``."""
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument('-q', '--quiet', action='store_true', help='say nothing of progress and of what was done')
+    choice.add_argument('-v', '--verbose', action='store_true', help='say more, such as the seconds of each image')
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``, a name for :func:`~entropy_sde_plugin.utils.devices.choose_device`."""
     names = 'auto|cpu|cuda|cuda:N|mps|xpu'

@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from entropy_sde_plugin.cli.arguments import add_verbosity
+from entropy_sde_plugin.utils import console
+
 SDE = ('max_sigma', 'T', 'schedule', 'eps')
 
 
@@ -26,6 +29,7 @@ def add_verb(verbs: Any) -> None:
     convert.add_argument('--schedule', help='cosine, linear or constant (paper: cosine)')
     convert.add_argument('--eps', help='share of the difference between clean and dark image left at T (paper: 0.005)')
     convert.add_argument('--half', action='store_true', help='store the weights in float16: half the size')
+    add_verbosity(convert)
     convert.set_defaults(run=run)
 
 
@@ -35,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
 
     model = load_model(options.input, _settings(options))
     save_model(model, options.output, half=options.half)
-    print(f'{options.output}: {model.options.settings()}')
+    console.report(f'{options.output}: {model.options.settings()}')
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin import register
+from entropy_sde_plugin.cli.arguments import add_verbosity
 
 
 def add_verb(verbs: Any) -> None:
@@ -32,6 +33,7 @@ def add_verb(verbs: Any) -> None:
         metavar='KEY=VALUE',
         help="override options/demo.yml as BasicSR's --force_yml does, e.g. train:total_iter=200",
     )
+    add_verbosity(demo)
     demo.set_defaults(run=run)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.arguments import add_device, add_model
+from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity
 from entropy_sde_plugin.utils.extras import needs_extra
 
 
@@ -29,6 +29,7 @@ def add_verb(verbs: Any) -> None:
         '--host', default='127.0.0.1', help='address to listen on; 0.0.0.0 serves the whole network [%(default)s]'
     )
     page.add_argument('--port', type=int, default=7860, help='port to listen on [%(default)s]')
+    add_verbosity(page)
     page.set_defaults(run=run)
 
 

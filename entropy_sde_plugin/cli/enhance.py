@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.arguments import add_device, add_model
+from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils import console
 
 DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF images, HEIC images (extra 'heif') and camera
 raw files (extra 'raw'). Transparency, colour profile, EXIF and XMP are kept; an input is never
@@ -76,6 +77,7 @@ def add_verb(verbs: Any) -> None:
     )
     add('--compare', action='store_true', help='also write a before | after image of each')
     add('--overwrite', action='store_true', help='enhance images again that are already in the output folder')
+    add_verbosity(parser)
     parser.set_defaults(run=run)
 
 
@@ -135,8 +137,8 @@ def _report(output: Path, left_out: Sequence[Path], enhanced: int, present: int,
     line = f'{output}: {enhanced} {"image" if enhanced == 1 else "images"} enhanced'
     if present:
         line += f', {present} were there already (--overwrite enhances them again)'
-    print(f'{line}.')
+    console.report(f'{line}.')
     if left_out:
-        print(f'No images, left alone: {listed(left_out)}')
+        console.report(f'No images, left alone: {listed(left_out)}')
     if skipped:
         raise InputError(f'{skipped} of {enhanced + present + skipped} images were skipped; see the errors above.')

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.cli.arguments import add_device, named_path
+from entropy_sde_plugin.cli.arguments import add_device, add_verbosity, named_path
+from entropy_sde_plugin.utils import console
 
 if TYPE_CHECKING:
     from entropy_sde_plugin.evaluation.evaluate import Evaluation
@@ -49,6 +50,7 @@ def add_verb(verbs: Any) -> None:
         help='folder for metrics.csv (and metrics_low.csv), with a row per image',
     )
     add_device(evaluate)
+    add_verbosity(evaluate)
     evaluate.set_defaults(run=run)
 
 
@@ -77,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
     files = _write(options.output, evaluations) if options.output is not None else []
     print(format_table(evaluations), end='')
     for file in files:
-        print(f'A row for each image: {file}')
+        console.report(f'A row for each image: {file}')
 
 
 def _write(folder: Path, evaluations: Mapping[str, Evaluation]) -> list[Path]:

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.arguments import add_model
+from entropy_sde_plugin.cli.arguments import add_model, add_verbosity
+from entropy_sde_plugin.utils import console
 
 
 def add_verb(verbs: Any) -> None:
@@ -19,6 +20,7 @@ def add_verb(verbs: Any) -> None:
     )
     add_model(export)
     export.add_argument('-o', '--output', type=Path, required=True, metavar='FILE.onnx', help='the file to write')
+    add_verbosity(export)
     export.set_defaults(run=run)
 
 
@@ -28,4 +30,4 @@ def run(options: argparse.Namespace) -> None:
     from entropy_sde_plugin.checkpoints.onnx import export_onnx
 
     export_onnx(load_model(options.model), options.output)
-    print(options.output)
+    console.report(str(options.output))

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entropy_sde_plugin.cli.arguments import add_verbosity
 from entropy_sde_plugin.data.public_datasets import DATASETS
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.console import report, tracked
 
 if TYPE_CHECKING:
     from entropy_sde_plugin.data.public_datasets import Layout
@@ -50,13 +52,12 @@ def _add_dataset(datasets: Any, layout: Layout) -> None:
     parser.add_argument('--out', type=Path, metavar='FOLDER', help='output folder [a new folder in FOLDER]')
     parser.add_argument('--splits', nargs='+', choices=[*layout.folders], help='splits to write [all]')
     parser.add_argument('--overwrite', action='store_true', help='replace all databases that were written before')
+    add_verbosity(parser)
     parser.set_defaults(run=run, layout=layout)
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    from tqdm import tqdm
-
     from entropy_sde_plugin.data.prepare import prepare
 
     layout: Layout = options.layout
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
             out,
             splits=options.splits,
             overwrite=options.overwrite,
-            progress=lambda pairs, split: tqdm(pairs, desc=f'{layout.title} {split}', unit='image'),
+            progress=lambda pairs, split: tracked(pairs, 'images', f'{layout.title} {split}'),
         )
     except (InputError, KeyboardInterrupt):
         print(f'Nothing was written to {out}.', file=sys.stderr)
@@ -76,6 +77,6 @@ def run(options: argparse.Namespace) -> None:
     for split, count in counts.items():
         expected = layout.counts[split]
         note = '' if count == expected else f' (the published split has {expected})'
-        print(f'{split}: {count} images{note}')
+        report(f'{split}: {count} images{note}')
     dataroot = options.folder if options.out is None else out
-    print(f'Written to {out}; option files find it by "dataroot: {dataroot}".')
+    report(f'Written to {out}; option files find it by "dataroot: {dataroot}".')

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin import register
+from entropy_sde_plugin.cli.arguments import add_verbosity
+from entropy_sde_plugin.utils import console
 
 
 def add_verb(verbs: Any) -> None:
@@ -33,6 +35,7 @@ def add_verb(verbs: Any) -> None:
         metavar='FILE.html',
         help='file to write [%(default)s]',
     )
+    add_verbosity(report)
     report.set_defaults(run=run)
 
 
@@ -42,4 +45,4 @@ def run(options: argparse.Namespace) -> None:
     from entropy_sde_plugin.report.page import write_report
 
     write_report(options.runs, options.output)
-    print(options.output)
+    console.report(str(options.output))

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from basicsr.metrics import calculate_psnr, calculate_ssim
-from tqdm import tqdm
 
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb import LmdbReader
@@ -23,6 +22,7 @@ from entropy_sde_plugin.demo.contact_sheet import contact_sheet
 from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.baselines import BASELINES
+from entropy_sde_plugin.utils.console import Progress, report
 from entropy_sde_plugin.utils.resources import options_folder
 
 __all__ = ['run']
@@ -55,11 +55,11 @@ def run(folder: Path, overrides: Sequence[str] = ()) -> list[Score]:
         InputError: The training failed; its output was shown.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    print(f'1/3  Writing the photographs to {folder / "datasets"}', flush=True)
+    report(f'1/3  Writing the photographs to {folder / "datasets"}')
     write_demo_databases(folder / 'datasets')
-    print('2/3  Training and validating: python -m basicsr.train -opt', OPTIONS, flush=True)
+    report(f'2/3  Training and validating: python -m basicsr.train -opt {OPTIONS}')
     _train(folder, overrides)
-    print('3/3  Comparing with the baselines', flush=True)
+    report('3/3  Comparing with the baselines')
     dark, truth, ours = _results(folder)
     scores = [_score(name, [method(image) for image in dark], truth) for name, method in BASELINES.items()]
     scores.append(_score(OURS, ours, truth))
@@ -103,27 +103,26 @@ def _train(folder: Path, overrides: Sequence[str]) -> None:
     )
     assert process.stdout is not None
     tail: list[str] = []
-    with tqdm(unit='it', desc='training', dynamic_ncols=True) as bar:
+    with Progress(None, 'iterations', 'training') as progress:
         for line in process.stdout:
             tail = [*tail[-30:], line]
-            _show_progress(bar, line)
+            _show_progress(progress, line)
     if process.wait() != 0:
         sys.stderr.writelines(tail)
         raise InputError(f'The training stopped with exit code {process.returncode}; its last lines are above.')
 
 
-def _show_progress(bar: tqdm, line: str) -> None:
-    """Update the bar from BasicSR's log, and pass its warnings on."""
+def _show_progress(progress: Progress, line: str) -> None:
+    """Update the progress from BasicSR's log, and pass its warnings on."""
     if match := re.search(r'total_iter: (\d+)', line):
-        bar.total = int(match.group(1))
+        progress.total = int(match.group(1))
     elif match := re.search(r'iter:\s*([\d,]+), .*?(l_pix: \S+)', line):
-        bar.update(int(match.group(1).replace(',', '')) - bar.n)
-        bar.set_postfix_str(match.group(2))
+        progress.update(int(match.group(1).replace(',', '')), match.group(2))
     elif 'End of training' in line:
-        bar.update((bar.total or 0) - bar.n)
-        bar.set_description('validating')
+        progress.label = 'training, then validating'
+        progress.update(progress.total or 0)
     elif re.search(r'^warning:|WARNING', line):
-        bar.write(line.rstrip())
+        progress.say(line.rstrip())
 
 
 def _results(folder: Path) -> tuple[list[images.RGBImage], list[images.RGBImage], list[images.RGBImage]]:

@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.sources import ImageSource, check_sizes, match_pairs
@@ -19,6 +18,7 @@ from entropy_sde_plugin.errors import InputError, MetricUnavailableError, sugges
 from entropy_sde_plugin.evaluation.scoring import Score, Scorer
 from entropy_sde_plugin.metrics.fid import FrechetInceptionDistance
 from entropy_sde_plugin.utils.atomic_file import atomic_file
+from entropy_sde_plugin.utils.console import tracked
 
 __all__ = ['DEFAULT_METRICS', 'METRICS', 'Evaluation', 'NamedMetric', 'evaluate', 'format_table', 'write_csv']
 
@@ -110,7 +110,7 @@ def evaluate(
     scorer = Scorer({'metrics': {name: METRICS[name].section for name in metrics}})
     scores: dict[str, dict[str, Score]] = {}
     kept: list[tuple[RGBImage, RGBImage]] = []
-    for made, true in tqdm(pairs, desc=str(result.path), unit='image', leave=False):
+    for made, true in tracked(pairs, 'images', str(result.path)):
         assert true is not None  # every result has been paired
         pictures = (_bgr(result.image(made)), _bgr(truth.image(true)))
         scores[true] = scorer.of_picture(*pictures)

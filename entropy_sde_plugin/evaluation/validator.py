@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
-from tqdm import tqdm
 
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.picture_key import picture_key
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.evaluation.scoring import Score, Scorer
+from entropy_sde_plugin.utils.console import tracked
 from entropy_sde_plugin.utils.distributed import gather, on_first_process, process_info
 
 __all__ = ['Restoration', 'Row', 'Summary', 'Validation', 'validate']
@@ -174,8 +174,8 @@ def _shard(
     dataset: Any = dataloader.dataset
     indices = range(rank, len(dataset), world_size)
     loader = DataLoader(Subset(dataset, indices), collate_fn=dataloader.collate_fn, pin_memory=dataloader.pin_memory)
-    bar = tqdm(loader, unit='image', disable=not progress or rank > 0)
-    for index, data in zip(indices, bar, strict=True):
+    items = tracked(loader, 'images', dataset.opt['name'], show=progress and rank == 0)
+    for index, data in zip(indices, items, strict=True):
         if scorer.needs_truth and 'gt' not in data:
             raise InputError(
                 f"val.metrics: {', '.join(scorer.needs_truth)} compare with ground truth, and '{dataset.opt['name']}' "
@@ -185,7 +185,6 @@ def _shard(
         start = time.perf_counter()
         restored = restore(data, seed)
         seconds = time.perf_counter() - start
-        bar.set_description(restored.name)
         if save is not None:
             save(restored.name, restored.image)
         row = Row(seed, restored.name, scorer.of_picture(*restored[1:]), seconds)

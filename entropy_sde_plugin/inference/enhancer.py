@@ -94,6 +94,11 @@ class Enhancer:
         checked = EnhancerOptions(**options)
         return cls(load_model(path), checked)
 
+    def __str__(self) -> str:
+        threads = f', {torch.get_num_threads()} threads' if self.device.type == 'cpu' else ''
+        how = f'{self.sampler.type} in {self.sampler.steps} steps'
+        return f'{how}, {self.precision} on {self.device}{threads}'
+
     def enhance(self, image: Image, *, seed: int = 0, callback: Callback | None = None) -> Image:
         """Brighten an image.
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import tempfile
-from collections.abc import Callable, MutableMapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.jobs import Job
 from entropy_sde_plugin.inference.pictures.picture import Picture, Samples, fit, read_picture, write_picture
+from entropy_sde_plugin.utils.console import Progress, tracked
 
 __all__ = ['Enhance', 'check_output', 'enhance_pictures']
+
+_logger = logging.getLogger('basicsr.enhancer')
 
 Enhance = Callable[[Samples, int], Samples]
 """(RGB array (H, W, 3), uint8 or uint16; seed) -> array of the same shape and type."""
@@ -46,7 +48,7 @@ def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, sh
         jobs: The images.
         enhance: Called with the same seed for every image, so that the output does not depend on the other images.
         seed: The seed.
-        show_progress: Show a bar on standard error, with images per minute.
+        show_progress: Show the progress on standard error.
 
     Returns:
         The number of skipped images.
@@ -55,18 +57,19 @@ def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, sh
         OSError: An output cannot be written.
     """
     passed_over = 0
-    with _Bar(total=len(jobs), unit='picture', disable=not show_progress) as bar:
-        for job in jobs:
-            try:
-                picture = _read(job)
-            except InputError as error:
-                _say(f'passed over: {error}')
-                passed_over += 1
-            else:
-                for note in picture.notes:
-                    _say(f'{job.source}: {note}.')
-                _write(job, picture, enhance(picture.rgb, seed))
-            bar.update()
+    for job in tracked(jobs, 'images', show=show_progress):
+        start = time.perf_counter()
+        try:
+            picture = _read(job)
+        except InputError as error:
+            Progress.say(f'passed over: {error}')
+            passed_over += 1
+            continue
+        for note in picture.notes:
+            Progress.say(f'{job.source}: {note}.')
+        _write(job, picture, enhance(picture.rgb, seed))
+        height, width = picture.rgb.shape[:2]
+        _logger.info(f'{job.source}: {width}x{height} pixels in {time.perf_counter() - start:.1f} s')
     return passed_over
 
 
@@ -92,22 +95,3 @@ def _side_by_side(picture: Picture, enhanced: Samples) -> Picture:
     """Return before | after, with the same profile; other metadata describe one image and stay with it."""
     alpha = picture.alpha if picture.alpha is None else np.hstack((picture.alpha, picture.alpha))
     return replace(picture, rgb=np.hstack((picture.rgb, enhanced)), alpha=alpha, exif=None, xmp=None, iptc=None)
-
-
-def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
-
-
-class _Bar(tqdm):
-    """tqdm's bar, with images per minute."""
-
-    def __init__(self, **options: Any) -> None:
-        layout = '{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {per_minute} images/min]'
-        super().__init__(bar_format=layout, **options)
-
-    @property
-    def format_dict(self) -> MutableMapping[str, Any]:
-        """The values that the layout can use."""
-        values = super().format_dict
-        done, seconds = values['n'], values['elapsed']
-        return {**values, 'per_minute': f'{60 * done / seconds:.1f}' if done and seconds else '?'}

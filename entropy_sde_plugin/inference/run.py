@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +65,7 @@ def enhance_files(
     if pending:
         enhancer = Enhancer(load_model(model), checked)
         check_output(output)
+        logging.getLogger('basicsr.enhancer').info(f'{model}: {enhancer}')
         skipped = enhance_pictures(
             pending,
             lambda image, seed: enhancer.enhance(image, seed=seed),

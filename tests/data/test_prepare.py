@@ -225,11 +225,11 @@ def test_a_missing_folder(tmp_path, capsys):
 def test_ctrl_c(archive, capsys, monkeypatch):
     """The interruption is a stand-in; `test_lmdb_store.test_ctrl_c_leaves_nothing` sends a true signal."""
 
-    def interrupted(pairs, **options):
+    def interrupted(pairs, *options):
         yield pairs[0]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('tqdm.tqdm', interrupted)
+    monkeypatch.setattr('entropy_sde_plugin.cli.prepare.tracked', interrupted)
     before = below(archive)
     assert main('lolv1', [str(archive)]) == 130
     assert 'Nothing was written' in capsys.readouterr().err

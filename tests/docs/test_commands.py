@@ -74,6 +74,9 @@ COMMANDS = {
     ),
     'entropy-sde demo-page': TestedBy('test_a_photograph_becomes_before_and_after_and_a_download'),
     'entropy-sde prepare lolv1 datasets/LOLv1': Run(),
+    'entropy-sde --print-completion bash > ~/.local/share/bash-completion/completions/entropy-sde': TestedBy(
+        'test_bash_completes'
+    ),
     '.venv/bin/entropy-sde prepare lolv1 datasets/LOLv1': Run(),
     'entropy-sde evaluate --result their_results --truth LOLv1/Test/target': Run(),
     'entropy-sde evaluate --result their_results --truth LOLv1/Test/target --low LOLv1/Test/input '

@@ -194,9 +194,10 @@ def test_unreadable_files_are_named_and_the_others_done(photos, tmp_path, capsys
     assert files(tmp_path / 'out') == expected
 
 
-def test_the_rate_is_shown_in_pictures_per_minute(photos, tmp_path, capsys):
-    enhance_pictures(plan([photos], tmp_path / 'out'), gamma)
-    assert 'images/min' in capsys.readouterr().err
+def test_progress_is_shown_unless_it_is_not_wanted(photos, tmp_path, capsys):
+    jobs = plan([photos], tmp_path / 'out')
+    enhance_pictures(jobs, gamma)
+    assert f'{len(jobs)} of {len(jobs)} images in 00:0' in capsys.readouterr().err
     enhance_pictures(plan([photos], tmp_path / 'out'), gamma, show_progress=False)
     assert capsys.readouterr().err == ''
 

@@ -1,0 +1,107 @@
+"""The ``entropy-sde`` command as a whole: its exit codes, how much it says, completion in a shell."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+
+import pytest
+import torch
+
+from entropy_sde_plugin import __version__, cli
+from entropy_sde_plugin.demo.photographs import photograph
+from tests.support.networks import random_network
+from tests.support.pictures import write_png
+
+
+@pytest.fixture
+def enhance(tmp_path, monkeypatch):
+    """The arguments that enhance two small pictures, in a folder that holds them."""
+    monkeypatch.chdir(tmp_path)
+    for name in 'ab':
+        write_png(tmp_path / f'dark/{name}.png', photograph('coffee')[:24, :32] // 8)
+    network = random_network(width=4, enc_blk_nums=[1], middle_blk_num=0, dec_blk_nums=[0])
+    settings = {'sde': {'T': 4}, 'prediction': 'x0'}
+    torch.save({'params': network.state_dict(), 'entropy_sde': settings}, tmp_path / 'net.pth')
+    return ['enhance', '-i', 'dark', '-o', 'out', '--model', 'net.pth', '--steps', '1', '--overwrite']
+
+
+def test_how_much_is_said(enhance, capsys):
+    assert cli.main([*enhance, '-q']) == 0
+    assert capsys.readouterr() == ('', '')
+    assert cli.main(enhance) == 0
+    assert capsys.readouterr() == ('out: 2 images enhanced.\n', '2 of 2 images in 00:00\n')
+    assert cli.main([*enhance, '-v']) == 0
+    said = capsys.readouterr().err
+    assert 'net.pth: posterior in 1 steps, ' in said
+    assert 'dark/a.png: 32x24 pixels in ' in said
+    assert cli.main(enhance) == 0
+    assert 'dark/a.png' not in capsys.readouterr().err
+
+
+def test_quiet_still_says_what_went_wrong(enhance, tmp_path, capsys):
+    (tmp_path / 'dark/c.png').write_text('Dear diary,')
+    assert cli.main([*enhance, '-q']) == 1
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err.count('\n') == 2
+    assert 'passed over: dark/c.png' in err
+
+
+def test_every_verb_takes_quiet_and_verbose():
+    def leaves(parser):
+        below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        return [leaf for action in below for verb in action.choices.values() for leaf in leaves(verb)] or [parser]
+
+    found = leaves(cli._parser())
+    assert len(found) > len(cli.VERBS)
+    for parser in found:
+        assert {'-q', '-v'} <= parser._option_string_actions.keys(), parser.prog
+
+
+@pytest.mark.parametrize(
+    ('error', 'code'), [(KeyboardInterrupt(), 130), (OSError(28, 'No space left on device', 'x'), 1), (None, 0)]
+)
+def test_exit_codes(monkeypatch, error, code):
+    def run(options):
+        if error:
+            raise error
+
+    monkeypatch.setattr('entropy_sde_plugin.cli.report.run', run)
+    assert cli.main(['report', 'experiments/a']) == code
+
+
+@pytest.mark.parametrize(('arguments', 'code'), [(['--version'], 0), (['--help'], 0), ([], 2), (['enhance', '--x'], 2)])
+def test_exit_codes_of_the_command_line(arguments, code, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == code
+    if arguments == ['--version']:
+        assert capsys.readouterr().out == f'entropy-sde {__version__}\n'
+
+
+@pytest.mark.parametrize(
+    ('line', 'offered'),
+    [
+        ('entropy-sde enh', {'enhance'}),
+        ('entropy-sde evaluate --me', {'--metrics'}),
+        ('entropy-sde prepare lolv2-s', {'lolv2-syn'}),
+        ('entropy-sde report dar', {'dark'}),
+    ],
+)
+def test_bash_completes(line, offered, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(['--print-completion', 'bash'])
+    assert caught.value.code == 0
+    (tmp_path / 'dark').mkdir()
+    words = ' '.join(f"'{word}'" for word in line.split())
+    script = f"""
+        source /dev/stdin
+        COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _shtab_entropy_sde entropy-sde "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD - 1]}}"
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    completed = subprocess.run(
+        ['bash', '-c', script], input=capsys.readouterr().out, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert set(completed.stdout.split()) == offered, completed.stderr
