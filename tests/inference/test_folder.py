@@ -85,7 +85,7 @@ def test_every_suffix_of_jpeg_stays_and_what_is_not_written_becomes_png(tmp_path
     photo.save(tmp_path / 'in' / 'a.AVIF')
     photo.save(tmp_path / 'in' / 'b.bmp')
     golden = ROOT / 'tests' / 'golden'
-    jobs = plan([tmp_path / 'in', golden / 'images', golden / 'raw'], tmp_path / 'out')
+    jobs = plan([tmp_path / 'in', golden / 'images', golden / 'raw' / 'halide_grbg.dng'], tmp_path / 'out')
     assert enhance_pictures(jobs, gamma, show_progress=False) == 0
     kinds = {path.name: PIL.Image.open(path).format for path in (tmp_path / 'out').iterdir()}
     as_jpeg = ('jpg.jpg', 'JPEG.JPEG', 'jpe.jpe', 'Jfif.Jfif', 'jif.jif')
