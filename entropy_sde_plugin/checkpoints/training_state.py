@@ -65,5 +65,5 @@ def fault(content: Any, path: Path) -> str | None:
         reason = str(error).replace('Object missing required field', 'it lacks')
         return f'is not a training state ({reason.replace("`", "").replace("$.", "")})'
     if path.stem.isdecimal() and int(path.stem) != state.iter:
-        return f'holds the state of iteration {state.iter}, unlike its name says'
+        return f'holds the state of iteration {state.iter}, which is not that of its name'
     return None

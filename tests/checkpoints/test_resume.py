@@ -124,7 +124,7 @@ RUN = {
         ({'optimizers': {}}, 'is not a training state (Expected array, got object - at optimizers)'),
         ({'schedulers': [3]}, 'is not a training state (Expected object, got int - at schedulers[0])'),
         ({'run': {}}, 'is not a training state (it lacks epoch_size - at run)'),
-        ({'iter': 9}, 'is the state of iteration 9, whatever its name says'),
+        ({'iter': 9}, 'holds the state of iteration 9, which is not that of its name'),
     ],
 )
 def test_a_wrong_state_is_named_and_passed_over(opt, tmp_path, capsys, changes, reason):
@@ -213,7 +213,7 @@ def test_a_drawn_seed_gives_way_to_the_states(seeded, one_run):
 
 
 def test_a_given_seed_must_be_the_states(seeded):
-    with pytest.raises(InputError, match=r'manual_seed is 5, but the training to resume from .* has 3: write'):
+    with pytest.raises(InputError, match=r'manual_seed is 5, but the training to resume from .* has 3: set'):
         load_resume_state(RunOptions(seeded))
     load_resume_state(RunOptions(seeded, manual_seed=3))
 
