@@ -51,7 +51,8 @@ def patch_get_root_logger() -> None:
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler) and handler.errors != 'backslashreplace':
                 handler.encoding, handler.errors = 'utf-8', 'backslashreplace'
-                handler.stream.reconfigure(encoding=handler.encoding, errors=handler.errors)
+                if handler.stream is not None:  # opened with the first message otherwise
+                    handler.stream.reconfigure(encoding=handler.encoding, errors=handler.errors)
         return logger
 
     replace(original, get_root_logger)

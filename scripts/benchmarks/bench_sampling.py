@@ -11,6 +11,7 @@ internet, `scripts/tools/fetch_metric_weights.py` brings its weights).
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,10 @@ def main() -> None:
 @torch.inference_mode()
 def forward(model: Model, repeats: int, compiled: bool) -> None:
     """Print the time of a network call in each form."""
-    for_inference = architecture_of_network(model.network).for_inference
+    architecture = architecture_of_network(model.network)
+    for_inference = architecture.for_inference
+    if for_inference is None:
+        sys.exit(f'A {architecture.name} restores raw images, which this benchmark does not have.')
     network, process, t = model.network, model.process, len(model.process.times) // 2
     generator = torch.Generator().manual_seed(0)
     truth = torch.nn.functional.interpolate(torch.rand(1, 3, 25, 38, generator=generator), SIZE, mode='bicubic')
