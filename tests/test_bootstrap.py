@@ -96,7 +96,7 @@ def test_in_place_everywhere(tmp_path):
     code, out, err = python(script, cwd=tmp_path, ENTROPY_SDE_PLUGIN='strict')
     assert code == 0, err
     assert json.loads(out) == {
-        'here': ['in place', 'SourceFileLoader', 'SourceFileLoader', [], True],
+        'here': ['active', 'SourceFileLoader', 'SourceFileLoader', [], True],
         'fork': True,
         'spawn': True,
         'forkserver': True,

@@ -159,7 +159,7 @@ def patch_build_dataloader() -> None:
         if len(loader) == 0:
             name, share = dataset_opt.get('name', dataset_opt['phase']), len(loader.sampler)
             raise InputError(
-                f"Dataset '{name}' gives a process {share} images an epoch, fewer than the batch of "
+                f"Dataset '{name}' gives a process {share} images per epoch, fewer than its batch of "
                 f'{loader.batch_size}: lower datasets.{dataset_opt["phase"]}.batch_size_per_gpu, raise '
                 'dataset_enlarge_ratio, or give more images.'
             )

@@ -11,6 +11,7 @@ from typing import Any
 
 import basicsr.utils.logger
 import basicsr.utils.options
+from basicsr.utils.dist_util import master_only
 
 from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.utils.atomic_file import write_file
@@ -28,6 +29,7 @@ def patch_copy_opt_file() -> None:
     if is_ours(original):
         return
 
+    @master_only  # the folder may not be there yet for the others
     def copy_opt_file(opt_file: str, experiments_root: str) -> None:
         head = f'# GENERATE TIME: {time.asctime()}\n# CMD:\n# {" ".join(sys.argv)}\n\n'
         content = Path(opt_file).read_bytes().removeprefix(codecs.BOM_UTF8)

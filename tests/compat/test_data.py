@@ -175,7 +175,7 @@ def test_an_epoch_has_the_batches_that_basicsr_counts(size, world_size, batch, b
 def test_a_dataset_without_a_batch_is_an_error():
     opt = {'phase': 'train', 'name': 'few', 'batch_size_per_gpu': 4, 'num_worker_per_gpu': 0}
     sampler = EnlargedSampler(Pictures(3), 1, 0)
-    with pytest.raises(InputError, match=r"'few' gives a process 3 images an epoch, fewer than the batch of 4"):
+    with pytest.raises(InputError, match=r"'few' gives a process 3 images per epoch, fewer than its batch of 4"):
         build_dataloader(Pictures(3), opt, sampler=sampler)
     repeated = EnlargedSampler(Pictures(3), 1, 0, ratio=2)
     assert len(build_dataloader(Pictures(3), opt, sampler=repeated)) == 2

@@ -153,7 +153,7 @@ def test_tensorboard_may_be_missing(parse, opt, monkeypatch, capsys):
         ('just words', r'^opt\.yml, line 1: expected keys and sections\.$'),
         ('', r'expected keys and sections\.$'),
         ('name: a\n', r"^opt\.yml: Option 'num_gpu' is missing"),
-        ('name: a\nnum_gqu: 0\n', r"^opt\.yml, line 2: Option 'num_gpu' is missing: .* Is 'num_gqu' a slip\?$"),
+        ('name: a\nnum_gqu: 0\n', r"^opt\.yml, line 2: Option 'num_gpu' is missing: .* Is 'num_gqu' a misspelling\?$"),
         ('name: a\nname: b\n', r"^opt\.yml, line 2: 'name' is already given in line 1\.$"),
         ('name: a\nx: !!float abc\n', r'^opt\.yml, line 2: could not convert'),
         ('name: a\nx: &x [*x]\n', r'^opt\.yml, line 2: a value contains itself\.$'),

@@ -186,7 +186,7 @@ def test_deep_heic_and_avif_are_refused(tmp_path):
 def test_heic_with_a_content_type_that_is_no_text():
     """pi_heif 1.4.0 would end the process."""
     data = (IMAGES / 'turned.heic').read_bytes()
-    with pytest.raises(InputError, match=r'^x: no readable image'):
+    with pytest.raises(InputError, match=r'^x: not a readable image'):
         images.decode(data.replace(b'application', b'\xf0pplication'), 'x')
 
 

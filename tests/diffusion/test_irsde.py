@@ -159,7 +159,7 @@ def test_as_many_times_as_images(images, times):
 @pytest.mark.parametrize('to', [7, 8, -1])
 def test_a_step_must_go_down(to):
     image = torch.rand(1, 3, 4, 4)
-    with pytest.raises(InputError, match='arrives'):
+    with pytest.raises(InputError, match='must arrive'):
         IRSDE().posterior_mean(image, image, image, 7, to)
 
 

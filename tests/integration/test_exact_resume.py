@@ -60,6 +60,7 @@ def lldiffusion(folder):
     opt['train'] |= {'degradation_opt': {'type': 'L1Loss'}, 'freeze': {'after_iter': 3}, 'resume_schedule': True}
     opt['train'] |= {'total_iter': 6, 'scheduler': {'type': 'MultiStepLR', 'milestones': [2, 5], 'gamma': 0.5}}
     opt['val'] |= {'val_freq': 6}
+    opt['logger'] |= {'save_checkpoint_freq': 6}
     return opt
 
 

@@ -31,7 +31,8 @@ def test_weights_load_as_those_of_irsde(path):
 
 @pytest.mark.parametrize('path', WEIGHTS, ids=lambda path: path.name)
 def test_they_enhance_as_before(path):
-    enhancer = Enhancer(load_model(path), EnhancerOptions(device='cpu', precision='fp32', sampler='posterior', steps=4))
+    options = EnhancerOptions(device='cpu', precision='fp32', sampler='posterior', steps=4, brightness='model')
+    enhancer = Enhancer(load_model(path), options)
     dark, expected = (np.asarray(Image.open(FOLDER / name)).astype(int) for name in ('dark.png', 'enhanced.png'))
     assert np.abs(enhancer.enhance(dark.astype(np.uint8)).astype(int) - expected).max() <= 1
 

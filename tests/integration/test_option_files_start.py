@@ -92,7 +92,10 @@ def exit_codes(tmp_path_factory):
         is_test = file.stem.startswith('test_')
         kind = 'lldiffusion' if 'lldiffusion' in file.stem else 'nafnet'
         network = SMALL_LLDIFFUSION if kind == 'lldiffusion' else SMALL_NAFNET
-        given = [f'network_g:{key}={json.dumps(value)}' for key, value in network.items()]
+        given = [
+            f'network_g:{key}={value if isinstance(value, str) else json.dumps(value)}'
+            for key, value in network.items()
+        ]
         given += ['sampler:steps=1', 'num_gpu=0', *(TRAIN if not is_test else ())]
         if kind == 'lldiffusion' and not is_test:
             given.append('datasets:train:gt_size=64')  # of up to eight crops

@@ -148,5 +148,5 @@ def test_own_command_where_startup_files_are_not_read(tmp_path, pairs):
     options = write_options(tmp_path, opt)
     code, _, err = python('-S', '-m', 'entropy_sde_plugin.train', '-opt', options, cwd=tmp_path, PYTHONPATH=paths)
     assert code == 1
-    assert err.splitlines()[-1].startswith("error: Dataset 'pairs' gives a process 3 images an epoch")
+    assert err.splitlines()[-1].startswith("error: Dataset 'pairs' gives a process 3 images per epoch")
     assert 'Traceback' not in err

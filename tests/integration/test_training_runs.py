@@ -96,7 +96,7 @@ def test_training_and_testing_must_agree_on_the_diffusion(folder):
     test['sde']['max_sigma'] = 30
     code, output = run(folder, test, module='basicsr.test')
     assert code == 1
-    assert re.search(r'^error: .*sde\.max_sigma: trained with 50\.0, options say 30\.0', output, re.MULTILINE)
+    assert re.search(r'^error: .*sde\.max_sigma: trained with 50\.0, the options have 30\.0', output, re.MULTILINE)
     assert 'Traceback' not in output
 
 

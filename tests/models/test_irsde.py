@@ -198,9 +198,9 @@ def test_released_layouts_load_strictly(saved, tmp_path, prefix, wrapped, log):
 
 def test_weights_of_another_diffusion_are_refused(saved):
     _, path = saved
-    with pytest.raises(InputError, match=r'sde\.max_sigma: trained with 50\.0, options say 30\.0'):
+    with pytest.raises(InputError, match=r'sde\.max_sigma: trained with 50\.0, the options have 30\.0'):
         model(path__pretrain_network_g=str(path), sde__max_sigma=30)
-    with pytest.raises(InputError, match='prediction: trained with noise, options say x0'):
+    with pytest.raises(InputError, match='prediction: trained with noise, the options have x0'):
         model(path__pretrain_network_g=str(path), prediction='x0')
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from entropy_sde_plugin.networks import ConditionalNAFNet
-from entropy_sde_plugin.options.training import TrainOptions
+from entropy_sde_plugin.options.training import IRSDETrainOptions
 from entropy_sde_plugin.utils.schema import parse
 from tests.support.scripts import script
 
@@ -65,4 +65,4 @@ def test_the_cases_of_the_precision_are_options():
     steps = script('_training_steps')
     for case in script('bench_precision').CASES.values():
         opt = steps.training_options('demo')
-        assert parse(TrainOptions, opt['train'] | case, 'train') is not None
+        assert parse(IRSDETrainOptions, opt['train'] | case, 'train') is not None

@@ -71,7 +71,7 @@ def suffix(request):
         ('datasets.val.dataroot_gt', '', 'is empty: name a folder or a database'),
         ('datasets.val.dataroot_lq', 'n' * 3000, 'cannot be read \\(File name too long\\)'),
         ('datasets.val.meta_info_file', 'names.txt', "meta_info_file 'names.txt' cannot be read"),
-        ('datasets.train.dataset_enlarge_ratio', 0.5, 'gives a process 2 images an epoch, fewer than the batch of 4'),
+        ('datasets.train.dataset_enlarge_ratio', 0.5, 'gives a process 2 images per epoch, fewer than its batch of 4'),
         ('datasets.train.dataset_enlarge_ratio', 1e12, 'makes an epoch of 4e\\+12 images'),
         ('val.metrics.psnr.crop_border', 20, "cuts 20 pixels off every side, and 'datasets.val' .* 40x40"),
     ],
@@ -134,8 +134,8 @@ def weights(request):
 @pytest.mark.parametrize(
     ('option', 'value', 'words'),
     [
-        ('sde.T', 5, 'trained under another diffusion (sde.T: trained with 4, options say 5)'),
-        ('prediction', 'noise', 'prediction: trained with x0, options say noise'),
+        ('sde.T', 5, 'trained under another diffusion (sde.T: trained with 4, the options have 5)'),
+        ('prediction', 'noise', 'prediction: trained with x0, the options have noise'),
         ('network_g.width', 8, "do not fit the options' network_g"),
         ('path.pretrain_network_g', 'nowhere.pth', "Weights 'nowhere.pth' do not exist"),
         ('path.pretrain_network_g', 'gt', "Weights 'gt' are a folder"),

@@ -123,7 +123,8 @@ def _decode_deep_heif(file: ImageFile, data: bytes) -> NDArray[np.uint16]:
     """Decode 10 or 12 bits, spread over the range of 16."""
     import pi_heif  # which has opened the file already
 
-    samples = np.asarray(pi_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False))
+    decoded = pi_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+    samples = np.array(decoded)  # a copy, while the object that owns the pixels lives
     top = 2 ** file.info['bit_depth'] - 1
     return np.atleast_3d((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
 

@@ -81,7 +81,7 @@ def test_equals_brute_force(distance: str, levels: int, windows: tuple[int, ...]
     assert_agrees(planes, EntropySpec(distance, levels, windows, bandwidth=0.5, prefactor=4.0))
 
 
-@pytest.mark.parametrize('seed', range(8))
+@pytest.mark.parametrize('seed', range(3))
 def test_any_options_equal_brute_force(seed: int) -> None:
     rng = np.random.default_rng(seed)
     levels, bandwidth = int(rng.integers(2, 45)), float(rng.uniform(0.3, 2))
@@ -155,6 +155,8 @@ def test_fits_a_device_where_it_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     first_use.why_unfit.cache_clear()
     assert first_use.why_unfit(torch.device('cpu')) is None
     first_use.why_unfit.cache_clear()
-    monkeypatch.setitem(engine.REACH, 'hellinger', 3)  # bins are missing: errors of exp(-3)
+    right = engine.distance_and_gradient
+    wrong = lambda *arguments: tuple(None if part is None else 1.001 * part for part in right(*arguments))  # noqa: E731
+    monkeypatch.setattr(engine, 'distance_and_gradient', wrong)
     assert first_use.why_unfit(torch.device('cpu')) is not None
     first_use.why_unfit.cache_clear()
