@@ -94,7 +94,13 @@ def leave(code: int) -> NoReturn:
 @functools.cache
 def _kill_children_at_exit() -> None:
     """At exit multiprocessing sends its workers a SIGTERM, which they block, and waits for them: kill them first."""
-    atexit.register(_kill_children)
+    atexit.register(_end_children)
+
+
+def _end_children() -> None:
+    # A DataLoader's handler would raise an error for a killed worker, in whatever runs then: the last barrier, for one.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _kill_children()
 
 
 def _kill_children() -> None:
