@@ -52,9 +52,13 @@ def irsde(name):
 
 
 def lldiffusion(name):
-    """Antithetic times over both processes; from the third iteration on they share other gradients than before."""
+    """Antithetic times over both processes; from the third iteration on they share other gradients than before.
+
+    SGD, since Adam would blow up the rounding of biases in front of a norm, whose gradient is zero.
+    """
+    sgd = {'type': 'SGD', 'lr': 0.1}
     freeze, degradation = {'after_iter': 2, 'skip_degradation': True}, {'type': 'L1Loss'}
-    opt = options(name, entropy_opt=ENTROPY, degradation_opt=degradation, freeze=freeze)
+    opt = options(name, entropy_opt=ENTROPY, degradation_opt=degradation, freeze=freeze, optim_g=sgd)
     del opt['sde'], opt['train']['objective']
     network = {'type': 'LLDiffusionNet', 'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2}
     return opt | {'model_type': 'LLDiffusionModel', 'network_g': network}
