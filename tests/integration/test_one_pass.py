@@ -80,7 +80,7 @@ EVERY_RUN = {
             {
                 'reads of opt.yml': 2,  # one of them is BasicSR's, which copies the file into the run's folder
                 'data set train': 1, 'data set val': 1, 'sections parsed as PairedLowLightOptions': 2,
-                'sections parsed as TrainOptions': 1, 'sections parsed as LoggerOptions': 1,
+                'sections parsed as IRSDETrainOptions': 1, 'sections parsed as LoggerOptions': 1,
                 'sections parsed as MultiStepSchedule': 1,
             },
         ),
