@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model
-from entropy_sde_plugin.diffusion.brightness import wanted_brightness
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, PRECISIONS, SMALLEST_TILE, EnhancerOptions
+from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.networks.architectures import InferenceNetwork, architecture_of_network
-from entropy_sde_plugin.networks.brightness import with_brightness
 
 __all__ = ['Enhancer']
 
@@ -65,8 +64,7 @@ class Enhancer:
         self.sampler = msgspec.structs.replace(options.sampler, steps=steps)
         self.times = self.process.time_grid(steps)
         self.network = self._for_inference(model, options)
-        self._prediction = model.prediction
-        self._sample = self.sampler.build()
+        self._denoiser_of = partial(NetworkDenoiser, process=model.process, prediction=model.prediction)
 
     def _for_inference(self, model: Model, options: EnhancerOptions) -> InferenceNetwork:
         architecture = architecture_of_network(model.network)
@@ -149,12 +147,16 @@ class Enhancer:
 
     @torch.inference_mode()
     def _sampled(self, images: Tensor, seed: int, callback: Callback | None) -> Tensor:
-        wanted = wanted_brightness(self.sampler.brightness, images)
-        denoiser = NetworkDenoiser(with_brightness(self.network, wanted), self.process, self._prediction)
-        cond = self.process.from_unit(images)
-        generators = [torch.Generator().manual_seed(seed) for _ in images]
-        result = self._sample(denoiser, self.process, cond, self.times, generator=generators, callback=callback)
-        return self.sampler.finish(self.process.to_unit(result), images, wanted)
+        return restore(
+            self.network,
+            images,
+            denoiser_of=self._denoiser_of,
+            process=self.process,
+            sampler=self.sampler,
+            times=self.times,
+            generator=[torch.Generator().manual_seed(seed) for _ in images],
+            callback=callback,
+        )
 
 
 def _checked(batch: Tensor) -> Tensor:

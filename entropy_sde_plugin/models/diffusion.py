@@ -21,12 +21,11 @@ from torch.nn import functional
 
 from entropy_sde_plugin.checkpoints import files, weights
 from entropy_sde_plugin.checkpoints.weights_file import SETTINGS_KEY, WeightsFile
-from entropy_sde_plugin.diffusion.brightness import wanted_brightness
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.errors import DivergedError, InputError
+from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.losses import SpatialEntropyLoss
 from entropy_sde_plugin.models.validated import ValidatedModel
-from entropy_sde_plugin.networks.brightness import with_brightness
 from entropy_sde_plugin.options.check import options_of
 from entropy_sde_plugin.options.diffusion import DiffusionOptions
 from entropy_sde_plugin.options.training import TrainOptions as CommonTrainOptions
@@ -99,12 +98,11 @@ class DiffusionModel(ValidatedModel):
         """Read a network as the system's estimator of the clean image."""
         return NetworkDenoiser(network, self.process, self.options.prediction)
 
-    def sampling_network(self, network: nn.Module, cond: Tensor) -> Callable[..., Tensor]:
-        """Return what predicts for images to be restored, (x_t, cond, t) -> output.
+    def sampling_network(self, network: nn.Module) -> Callable[..., Tensor]:
+        """Return what predicts when images are restored, (x_t, cond, t) -> output.
 
         Args:
             network: In evaluation mode.
-            cond: The images, (B, C, H, W), in the process's range.
         """
         return network
 
@@ -185,15 +183,19 @@ class DiffusionModel(ValidatedModel):
         """Restore the images fed in, upscaled if the dataset downscaled them for loading."""
         network = self._restoring_network()
         sampler = self.options.sampler
-        generator = torch.Generator().manual_seed(_seed_of(sampler.seed, *self.keys))
         was_training = network.training
         network.eval()
         with torch.no_grad():
-            sample, cond = sampler.build(), self.process.from_unit(self.lq)
-            wanted = wanted_brightness(sampler.brightness, self.lq, getattr(self, 'gt', None))
-            denoiser = self.denoiser(with_brightness(self.sampling_network(network, cond), wanted))
-            restored = sample(denoiser, self.process, cond, self.options.times(), generator=generator)
-            self.output = sampler.finish(self.process.to_unit(restored), self.lq, wanted)
+            self.output = restore(
+                self.sampling_network(network),
+                self.lq,
+                denoiser_of=self.denoiser,
+                process=self.process,
+                sampler=sampler,
+                times=self.options.times(),
+                generator=torch.Generator().manual_seed(_seed_of(sampler.seed, *self.keys)),
+                truth=getattr(self, 'gt', None),
+            )
         network.train(was_training)
         if self.full_size is not None and self.full_size != list(self.output.shape[-2:]):
             self.output = functional.interpolate(self.output, self.full_size, mode='bicubic').clamp(0, 1)

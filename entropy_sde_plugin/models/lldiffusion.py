@@ -99,7 +99,7 @@ class LLDiffusionModel(DiffusionModel):
         for scheduler in self.schedulers:
             scheduler.last_epoch = 0
 
-    def sampling_network(self, network: Any, cond: Tensor) -> Callable[..., Tensor]:
+    def sampling_network(self, network: Any) -> Callable[..., Tensor]:
         return WholeOrTiles(network)
 
     def _restoring_network(self) -> nn.Module:

@@ -7,17 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
-import torch
-from torch import Tensor
 
 from entropy_sde_plugin.diffusion import DDPM, IRSDE, GaussianProcess
-from entropy_sde_plugin.diffusion.brightness import Brightness, automatic_brightness, match_brightness
+from entropy_sde_plugin.diffusion.brightness import Brightness
 from entropy_sde_plugin.diffusion.denoiser import PREDICTIONS
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
 from entropy_sde_plugin.diffusion.schedules import SCHEDULES
 from entropy_sde_plugin.errors import InputError, quoted, suggestion
-from entropy_sde_plugin.utils.luma import mean_luma
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive, parse
 
 __all__ = [
@@ -95,18 +92,6 @@ class SamplerOptions(msgspec.Struct, frozen=True):
         """Return the sampler's function with its own arguments bound."""
         own = {} if self.eta is None else {'eta': self.eta}
         return partial(SAMPLERS[self.type], clip=self.clip, **own)
-
-    def finish(self, results: Tensor, images: Tensor, wanted: Tensor) -> Tensor:
-        """Bring sampled images to the wanted brightness, and mix them with the input by ``strength``.
-
-        Args:
-            results: What was sampled, (B, C, H, W) in [0, 1].
-            images: The dark images, likewise.
-            wanted: As :func:`~entropy_sde_plugin.diffusion.brightness.wanted_brightness` returns it.
-        """
-        if self.brightness == 'auto':
-            wanted = automatic_brightness(mean_luma(results), mean_luma(images))
-        return torch.lerp(images, match_brightness(results, wanted), self.strength)
 
 
 class DiffusionOptions(msgspec.Struct, frozen=True):

@@ -1,0 +1,75 @@
+"""Restoring a batch of images: from the dark images to the finished results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from entropy_sde_plugin.diffusion import GaussianProcess
+from entropy_sde_plugin.diffusion.brightness import automatic_brightness, match_brightness, wanted_brightness
+from entropy_sde_plugin.diffusion.process import TimeGrid
+from entropy_sde_plugin.diffusion.samplers import Callback, Denoiser, Generators
+from entropy_sde_plugin.networks.brightness import with_brightness
+from entropy_sde_plugin.options.diffusion import SamplerOptions
+from entropy_sde_plugin.utils.luma import mean_luma
+
+__all__ = ['restore']
+
+
+def restore(
+    network: Callable[..., Tensor],
+    images: Tensor,
+    *,
+    denoiser_of: Callable[[Callable[..., Tensor]], Denoiser],
+    process: GaussianProcess,
+    sampler: SamplerOptions,
+    times: TimeGrid,
+    generator: Generators,
+    truth: Tensor | None = None,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Sample bright images, bring them to the wanted brightness, and mix them with the input by ``strength``.
+
+    Args:
+        network: (x_t, cond, t) -> prediction; one that takes the wanted brightness receives it.
+        images: The dark images, (B, C, H, W) in [0, 1].
+        denoiser_of: Makes the sampler's denoiser of the network.
+        process: The diffusion process.
+        sampler: The sampler, and the brightness and strength of the results.
+        times: The sampler's time grid.
+        generator: Source of the noise, or one for each image.
+        truth: The ground truth, shaped as ``images``, for the brightness ``'truth'``.
+        callback: Called after each network call.
+
+    Returns:
+        The results, shaped as ``images``, in [0, 1].
+
+    Raises:
+        InputError: The brightness is ``'truth'``, and there is no ground truth.
+
+    Example:
+        >>> from entropy_sde_plugin.diffusion import IRSDE
+        >>> from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
+        >>> process, dark = IRSDE(), torch.full((1, 3, 4, 4), 0.125)
+        >>> bright = restore(
+        ...     lambda x, cond, t: torch.full_like(x, 0.5),
+        ...     dark,
+        ...     denoiser_of=lambda network: NetworkDenoiser(network, process, 'x0'),
+        ...     process=process,
+        ...     sampler=SamplerOptions(strength=0.5),
+        ...     times=process.time_grid(4),
+        ...     generator=torch.Generator().manual_seed(0),
+        ... )
+        >>> bright.unique()
+        tensor([0.3750])
+    """
+    wanted = wanted_brightness(sampler.brightness, images, truth)
+    denoiser = denoiser_of(with_brightness(network, wanted))
+    cond = process.from_unit(images)
+    sampled = sampler.build()(denoiser, process, cond, times, generator=generator, callback=callback)
+    results = process.to_unit(sampled)
+    if sampler.brightness == 'auto':
+        wanted = automatic_brightness(mean_luma(results), mean_luma(images))
+    return torch.lerp(images, match_brightness(results, wanted), sampler.strength)
