@@ -9,6 +9,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.models.diffusion import DiffusionModel, Draw
+from entropy_sde_plugin.networks.brightness import takes_brightness
 from entropy_sde_plugin.options.diffusion import DiffusionOptions, IRSDEOptions
 from entropy_sde_plugin.options.training import IRSDETrainOptions
 from entropy_sde_plugin.options.training import TrainOptions as CommonTrainOptions
@@ -54,6 +55,6 @@ class IRSDEModel(DiffusionModel):
 
     def _brightness_input(self, gt: Tensor, chance: Tensor) -> dict[str, Tensor]:
         """The truth's brightness as the network's input; for some images 0, so that it also learns to choose."""
-        if not getattr(self.get_bare_model(self.net_g), 'takes_brightness', False):
+        if not takes_brightness(self.get_bare_model(self.net_g)):
             return {}
         return {'brightness': mean_luma(gt) * (chance < self.train_options.brightness_prob)}

@@ -10,17 +10,22 @@ from torch import Tensor, nn
 
 from entropy_sde_plugin.utils.luma import mean_luma
 
-__all__ = ['BrightnessEmbedding', 'with_brightness']
+__all__ = ['BrightnessEmbedding', 'takes_brightness', 'with_brightness']
+
+
+def takes_brightness(network: Callable[..., Tensor]) -> bool:
+    """Return whether a network has the input ``brightness``: one that has it says so in ``takes_brightness``."""
+    return getattr(network, 'takes_brightness', False)
 
 
 def with_brightness(network: Callable[..., Tensor], wanted: Tensor) -> Callable[..., Tensor]:
     """Bind the wanted brightness to a network that takes one; any other is returned as it is.
 
     Args:
-        network: (x, cond, time) -> prediction, with an attribute ``takes_brightness`` where it has that input.
+        network: (x, cond, time) -> prediction.
         wanted: Mean luma of each result, (B,); 0 leaves it to the network.
     """
-    return partial(network, brightness=wanted) if getattr(network, 'takes_brightness', False) else network
+    return partial(network, brightness=wanted) if takes_brightness(network) else network
 
 
 class BrightnessEmbedding(nn.Module):
