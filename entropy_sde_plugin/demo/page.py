@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 
 from entropy_sde_plugin.data.images import encode_png
 from entropy_sde_plugin.demo.page_guard import Guard
+from entropy_sde_plugin.diffusion.brightness import HIGHEST, LOWEST
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import Samples, read_picture, write_picture
 from entropy_sde_plugin.utils.luma import mean_luma
@@ -39,8 +40,6 @@ class Settings:
 
 Enhance = Callable[[Samples, Settings], Samples]
 """(RGB array (H, W, 3), uint8 or uint16; settings) -> array of the same shape and type."""
-
-BRIGHTNESS = (0.05, 0.95)
 
 TITLE = """# Entropy-SDE
 Dark photographs become bright. Drop one in, press the button, drag the slider."""
@@ -113,7 +112,7 @@ def build_page(
             raise gr.Error('Drop an image in first.', print_exception=False)
         if steps not in range(1, most_steps + 1):
             raise gr.Error(f'Steps: choose a whole number from 1 to {most_steps}.', print_exception=False)
-        brightness = _number('Brightness', brightness, *BRIGHTNESS)
+        brightness = _number('Brightness', brightness, LOWEST, HIGHEST)
         strength = _number('Strength', strength, 0, 1)
         path = Path(upload['path'])
         begin = time.monotonic()
@@ -152,7 +151,13 @@ def build_page(
                 )
                 auto = gr.Checkbox(True, label='Automatic brightness', elem_id='auto')
                 brightness = gr.Slider(
-                    *BRIGHTNESS, 0.4, step=0.01, label='Brightness', info='Mean of the result.', elem_id='brightness'
+                    LOWEST,
+                    HIGHEST,
+                    0.4,
+                    step=0.01,
+                    label='Brightness',
+                    info='Mean of the result.',
+                    elem_id='brightness',
                 )
                 strength = gr.Slider(
                     0, 1, 1, step=0.05, label='Strength', info='1: the result, 0: the dark image.', elem_id='strength'
@@ -247,8 +252,7 @@ def _mean_luma(samples: Samples) -> float:
 
 
 def _on_slider(luma: float) -> float:
-    low, high = BRIGHTNESS
-    return round(min(max(luma, low), high), 2)
+    return round(min(max(luma, LOWEST), HIGHEST), 2)
 
 
 def _nothing() -> gr.DownloadButton:

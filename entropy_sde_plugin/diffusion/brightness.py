@@ -11,9 +11,20 @@ from torch import Tensor
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.luma import LUMA_WEIGHTS, mean_luma
 
-__all__ = ['AUTOMATIC_LEAST', 'Brightness', 'automatic_brightness', 'match_brightness', 'wanted_brightness']
+__all__ = [
+    'AUTOMATIC_LEAST',
+    'HIGHEST',
+    'LOWEST',
+    'Brightness',
+    'automatic_brightness',
+    'match_brightness',
+    'wanted_brightness',
+]
 
-Brightness = Literal['model', 'auto', 'keep', 'truth'] | Annotated[float, msgspec.Meta(ge=0.05, le=0.95)]
+LOWEST, HIGHEST = 0.05, 0.95
+"""The range of a wanted brightness that is given as a number."""
+
+Brightness = Literal['model', 'auto', 'keep', 'truth'] | Annotated[float, msgspec.Meta(ge=LOWEST, le=HIGHEST)]
 """``'model'`` leaves it to the model; ``'auto'`` corrects that choice (:func:`automatic_brightness`); ``'keep'`` is the
 input's; ``'truth'`` the ground truth's (validation only); a number is the mean luma that the result should have."""
 
