@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import signal
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -15,7 +14,7 @@ from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
 from entropy_sde_plugin.errors import DivergedError
-from entropy_sde_plugin.utils import random_state
+from entropy_sde_plugin.utils import random_state, signals
 from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.distributed import process_info
 
@@ -117,8 +116,7 @@ class SaveOnError:
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if os.getpid() == self._owner:
-            # Loader workers end with this process; PyTorch would report each as failed.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signals.expect_children_to_end()
             # A failed write is not repeated; Ctrl-C before the first step has nothing to save.
             if isinstance(error, Exception) and not isinstance(error, (WriteError, DivergedError)):
                 self._save_in_first_process()

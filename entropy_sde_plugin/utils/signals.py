@@ -18,7 +18,16 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any, NoReturn
 
-__all__ = ['SIGNALS', 'InterruptionError', 'blocked', 'check', 'leave', 'received', 'watch']
+__all__ = [
+    'SIGNALS',
+    'InterruptionError',
+    'blocked',
+    'check',
+    'expect_children_to_end',
+    'leave',
+    'received',
+    'watch',
+]
 
 SIGNALS = [getattr(signal, name) for name in ('SIGTERM', 'SIGINT', 'SIGUSR1') if hasattr(signal, name)]
 
@@ -84,26 +93,28 @@ def leave(code: int) -> NoReturn:
 
     Torch's communication threads can keep a process alive until torchrun kills it after 30 seconds.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # a DataLoader would raise an error for a killed worker
     _kill_children()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
+def expect_children_to_end() -> None:
+    """Let the end of a child process be no error from here on; called in the main thread.
+
+    PyTorch's handler would raise one for a DataLoader's worker, in whatever runs then: the last barrier, for one.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 @functools.cache
 def _kill_children_at_exit() -> None:
     """At exit multiprocessing sends its workers a SIGTERM, which they block, and waits for them: kill them first."""
-    atexit.register(_end_children)
-
-
-def _end_children() -> None:
-    # A DataLoader's handler would raise an error for a killed worker, in whatever runs then: the last barrier, for one.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _kill_children()
+    atexit.register(_kill_children)
 
 
 def _kill_children() -> None:
+    expect_children_to_end()
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()
