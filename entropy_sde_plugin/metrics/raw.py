@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better
@@ -33,6 +32,8 @@ def calculate_psnr_raw(
     Raises:
         InputError: Not two pictures of floating planes of one shape.
     """
+    from skimage.metrics import peak_signal_noise_ratio
+
     result, truth = _planes(img, img2, crop_border, input_order)
     return float(peak_signal_noise_ratio(truth, result, data_range=1))
 
@@ -56,6 +57,8 @@ def calculate_ssim_raw(
         MetricUnavailableError: A side is shorter than the window.
         InputError: Not two pictures of floating planes of one shape.
     """
+    from skimage.metrics import structural_similarity
+
     result, truth = _planes(img, img2, crop_border, input_order)
     if min(truth.shape[:2]) < _WINDOW:
         raise MetricUnavailableError(f'SSIM needs {_WINDOW} values a side, not {truth.shape[0]} x {truth.shape[1]}.')
