@@ -11,15 +11,15 @@ from torch import Tensor
 __all__ = ['released_state', 'with_current_names']
 
 _LEVELS = 6
-"""Of LLDiffusion's U-Nets."""
+"""Levels of LLDiffusion's U-Nets."""
 
 
 def released_state(content: Mapping[str, Any], param_key: str | None) -> tuple[Mapping[str, Any], str] | None:
     """Return the weights of a released checkpoint, and the entry that they come from; None for other files.
 
-    Those of ExposureDiffusion hold them as ``netG``. Those of LLDiffusion hold them as ``state_dict`` and, without a
-    prefix of their keys, the average of the trained ones as ``ema_helper``. Buffers, which belong to the spectral
-    norms, are in the first alone.
+    ExposureDiffusion's checkpoints hold the weights as ``netG``. LLDiffusion's hold them as ``state_dict``, and the
+    moving average of the trained ones as ``ema_helper``, whose keys have no prefix. The buffers, which belong to the
+    spectral norms, are only in ``state_dict``.
 
     Args:
         content: What the file holds.
@@ -38,7 +38,7 @@ def released_state(content: Mapping[str, Any], param_key: str | None) -> tuple[M
 def with_current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights of LLDiffusion under the names of its last release, others as they are.
 
-    Earlier files count the levels on the way up from the finest. The finest is that without an ``upsample``.
+    Earlier files number the levels on the way up from the finest one, the only one without an ``upsample``.
     """
     renamed = dict(state)
     for unet in ('deg_unet', 'diff_unet'):

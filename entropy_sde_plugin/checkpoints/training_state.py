@@ -16,9 +16,9 @@ class RunEntries(msgspec.Struct):
     """The entry ``run``: what a training needs to resume besides its model."""
 
     epoch_size: NotNegative
-    """Pictures per epoch, over all processes; with the epoch's number it determines the order."""
+    """Images per epoch, over all processes; with the epoch's number it determines the order."""
     batch: NotNegative
-    """Pictures per step, over all processes."""
+    """Images per step, over all processes."""
     drawn: NotNegative
     """Number of the epoch's images drawn so far."""
     generators: list[dict[str, Any]]

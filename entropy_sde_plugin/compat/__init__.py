@@ -3,18 +3,6 @@
 One small function for each defect, with the version (P: 1.4.2 from PyPI, M: git master 8d56e3a), the place and the
 symptom. Code is replaced only where it is broken; what merely adds a check around BasicSR's code is always applied.
 
-Module         Fixes
-============== =========================================================================
-``stand_ins``  modules that BasicSR's import misses
-``launch``     option files, command line, devices, output folders, seeds
-``text_files`` copies of option files, and logs, as UTF-8
-``processes``  starting several processes
-``pipeline``   the pipeline's local variables: its loaders and writer, resuming
-``data``       LMDB, sampler and draws, workers, loaders, data sets that are built already
-``models``     optimisers, processes without CUDA, saving and resuming, steps, validation
-``metrics``    JPEG and FID under current OpenCV and SciPy, NIQE on small images
-============== =========================================================================
-=======
 =============== ==========================================================================
 Module          Fixes
 =============== ==========================================================================

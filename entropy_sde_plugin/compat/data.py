@@ -51,7 +51,7 @@ def patch_lmdb_backend() -> None:
 
 
 class Environments(dict[str, str]):
-    """Client keys to environments, each asked for when it is needed; holds, and pickles, paths."""
+    """From client keys to environments. It holds paths, which can be pickled, and opens an environment on demand."""
 
     def __getitem__(self, key: str) -> Any:
         return open_environment(super().__getitem__(key))
@@ -174,8 +174,8 @@ def fill_batches(sampler: EnlargedSampler, batch_size: int) -> None:
     """Lengthen an epoch to whole batches, by drawing some images once more.
 
     P+M train.py:45 rounds the batches of an epoch up when it counts epochs, while the loader drops the last one.
-    Symptom: a training ends early, and its learning rate above the schedule's end: with the 485 images of LOL-v1 and a
-    batch of 16 after 193,590 of 200,000 iterations.
+    Symptom: a training ends before its schedule does: with the 485 images of LOL-v1 and a batch of 16, after 193,590 of
+    200,000 iterations.
     """
     sampler.num_samples = math.ceil(sampler.num_samples / batch_size) * batch_size
     sampler.total_size = sampler.num_samples * sampler.num_replicas

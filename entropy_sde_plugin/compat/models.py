@@ -72,7 +72,7 @@ def patch_model_to_device() -> None:
 
 
 def patch_load_network() -> None:
-    """Read weights under whatever entry they lie, and report in one line what cannot be read or is of another network.
+    """Read weights from whichever entry holds them; report in one line a file that is unreadable or of another network.
 
     P+M base_model.py:242, 275. Symptoms: ``KeyError: 'params'`` for ``{'state_dict': …}`` as other projects save it; a
     warning for every key that differs, then torch's line for every one.
@@ -150,7 +150,7 @@ def state_entries(self: BaseModel) -> dict[str, Any]:
 
 
 def patch_resuming() -> None:
-    """Take up what ``save_training_state`` adds.
+    """Restore what ``save_training_state`` adds.
 
     P+M base_model.py:316: loads optimisers and schedulers. Symptoms as of ``patch_saving``.
     """

@@ -31,8 +31,8 @@ def patch_prefetch_generator() -> None:
 
 
 def prefetch_generator_run(self: PrefetchGenerator) -> None:
-    """Read ahead until the generator or the run ends; what ended the generator, be it an error, goes last into the
-    queue."""
+    """Read ahead until the generator or the run ends. The last entry of the queue is the exception that ended the
+    generator: an error, or that it is exhausted."""
     join_prefetchers_at_exit()
     try:
         for item in self.generator:
@@ -59,7 +59,7 @@ _ending = threading.Event()
 
 @functools.cache
 def join_prefetchers_at_exit() -> None:
-    """Before the workers that they read from are ended: Python calls what was registered last first."""
+    """End the threads before the workers that they read from: Python calls what was registered last first."""
     atexit.register(join_prefetchers)
 
 

@@ -40,7 +40,7 @@ def check_launcher() -> None:
 
 
 def patch_init_dist() -> None:
-    """Start several processes without CUDA too, over gloo, and with it each on the device of its local rank.
+    """Start several processes: without CUDA over gloo, with CUDA each on the device of its local rank.
 
     P+M dist_util.py:24, :43. Symptoms: ``ZeroDivisionError: integer modulo by zero`` on a CPU machine; a run whose work
     is all done sometimes ends with ``terminate called without an active exception`` (SIGABRT), since nothing takes the

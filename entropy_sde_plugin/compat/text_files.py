@@ -39,7 +39,7 @@ def patch_copy_opt_file() -> None:
 
 
 def patch_get_root_logger() -> None:
-    """Write the log as UTF-8, and what is none as escapes.
+    """Write the log as UTF-8, with escapes for bytes that are not.
 
     P+M logger.py:180. Symptom: under another locale, or with a file name that is not UTF-8, lines are missing in the
     log, each with ``--- Logging error ---`` and a traceback.

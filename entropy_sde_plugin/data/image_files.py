@@ -39,12 +39,12 @@ MODES_OF_8_BITS = {
     'RGBX': 'RGB',
     'YCbCr': 'RGB',
 }
-"""Pillow's mode of a file of up to 8 bits -> the mode that holds it, transparent colours aside."""
+"""Pillow's mode of a file of up to 8 bits -> the mode to convert it to, if it has no transparent colour."""
 
 Sample = TypeVar('Sample', bound=np.generic)
 
 _PNG_METADATA = (b'eXIf', b'Raw profile type', b'XML:com.adobe.xmp')
-"""What a PNG file may hold an orientation in."""
+"""Where a PNG file may hold an orientation."""
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def _formats_of(head: bytes) -> tuple[str, ...]:
 
 
 def _check_items(data: bytes) -> None:
-    """Refuse a HEIF file with an item whose type or content type is no text: pi_heif 1.4.0 ends the process there.
+    """Refuse a HEIF file with an item whose type or content type is not text: pi_heif 1.4.0 ends the process there.
 
     Raises:
         UnicodeDecodeError: There is one (box infe, ISO/IEC 14496-12, section 8.11.6).
@@ -95,7 +95,7 @@ def _check_items(data: bytes) -> None:
 
 
 def equal_frames(image: ImageFile) -> int:
-    """Return how many pages or frames an opened file has, none of them the main one; 1 where there is a main one."""
+    """Return the number of pages or frames of an opened file, or 1 where one of them is the main image."""
     return 1 if image.format in ('MPO', 'HEIF') else getattr(image, 'n_frames', 1)
 
 

@@ -68,7 +68,7 @@ def decode(data: bytes, where: str) -> RGBImage:
 
 
 def _decode_by_opencv(data: bytes, where: str) -> RGBImage:
-    """Decode without turning."""
+    """Decode without applying the orientation."""
     image = _imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise _unreadable(where)
@@ -82,7 +82,7 @@ def _decode_by_opencv(data: bytes, where: str) -> RGBImage:
 
 
 def _decode_by_pillow(file: ImageFile, where: str) -> RGBImage:
-    """Decode without turning, but for TIFF files, which Pillow turns."""
+    """Decode without applying the orientation, except for TIFF files, where Pillow applies it."""
     try:
         bits = sample_bits(file)
     except InputError as error:

@@ -59,7 +59,7 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
             yield raw
     except rawpy.LibRawError as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-        raise InputError(f'{path}: no readable raw file ({reason}); get the file again.') from None
+        raise InputError(f'{path}: not a readable raw file ({reason}); get the file again.') from None
 
 
 def developed_size(raw: rawpy.RawPy) -> tuple[int, int]:

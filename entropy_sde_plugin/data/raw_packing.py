@@ -58,7 +58,7 @@ def pack_bayer(
         array([0.  , 0.14, 0.71, 0.57], dtype=float32)
     """
     if pattern.shape != (2, 2) or sorted(pattern.flat) != [0, 1, 2, 3]:
-        raise InputError(f'The pattern {pattern.tolist()} is none of Bayer: only these mosaics are restored.')
+        raise InputError(f'The pattern {pattern.tolist()} is not a Bayer pattern: only Bayer mosaics can be restored.')
     if max(black) >= white:
         raise InputError(f'The white level {white:g} must be above the black level {max(black):g}.', option='white')
     height, width = (side // 2 for side in mosaic.shape)

@@ -93,7 +93,7 @@ class ImageFolder:
                     shared = ' and '.join(file.name for file in same)
                     faults.add(f'{same[0].parent}: {shared} share a name; rename or remove one.')
         if not files:
-            raise InputError(f"'{path}' holds no images; they are known by their names, as '.jpg' or '.png'.")
+            raise InputError(f"'{path}' holds no images, which are files with a suffix such as .jpg or .png.")
         self._files = {name: same[0] for name, same in files.items()}
         self.names = tuple(sorted(self._files))
 
@@ -167,7 +167,7 @@ def renamed(name: str, rename: Callable[[str], str]) -> str:
 
 
 def by_templates(gt_template: str, lq_template: str) -> Callable[[str], str]:
-    """Return how the dark image is called where the bright one is called so.
+    """Return a function from the name of a bright image to that of its dark partner.
 
     Args:
         gt_template: Name of the bright image around ``{}``, the part that partners share.

@@ -67,7 +67,7 @@ def msrcr(image: RGBImage, sigmas: tuple[float, ...] = (15, 80, 250), clipped: f
 def lime(image: RGBImage, gamma: float = 0.8, weight: float = 0.1) -> RGBImage:
     """Division by the illumination (LIME, Guo et al. 2017, eq. 3 and 18): the brightest channel, made piecewise smooth.
 
-    The smoothing is scikit-image's total variation, LIME's own weights its gradients besides.
+    The smoothing is scikit-image's total variation; LIME's own also weights the gradients.
     """
     bright = image.astype(np.float32) / 255
     illumination = denoise_tv_chambolle(bright.max(axis=2), weight=weight)

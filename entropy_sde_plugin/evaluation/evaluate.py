@@ -73,7 +73,7 @@ class Evaluation:
     whole: dict[str, Score]
 
     def mean(self, metric: str) -> Score:
-        """Return a metric's mean over the set; unavailable if it is for one image."""
+        """Return a metric's mean over the set; unavailable as soon as it is for one image."""
         if metric in self.whole:
             return self.whole[metric]
         values: list[float] = []

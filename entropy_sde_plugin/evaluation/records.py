@@ -13,7 +13,7 @@ dataset    the dataset's ``name``
 seed       of the sampling
 image      the image's name within its set; empty in a row that scores the whole set
 *metrics*  a column per key of ``val.metrics``, full precision. ``n/a``: the metric could not run (run.json
-           says why). Empty: it does not belong into the row: an image's metric in the row of a set, a set's in the
+           says why). Empty: it does not belong in the row: an image's metric in the row of a set, a set's in the
            row of an image, or one that was not asked for in that validation
 seconds    of the restoration, loading and metrics left out; empty for a set
 ========== =================================================================================================
@@ -34,7 +34,7 @@ device          ``cpu``, or the name of the GPU
 sampler         the section ``sampler`` with its defaults; ``steps`` is the number of network calls' time steps
 validations     a list, one for each iteration and dataset, of: ``iteration`` (null in a test), ``dataset``,
                 ``seeds``, ``images``, ``data_sha256`` (names and images, input and truth, as the network and
-                the metrics met them), ``weights_sha256`` (of the tensors that restored, see ``weights_sha256``),
+                the metrics receive them), ``weights_sha256`` (of the tensors that restored, see ``weights_sha256``),
                 ``weights_file`` and ``weights_file_sha256`` (what a test loaded; null in a training),
                 ``processes``, ``seconds_per_image``, ``unavailable`` (why, by the key of each metric that is
                 n/a); and ``sampler``, ``device`` and ``versions`` as above

@@ -76,7 +76,7 @@ class Validation:
         seeds: The sampling's seeds.
         rows: A row per seed and image, in the dataset's order, and one per seed where a metric scores the set.
         images: Number of images.
-        data_sha256: Hash of the images' names and of the input and truth, as the network and the metrics met them.
+        data_sha256: Hash of the images' names, and of input and truth as the network and the metrics receive them.
         processes: How many shared the work.
     """
 
@@ -93,7 +93,7 @@ class Validation:
         return fmean(row.seconds for row in self.rows if row.seconds is not None)
 
     def summary(self, metric: str) -> Summary | MetricUnavailableError:
-        """Return a metric over all images and seeds; unavailable, with the reason, if it is for one image."""
+        """Return a metric over all images and seeds; unavailable, with the reason, as soon as it is for one image."""
         values: dict[int, list[float]] = {seed: [] for seed in self.seeds}
         for row in self.rows:
             score = row.scores.get(metric)

@@ -109,13 +109,13 @@ def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[P
         except OSError as error:
             raise InputError(f"'{error.filename}': the folder cannot be read ({error.strerror}).") from None
         if not found.images:
-            raise InputError(f"'{given}' holds no images; they are known by their names, as '.jpg' or '.png'.")
+            raise InputError(f"'{given}' holds no images, which are files with a suffix such as .jpg or .png.")
         others.extend(path for path in found.others if path not in others)
         yield from ((path, path.relative_to(given)) for path in found.images)
     elif fault := not_a_file(given):
         raise InputError(f"'{given}': {fault}.")
     elif given.suffix.lower() not in IMAGE_SUFFIXES:
-        raise InputError(f"'{given}' is not named as an image, as '.jpg' or '.png'.")
+        raise InputError(f"'{given}' does not have the suffix of an image, such as .jpg or .png.")
     else:
         yield given, Path(given.name)
 

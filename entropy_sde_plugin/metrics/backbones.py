@@ -49,7 +49,7 @@ def cached_file(url: str) -> Path:
 
 
 def features_file(url: str) -> Path:
-    """Return the file that may hold only the convolutions of a network, from another source than torchvision."""
+    """Return where a file with only the convolutions of a network may lie; torchvision offers none."""
     whole = cached_file(url)
     return whole.with_name(f'{whole.stem}.features.pth')
 
@@ -83,7 +83,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _features(name: str) -> nn.Module:
-    """Return the pretrained convolutions of one of torchvision's networks, from its file or one with only these."""
+    """Return the pretrained convolutions of a network of torchvision, from its file or from :func:`features_file`."""
     url = FEATURE_URLS[name]
     alone = features_file(url)
     file = alone if alone.exists() and not cached_file(url).exists() else fetch(url)

@@ -28,8 +28,8 @@ class InferenceNetwork(Protocol):
     """A network prepared for inference on images of any size: (x, cond, time) -> prediction.
 
     Attributes:
-        tile: About how many pixels squared are worked on at a time, 0 for the whole image. It decides memory and speed,
-            for some networks the result too, and may be lowered between two calls where memory runs out.
+        tile: Side in pixels, roughly, of the squares that the network works on; 0 for the whole image. It decides
+            memory and speed and, for some networks, the result. It may be lowered between two calls if memory runs out.
     """
 
     tile: int

@@ -46,8 +46,8 @@ class ConditionalNAFBlock(NAFBlock):
         self.add_layers(channels, ChannelLayerNorm)
 
     def modulation(self, time: Tensor) -> Tensor:
-        """What an embedded time says to the block, (B, 4 C, 1, 1): shift and scale of the attention branch, then of the
-        feed-forward branch, C channels each."""
+        """Return what an embedded time does to the block, (B, 4 C, 1, 1): shift and scale of the attention branch, then
+        of the feed-forward branch, C channels each."""
         return self.mlp(time)[:, :, None, None]
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:

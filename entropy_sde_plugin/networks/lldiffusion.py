@@ -25,7 +25,7 @@ SMALLEST = 64
 """… and to this at least: the encoder reflects images at 1/32 of their size."""
 
 MOST_BLOCKS = 1000
-"""Of a level: beyond it, a slip of the pen takes minutes to be built."""
+"""Most blocks of a level: a network with more, by a typing error, would take minutes to build."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def color_map(cond: Tensor) -> Tensor:
 
 
 class LLDiffusionNet(nn.Module):
-    """Noise predictor that knows how an image was darkened: it learns from an encoder that a second U-Net, the
-    degradation network, needs as well to darken the bright image.
+    """Noise predictor that knows how an image was darkened. It shares an encoder with a second U-Net, the degradation
+    network, which learns to darken the bright image.
 
     The defaults are the released network for LOL (60,633,388 parameters); that for LOL-v2 has ``ch=128,
     num_res_blocks=4, fuse_mode='cat', num_deg_fusion=6, deg_ch=128`` (384,492,742 parameters). Names of modules follow

@@ -120,7 +120,7 @@ class Upsample(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Every channel weighted by what the means of all say of it: (B, C, H, W) -> (B, C, H, W)."""
+    """Weighs every channel by a function of the means of all channels: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -29,8 +29,8 @@ class SpectralConv2d(nn.Conv2d):
     (arXiv 1802.05957).
 
     sigma = u' W v, where u and v take one power iteration in every forward pass of a training and none in evaluation;
-    no gradient passes through them. Parameters and buffers are called as those of
-    ``torch.nn.utils.spectral_norm``, whose hook leaves a tensor in the module that can neither be copied nor exported.
+    no gradient passes through them. Parameters and buffers have the names that ``torch.nn.utils.spectral_norm`` gives
+    them. That hook itself is not used: it leaves a tensor in the module that can neither be copied nor exported.
     """
 
     weight_u: Tensor

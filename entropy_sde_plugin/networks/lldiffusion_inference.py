@@ -28,7 +28,7 @@ PATCHES_PIXELS = 512**2
 """Pixels of the patches that pass the network at a time."""
 
 KEPT_BYTES = 2**30
-"""Of what is known of the windows. What does not fit is computed again at every step: a sixth of a call more."""
+"""Limit of what is kept of the windows. The rest is computed again at every step, which adds a sixth of a call."""
 
 
 class _InWindows(ABC):
@@ -54,8 +54,8 @@ class _InWindows(ABC):
     def __call__(self, x: Tensor, cond: Tensor, time: int) -> Tensor:
         """Predict from states (B, C, H, W), float32, at one time; see :meth:`LLDiffusionNet.forward`.
 
-        A call with the dark images of the call before takes what it found out about them, whatever happened to the
-        network's weights.
+        A call with the same dark images as the previous one reuses what that computed of them, even if the network's
+        weights have changed since.
         """
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not torch.float32):
             if not self._knows(cond):
@@ -104,7 +104,7 @@ class WholeOrTiles(_InWindows):
         compile: bool = False,
     ) -> None:
         if tile is not None and tile < 0:
-            raise InputError(f'tile must be 0 (the whole picture) or above, got {tile}.')
+            raise InputError(f'tile must be 0 (the whole image) or above, got {tile}.')
         super().__init__(network, TILE if tile is None else tile, dtype, compile)
         self._takes_a_megapixel = tile is None
 

@@ -19,10 +19,10 @@ from entropy_sde_plugin.errors import InputError, quoted
 __all__ = ['NAFBlock', 'NAFNet', 'SimpleGate', 'block_counts', 'check_sizes']
 
 MOST_LEVELS = 10
-"""Pictures are padded to multiples of 2^levels."""
+"""Images are padded to multiples of 2^levels."""
 
 MOST_BLOCKS = 1000
-"""Of a level: beyond it, a slip of the pen takes minutes to be built."""
+"""Most blocks of a level: a network with more, by a typing error, would take minutes to build."""
 
 
 class SimpleGate(nn.Module):

@@ -70,7 +70,7 @@ def check_network(section: Mapping[str, Any], model: Any) -> None:
     missing = [method for method in model.network_methods if not hasattr(network, method)]
     if missing:
         raise InputError(
-            f"'network_g.type': {section['type']} is no network for {model.__name__}, which calls its methods "
+            f"'network_g.type': {section['type']} is not a network for {model.__name__}, which calls its methods "
             f'{" and ".join(model.network_methods)}: take one that has them.',
             'network_g.type',
         )

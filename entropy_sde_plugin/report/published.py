@@ -10,7 +10,7 @@ SOURCE = 'arXiv 2404.09735'
 
 
 class PublishedRow(NamedTuple):
-    """A method on a dataset; the metrics by their names in ``evaluation.folders.METRICS``."""
+    """A method on a dataset; the metrics by their names in ``evaluation.evaluate.METRICS``."""
 
     dataset: str
     method: str

@@ -39,7 +39,7 @@ class TrainingStep:
 
     Attributes:
         network: As given.
-        skipped_in_row: How many of the last steps were skipped, without one between them that was not.
+        skipped_in_row: Number of steps skipped in a row, up to now.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, options: TrainOptions) -> None:

@@ -38,7 +38,7 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         raise InputError(f"device: there is no '{name}'. Valid: {DEVICES}.") from None
     if device.type not in ('cpu', 'cuda', 'mps', 'xpu'):
-        raise InputError(f"device: '{name}' is not served. Valid: {DEVICES}.")
+        raise InputError(f"device: '{name}' is not supported. Valid: {DEVICES}.")
     count = 0 if here is None or here.type != device.type else torch.accelerator.device_count()
     if device.type != 'cpu' and (device.index or 0) >= count:
         raise InputError(f"device: '{name}' is not there (devices of this kind here: {count}). Use 'auto' or 'cpu'.")

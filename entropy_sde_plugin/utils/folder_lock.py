@@ -67,7 +67,7 @@ def _warn_of_no_lock(folder: Path, error: OSError) -> None:
 
 
 def _close_in_child() -> None:
-    """A lock lasts as long as any process holds its descriptor: a worker must not outlive its parent with it."""
+    """Close the descriptors in a forked child: a worker that outlives its parent would keep the lock."""
     for descriptor in _held.values():
         os.close(descriptor)
     _held.clear()

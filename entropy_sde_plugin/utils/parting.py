@@ -15,9 +15,9 @@ __all__ = ['part']
 def part() -> None:
     """Leave the process group; called once in every process of a run, by Python at its end.
 
-    All of them wait for the last one and then take the group down. A process that an error has ended does neither,
-    since the others may be in the middle of what it will never join: it ends at once, with its workers, and they learn
-    it from their next collective operation or from the launcher.
+    All of them wait for the last one and then take the group down. A process that ends with an error does neither,
+    since the others may wait in an operation that it will never join. It ends at once, with its workers; the others
+    notice at their next collective operation, or are ended by the launcher.
     """
     if not torch.distributed.is_initialized():
         return

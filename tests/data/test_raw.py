@@ -74,7 +74,7 @@ def test_what_is_none_is_one_line(tmp_path, content):
     path = tmp_path / 'a.nef'
     path.write_bytes(content)
     for read in (images.read, read_picture):
-        with pytest.raises(InputError, match=r'^.*a\.nef: no readable raw file \([^\n]*\); get the file again\.$'):
+        with pytest.raises(InputError, match=r'^.*a\.nef: not a readable raw file \([^\n]*\); get the file again\.$'):
             read(path)
 
 

@@ -68,5 +68,5 @@ def test_a_cameras_file():
 def test_a_damaged_file(tmp_path):
     path = tmp_path / 'a.dng'
     path.write_bytes((GOLDEN / 'raw' / 'halide_grbg.dng').read_bytes()[:50000])
-    with pytest.raises(InputError, match=r'a\.dng: no readable raw file'):
+    with pytest.raises(InputError, match=r'a\.dng: not a readable raw file'):
         read_frame(path)

@@ -45,7 +45,11 @@ def test_values_below_black():
 
 @pytest.mark.parametrize(
     ('pattern', 'white', 'message'),
-    [([[0, 1], [1, 2]], 1100, 'none of Bayer'), (np.zeros((6, 6), int), 1100, 'none of Bayer'), (None, 100, 'above')],
+    [
+        ([[0, 1], [1, 2]], 1100, 'not a Bayer pattern'),
+        (np.zeros((6, 6), int), 1100, 'not a Bayer pattern'),
+        (None, 100, 'above'),
+    ],
 )
 def test_what_cannot_be_packed(pattern, white, message):
     pattern = PATTERNS['RGGB'] if pattern is None else np.asarray(pattern)

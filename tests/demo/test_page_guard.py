@@ -327,9 +327,9 @@ def header_bomb():
     ('name', 'data', 'line'),
     [
         ('bomb.png', header_bomb(), 'million pixels'),
-        ('x.svg', b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', 'no JPEG, PNG'),
-        ('empty.png', b'', 'no JPEG, PNG'),
-        ('notes.txt', b'words', 'no JPEG, PNG'),
+        ('x.svg', b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', 'not a JPEG, PNG'),
+        ('empty.png', b'', 'not a JPEG, PNG'),
+        ('notes.txt', b'words', 'not a JPEG, PNG'),
     ],
 )
 def test_an_upload_that_is_no_picture_is_named_in_one_line(client, name, data, line):

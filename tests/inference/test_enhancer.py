@@ -134,7 +134,7 @@ def test_from_a_file(model, tmp_path):
     [
         ({'device': 'gpu'}, "there is no 'gpu'"),
         ({'device': 'cuda:7'}, "'cuda:7' is not there"),
-        ({'device': 'meta'}, "'meta' is not served"),
+        ({'device': 'meta'}, "'meta' is not supported"),
         ({'precision': 'bf61'}, "Did you mean 'bf16'"),
         ({'tile': 'big'}, "'big' is neither"),
         ({'tile': 3}, 'at least 16'),

@@ -189,7 +189,7 @@ def test_unreadable_files_are_named_and_the_others_done(photos, tmp_path, capsys
     assert [Path(line.split(': ')[1]).name for line in said] == [
         'clear.jpg', 'cut.png', 'empty.jpg', 'gone.png', 'pipe.png', 'text.jpg'
     ]  # fmt: skip
-    assert 'transparent in parts' in said[0]
+    assert 'partly transparent' in said[0]
     expected = {'a.webp', 'b.png', 'trip/d.tif', 'trip/deep/c.JPG', 'folder.png/inside.png'}
     assert files(tmp_path / 'out') == expected
 

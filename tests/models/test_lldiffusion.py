@@ -314,5 +314,5 @@ def test_the_network_alone_runs_in_low_precision():
 
 
 def test_a_network_without_its_methods_is_refused():
-    with pytest.raises(InputError, match=r"'network_g\.type': ConditionalNAFNet is no network for LLDiff"):
+    with pytest.raises(InputError, match=r"'network_g\.type': ConditionalNAFNet is not a network for LLDiff"):
         check(options(network_g={'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}))

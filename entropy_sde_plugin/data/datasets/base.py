@@ -37,8 +37,8 @@ def sample(
         crops: Images by their kinds. Of one crop the tensors are (3, H, W), of N crops (N, 3, H, W).
         paths: Where they come from, by their kinds.
         options: Of the dataset.
-        index: As the dataset was asked. ``draw`` is the tensor ``[epoch, draw]`` of it, by which a model can key draws
-            of its own to the sample.
+        index: What the dataset was indexed with. The item's ``draw`` is its ``[epoch, draw]``, by which a model can key
+            draws of its own.
     """
     tensors = {kind: torch.stack([tensor(crop[kind]) for crop in crops]) for kind in crops[0]}
     item: dict[str, Any] = {kind: values[0] if len(crops) == 1 else values for kind, values in tensors.items()}

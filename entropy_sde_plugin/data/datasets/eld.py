@@ -27,7 +27,7 @@ class ELDOptions(RawPairsOptions, kw_only=True, frozen=True):
     dataroot: str
     """Folder of one camera, with ``scene-1`` to ``scene-10``."""
     ratio: Literal[100, 200]
-    """Which inputs to take."""
+    """Exposure ratio of the pairs to use."""
     white: float | None = 16383.0
     """White level in ADU, as released; ``~`` for each file's own."""
 

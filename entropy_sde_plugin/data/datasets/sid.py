@@ -28,7 +28,7 @@ class SIDOptions(RawPairsOptions, kw_only=True, frozen=True):
     """Text file of the pairs, a short and a long file a line; by default the scenes of the phase (numbers that begin
     with 0 in training, 2 in validation, 1 in a test), each short exposure with the first long one."""
     ratio: AtLeastOne | None = None
-    """Take the pairs of this ratio alone: 100, 250 or 300."""
+    """Use only the pairs of this exposure ratio, 100, 250 or 300; all by default."""
     white: float | None = 16383.0
     """White level in ADU, as released; ``~`` for each file's own."""
 

@@ -81,7 +81,7 @@ def _by_expansion(mean: Means, rng: np.random.Generator) -> Means:
 
 
 def _by_table(mean: Means, rng: np.random.Generator) -> Means:
-    """Draw for the tabulated mean below by the alias method, and for what is left by the few photons that it brings."""
+    """Draw for the next lower tabulated mean by the alias method, and add the few photons of the remaining mean."""
     row = (mean * _STEPS).astype(np.int32)
     left = mean - row * np.float32(1 / _STEPS)
     bits = rng.integers(1 << 32, size=mean.shape, dtype=np.uint32)
@@ -98,7 +98,8 @@ def _by_table(mean: Means, rng: np.random.Generator) -> Means:
 
 @functools.cache
 def _alias_tables() -> tuple[NDArray[np.uint32], NDArray[Any]]:
-    """Walker's tables of all tabulated means: when a column keeps its draw, in 2^-27, and whom it gives it to else."""
+    """Walker's alias tables of all tabulated means: the probability that a column keeps a draw, in 2^-27, and the
+    column that takes it otherwise."""
     means = np.arange(_SMALLEST_EXPANDED * _STEPS) / _STEPS
     shares = _COLUMNS * stats.poisson.pmf(np.arange(_COLUMNS), means[:, None])
     aliases = np.tile(np.arange(_COLUMNS), (len(means), 1))

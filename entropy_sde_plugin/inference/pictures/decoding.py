@@ -1,4 +1,4 @@
-"""Pixels of a picture file with all their bits, and the refusal of what could not be given back."""
+"""Pixels of an image file with all their bits; files that could not be written back are refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def decode(file: ImageFile, data: bytes) -> Decoded:
         data: Its bytes.
 
     Raises:
-        InputError: It holds what could not be given back.
+        InputError: It holds something that could not be written back.
         Exception: It is damaged; the errors of decoders have no common type.
     """
     is_gray, bits = _check(file, data)
@@ -57,7 +57,7 @@ def decode(file: ImageFile, data: bytes) -> Decoded:
 def _check(file: Any, data: bytes) -> tuple[bool, int]:
     """Refuse what cannot be written back; return whether a file is gray, and its bits a channel: 8 or more."""
     if (frames := equal_frames(file)) > 1:
-        raise InputError(f'{frames} pages or frames; save the one that is meant as a picture first.')
+        raise InputError(f'{frames} pages or frames; save the one to enhance as an image first.')
     if file.format == 'PNG':  # bit depth and colour type are in IHDR
         return data[25] in (0, 4), max(8, data[24])
     bits = max(8, sample_bits(file))
@@ -70,7 +70,7 @@ def _check(file: Any, data: bytes) -> tuple[bool, int]:
 
 def _check_tiff(tags: Any, bits: int) -> None:
     if tags.get(Base.ExtraSamples, ()) not in ((), (2,)):
-        raise InputError('channels beside the colours that are no plain (unassociated) alpha; flatten it first.')
+        raise InputError('channels beside the colours that are not plain (unassociated) alpha; flatten it first.')
     is_plain = tags.get(Base.PlanarConfiguration, 1) == 1 and tags.get(Base.PhotometricInterpretation) in (1, 2)
     if bits == 16 and not is_plain:
         raise InputError('16 bits in separate planes, or inverted; save it as interleaved RGB or gray first.')

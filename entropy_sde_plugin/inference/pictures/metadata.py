@@ -1,7 +1,7 @@
-"""What a picture file says beside its pixels: colour profile, EXIF, XMP and IPTC.
+"""What an image file holds besides its pixels: colour profile, EXIF, XMP and IPTC.
 
 XMP is text in XML (ISO 16684-1), IPTC a list of records (IPTC-NAA IIM 4). Both are handed on as they are, but for what
-would be wrong in the output: XMP's orientation and thumbnail, and where in the file other pictures lie.
+would be wrong in the output: XMP's orientation and thumbnail, and where other images lie in the file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Metadata(NamedTuple):
 
 
 def metadata_of(file: ImageFile) -> tuple[Metadata, tuple[str, ...]]:
-    """Read the metadata of an opened and loaded file for the picture upright.
+    """Read the metadata of an opened and loaded file for the upright image.
 
     Returns:
         The blocks, and what is left out of them, a phrase each.
@@ -61,7 +61,7 @@ def _clean_xmp(packet: bytes) -> tuple[bytes | None, tuple[str, ...]]:
     """Take out of an XMP packet what is wrong in the output.
 
     Returns:
-        The packet for the picture upright and alone, or none, and what is left out, a phrase each.
+        The packet for the upright image alone, or none; and what is left out, a phrase each.
     """
     try:
         packet.decode()

@@ -92,7 +92,7 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         raise
     except PIL.UnidentifiedImageError:
         raise InputError(
-            f'{path}: no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC image of 8 or 16 bits a channel.'
+            f'{path}: not a JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC image of 8 or 16 bits a channel.'
         ) from None
     except PIL.Image.DecompressionBombError:
         limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
@@ -131,7 +131,7 @@ def fit(picture: Picture, suffix: str) -> Picture:
     alpha, profile = picture.alpha, picture.icc_profile
     if alpha is not None and not form.has_alpha:
         if alpha.min() < np.iinfo(alpha.dtype).max:
-            raise InputError(f'transparent in parts, which {suffix} cannot hold; write it as .png.')
+            raise InputError(f'partly transparent, which {suffix} cannot hold; write it as .png.')
         alpha = None
     if picture.rgb.dtype == np.uint16 and not form.has_16_bits:
         notes.append(f'16 bits are rounded to the 8 of {suffix}')

@@ -1,7 +1,7 @@
 """What the spatial entropy does not have: second derivatives, and derivatives in forward mode.
 
-Its engines return a gradient and no more, which PyTorch would take for a constant in a second derivative, and drop in
-forward mode. Both would be wrong without a word.
+Its engines return a gradient and no more. PyTorch would take it for a constant in a second derivative, and drop it in
+forward mode: wrong results, without any error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ['first_order']
 
 
 def first_order(x: Tensor) -> Tensor:
-    """Return ``x`` for a computation that has first derivatives in reverse mode alone.
+    """Return ``x`` for a computation that has only first derivatives, in reverse mode.
 
     Second derivatives in ``x``, and derivatives in forward mode, raise an ``InputError``. torch.compile refuses the
     former by itself.

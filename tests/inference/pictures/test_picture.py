@@ -138,7 +138,7 @@ def test_16_bits_are_rounded_to_the_nearest_of_8_and_that_is_reported(tmp_path, 
 
 def test_what_a_format_cannot_hold_is_refused_or_reported(tmp_path):
     rgb, clear = noise((8, 8, 3)), noise((8, 8))
-    with pytest.raises(InputError, match=r'a\.jpg: transparent in parts, which \.jpg cannot hold; write it as \.png'):
+    with pytest.raises(InputError, match=r'a\.jpg: partly transparent, which \.jpg cannot hold; write it as \.png'):
         write_picture(Picture(rgb, alpha=clear), tmp_path / 'a.jpg')
     write_picture(Picture(rgb, alpha=np.full((8, 8), 255, np.uint8)), tmp_path / 'opaque.jpg')
     with pytest.raises(InputError, match='more than 16383 pixels a side'):
@@ -339,10 +339,10 @@ def test_what_cannot_be_given_back_is_refused_in_one_line(tmp_path):
         'signed.tif': 'signed',
         'planes.tif': 'separate planes',
         'inverted.tif': 'inverted',
-        'mixed.tif': 'no plain (unassociated) alpha',
+        'mixed.tif': 'not plain (unassociated) alpha',
         'floats.tif': 'image of 8 or 16 bits a channel',
         'five.tif': 'channels beside the colours',
-        'gif.png': 'no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC image',
+        'gif.png': 'not a JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC image',
     }
     assert expected.keys() == {file.name for file in tmp_path.iterdir()}
     for name, words in expected.items():

@@ -128,7 +128,7 @@ def _whole_pictures() -> Iterator[tuple[str, str, Content, bool]]:
     yield 'CIELAB TIFF', 'tif', lambda rng: _converted('LAB', 'TIFF'), False
     yield 'a palette', 'png', lambda rng: _converted('P', 'PNG'), True
     yield 'one bit', 'png', lambda rng: _converted('1', 'PNG'), True
-    yield 'transparent in parts', 'png', lambda rng: _transparent(), False
+    yield 'partly transparent', 'png', lambda rng: _transparent(), False
     yield 'two pages', 'tif', lambda rng: _two_frames('TIFF'), False
     yield 'an animation', 'webp', lambda rng: _two_frames('WEBP'), False
     yield 'a GIF called PNG', 'png', lambda rng: _converted('P', 'GIF'), True
@@ -184,7 +184,7 @@ def _whole_pictures() -> Iterator[tuple[str, str, Content, bool]]:
 
 _ENHANCED = {
     'a gray PNG', 'a gray JPEG', 'a JPEG called PNG', 'a TIFF called JPEG', 'a WebP called TIFF', '16-bit RGB PNG',
-    '16-bit gray PNG', '16-bit RGB TIFF', 'a palette', 'one bit', 'transparent in parts', '1x1', '1x1 JPEG',
+    '16-bit gray PNG', '16-bit RGB TIFF', 'a palette', 'one bit', 'partly transparent', '1x1', '1x1 JPEG',
     'a HEIC called JPEG', 'a raw file', '20,000 wide', 'EXIF that points nowhere', 'EXIF in a circle', 'random EXIF',
     'orientation 77', 'a text bomb', 'a profile that is none', 'followed by other bytes',
 }  # fmt: skip
