@@ -64,7 +64,6 @@ COMMANDS = {
     'bash .ci/run': NotRun('tests would run tests'),
     'export OMP_NUM_THREADS=1': NotRun('sets a variable for the commands below it'),
     # entropy-sde
-    '.venv/bin/entropy-sde enhance -i holiday dark.jpg -o bright --compare': Run('--steps 1'),
     '.venv/bin/entropy-sde enhance -i dark.jpg -o bright --compare': Run('--steps 1'),
     'entropy-sde enhance -i holiday dark.jpg -o bright --compare': Run('--steps 1'),
     'entropy-sde enhance -i dark.jpg -o bright --brightness 0.3': Run('--steps 1'),
