@@ -1,4 +1,4 @@
-"""The name of a picture within its data set."""
+"""The name of an image within its data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ['picture_key']
 
 
 def picture_key(path: str, section: Mapping[str, Any]) -> str:
-    """Return a picture's name within a data set that gives none, as BasicSR's: its path in the set, without suffix.
+    """Return an image's name within a data set that gives none, as BasicSR's: its path in the set, without suffix.
 
     Bytes that are not UTF-8 are escaped, as in our own sets.
 

@@ -1,4 +1,4 @@
-"""Camera raw files: opening them, and developing what they hold to a picture.
+"""Camera raw files: opening them, and developing what they hold into an RGB image.
 
 Needs the extra ``raw`` (rawpy, LibRaw). Opening and developing are apart: whoever needs the mosaic itself opens a file
 and takes ``raw_image_visible`` and its pattern.
@@ -63,14 +63,14 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
 
 
 def developed_size(raw: rawpy.RawPy) -> tuple[int, int]:
-    """Return (height, width) of the developed picture, without reading the pixels."""
+    """Return (height, width) of the developed image, without reading the pixels."""
     sizes = raw.sizes
     lies = sizes.flip in (5, 6)  # quarter turns, in LibRaw's numbers
     return (sizes.iwidth, sizes.iheight) if lies else (sizes.iheight, sizes.iwidth)
 
 
 def develop(raw: rawpy.RawPy) -> NDArray[np.uint16]:
-    """Develop a picture as the camera was set, without brightening: its white balance, sRGB, upright.
+    """Develop an image as the camera was set, without brightening: its white balance, sRGB, upright.
 
     Returns:
         Array of shape (H, W, 3), uint16, RGB, full range.

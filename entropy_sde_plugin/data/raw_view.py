@@ -1,4 +1,4 @@
-"""Packed raw planes as a picture to look at."""
+"""Packed raw planes as an image to look at."""
 
 from __future__ import annotations
 

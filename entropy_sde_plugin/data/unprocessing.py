@@ -39,7 +39,7 @@ def camera_from_srgb(name: CameraName) -> NDArray[np.float64]:
 def unprocessed(
     photograph: NDArray[np.uint8], matrix: NDArray[np.floating], red_gain: float, blue_gain: float
 ) -> NDArray[np.float32]:
-    """Return the packed raw picture that a photograph may have been developed from, without noise.
+    """Return the packed raw image that a photograph may have been developed from, without noise.
 
     The tone curve (smoothstep), the power 2.2, the colour matrix and the white balance are undone in turn; then each
     pixel keeps its own colour of an RGGB mosaic.

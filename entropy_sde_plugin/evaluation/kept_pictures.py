@@ -1,4 +1,4 @@
-"""Where validations and tests keep the pictures that they restore."""
+"""Where validations and tests keep the images that they restore."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ __all__ = ['kept_picture']
 
 
 def kept_picture(folder: Path, dataset: str, key: str, label: int | str, *, training: bool) -> Path:
-    """Return the file of a restored picture, which no other picture of the run has.
+    """Return the file of a restored image, which no other image of the run has.
 
     Args:
         folder: The run's ``visualization``.
         dataset: The data set's name.
-        key: The picture's name within it; may have folders.
+        key: The image's name within it; may have folders.
         label: The iteration of a training; the suffix of a test.
-        training: Whether the run is a training, which keeps the pictures of several iterations side by side.
+        training: Whether the run is a training, which keeps the images of several iterations side by side.
 
     Example:
         >>> print(kept_picture(Path('visualization'), 'LOL', 'trip/00001', 5000, training=True))

@@ -129,7 +129,7 @@ def validate(
     Args:
         dataloader: Of a set whose items hold ``lq``, perhaps ``gt``, ``lq_path`` and perhaps the image's name in the
             set as ``key``; its ``dataset.opt`` has a name.
-        restore: Makes, from a batch of one image with its ``key`` and a seed, the restored picture. What it makes
+        restore: Makes, from a batch of one image with its ``key`` and a seed, the restored image. What it makes
             must depend on these alone.
         scorer: The metrics.
         seeds: Of the sampling; the whole set is restored under each.

@@ -30,7 +30,7 @@ def calculate_psnr_raw(
         input_order: HWC or CHW.
 
     Raises:
-        InputError: Not two pictures of floating planes of one shape.
+        InputError: Not two images of floating planes of one shape.
     """
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -55,7 +55,7 @@ def calculate_ssim_raw(
 
     Raises:
         MetricUnavailableError: A side is shorter than the window.
-        InputError: Not two pictures of floating planes of one shape.
+        InputError: Not two images of floating planes of one shape.
     """
     from skimage.metrics import structural_similarity
 

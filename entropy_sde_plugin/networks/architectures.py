@@ -48,7 +48,7 @@ class Architecture:
         options: Reads the network's keyword arguments off a state dict. Raises ``InputError`` where it does not fit.
         channels: Number of image channels of a network.
         for_inference: Prepares a network for images of any size, from (network, ``tile``, ``dtype``, ``compile``); a
-            tile of None is what suits the network. None for a network of raw pictures, which
+            tile of None is what suits the network. None for a network of raw images, which
             :class:`~entropy_sde_plugin.inference.enhancer.Enhancer` cannot run.
         patches: The same with ``stride``, for networks that also restore images patch by patch.
     """

@@ -30,7 +30,7 @@ from entropy_sde_plugin.utils.atomic_file import atomic_file
 __all__ = ['write_report']
 
 SHOWN = 6
-"""Pictures of a dataset in the grid."""
+"""Images of a dataset in the grid."""
 EXTREMES = 3
 """Worst and best images of each metric."""
 

@@ -43,7 +43,7 @@ class Cost:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--training', choices=TRAININGS, default='paper', help='[%(default)s]')
-    parser.add_argument('--batch', type=int, default=4, help='pictures [%(default)s]')
+    parser.add_argument('--batch', type=int, default=4, help='images [%(default)s]')
     parser.add_argument('--size', type=int, default=128, help='their sides, in pixels [%(default)s]')
     parser.add_argument('--steps', type=int, default=2, help='timed steps of a case [%(default)s]')
     options = parser.parse_args()

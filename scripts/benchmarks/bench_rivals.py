@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--metrics', nargs='+', default=DEFAULT_METRICS, help='as for entropy-sde evaluate')
     ours = parser.add_mutually_exclusive_group()
     ours.add_argument('--model', type=Path, default=packaged_model(), help="weights of ours [the package's]")
-    ours.add_argument('--ours', type=Path, metavar='FOLDER', help='pictures of ours, named as in val_gt.lmdb')
+    ours.add_argument('--ours', type=Path, metavar='FOLDER', help='images of ours, named as in val_gt.lmdb')
     return parser
 
 

@@ -58,7 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--processes', type=int, nargs='+', default=[1, 2, 4, 8], help='[1 2 4 8]')
     parser.add_argument('--steps', type=int, default=20, help='[%(default)s]')
-    parser.add_argument('--batch', type=int, default=8, help='pictures of a step, over all processes [%(default)s]')
+    parser.add_argument('--batch', type=int, default=8, help='images of a step, over all processes [%(default)s]')
     options = parser.parse_args()
     if uneven := [number for number in options.processes if options.batch % number]:
         raise InputError(f'--processes {uneven[0]}: a batch of {options.batch} cannot be dealt out evenly.')

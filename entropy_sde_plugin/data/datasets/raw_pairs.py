@@ -88,7 +88,7 @@ class RawFilePairs(Dataset[dict[str, Any]]):
             raise InputError(f"Dataset '{options.name}' holds no pairs of raw files.")
 
     def sizes(self) -> Iterator[tuple[int, int]]:
-        """Yield (height, width) of every picture's planes to be restored, without decoding it."""
+        """Yield (height, width) of every image's planes to be restored, without decoding it."""
         side = self.options.centre_crop
         for pair in self.pairs:
             height, width = planes_size(pair.short)

@@ -1,4 +1,4 @@
-"""Raw pairs made while training: bright photographs turned back into raw pictures, and their short exposures."""
+"""Raw pairs made while training: bright photographs turned back into raw images, and their short exposures."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class SyntheticRawDataset(Dataset[dict[str, Any]]):
         check_crops(self.gt, self.gt.names, self.options.smallest_side)
 
     def sizes(self) -> Iterator[tuple[int, int]]:
-        """Yield (height, width) of every picture's planes, without decoding it."""
+        """Yield (height, width) of every image's planes, without decoding it."""
         return ((height // 2, width // 2) for height, width in map(self.gt.size, self.gt.names))
 
     def __len__(self) -> int:
