@@ -18,6 +18,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     from entropy_sde_plugin.data import datasets
     from entropy_sde_plugin.losses import SpatialEntropyLoss
     from entropy_sde_plugin.metrics import fid, gt_mean, lldiffusion, perceptual, raw
+    from entropy_sde_plugin.models.exposure import ExposureDiffusionModel
     from entropy_sde_plugin.models.irsde import IRSDEModel
     from entropy_sde_plugin.models.lldiffusion import LLDiffusionModel
     from entropy_sde_plugin.networks import ConditionalNAFNet, ExposureNAFNet, ExposureUNet, LLDiffusionNet
@@ -46,7 +47,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
             raw.calculate_psnr_raw,
             raw.calculate_ssim_raw,
         ),
-        'model': (IRSDEModel, LLDiffusionModel),
+        'model': (ExposureDiffusionModel, IRSDEModel, LLDiffusionModel),
     }
 
 

@@ -18,7 +18,9 @@ from entropy_sde_plugin.checkpoints.weights_file import SAFETENSORS, SETTINGS_KE
 from entropy_sde_plugin.diffusion.process import GaussianProcess
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks.architectures import architecture_of
-from entropy_sde_plugin.options.diffusion import DiffusionOptions, system_of
+from entropy_sde_plugin.options.diffusion import DiffusionOptions
+from entropy_sde_plugin.options.system import SystemOptions
+from entropy_sde_plugin.options.systems import system_of
 from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
 
 __all__ = ['Model', 'load_model', 'save_model']
@@ -30,7 +32,7 @@ class Model:
 
     Attributes:
         network: In evaluation mode, on the CPU, float32.
-        options: The options of its system: the process and what the network predicts.
+        options: The options of its system.
 
     Example:
         >>> from entropy_sde_plugin.utils.resources import packaged_model
@@ -40,15 +42,26 @@ class Model:
     """
 
     network: nn.Module
-    options: DiffusionOptions
+    options: SystemOptions
+
+    @property
+    def diffusion(self) -> DiffusionOptions:
+        """The options of a system with a Gaussian process.
+
+        Raises:
+            InputError: The model belongs to another system.
+        """
+        if not isinstance(self.options, DiffusionOptions):
+            raise InputError(f"The model belongs to the system '{self.options.system}', which restores raw images.")
+        return self.options
 
     @property
     def process(self) -> GaussianProcess:
-        return self.options.process()
+        return self.diffusion.process()
 
     @property
     def prediction(self) -> str:
-        return self.options.prediction
+        return self.diffusion.prediction
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -108,7 +121,7 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
         file.write(safetensors_bytes(state, {'format': 'pt', **model.metadata}))
 
 
-def _options(system: type[DiffusionOptions], carried: Mapping[str, Any], given: Mapping[str, Any]) -> DiffusionOptions:
+def _options(system: type[SystemOptions], carried: Mapping[str, Any], given: Mapping[str, Any]) -> SystemOptions:
     """Return the settings of a file, completed with those given."""
     options = system.from_settings(_merged(carried, given))
     if given:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from entropy_sde_plugin.checkpoints.weights_file import Weights, WeightsFile
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.options.diffusion import DiffusionOptions, system_of
+from entropy_sde_plugin.options.system import SystemOptions
+from entropy_sde_plugin.options.systems import system_of
 
 __all__ = [
     'check_settings',
@@ -34,7 +35,7 @@ def load_weights(path: str | Path, param_key: str | None = 'params') -> Weights:
     return WeightsFile(path).weights(param_key)
 
 
-def check_settings(carried: Mapping[str, Any], options: DiffusionOptions) -> None:
+def check_settings(carried: Mapping[str, Any], options: SystemOptions) -> None:
     """Check that a file's settings are those of a run's options.
 
     Raises:

@@ -120,6 +120,10 @@ class WeightsFile:
         names = {str(key).removeprefix('module.'): value for key, value in checked.items()}
         return Weights(with_current_names(names), settings, entry)
 
+    def entry(self, name: str) -> Any:
+        """Return what a checkpoint of BasicSR's form holds under a name beside its weights; None if nothing."""
+        return None if self._is_safetensors or not isinstance(self._content, Mapping) else self._content.get(name)
+
     def release(self) -> None:
         """Release the memory of the tensors; no weights can be read afterwards."""
         self._content = None

@@ -11,7 +11,10 @@ import msgspec
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive, parse
 
-__all__ = ['DatasetOptions', 'IOBackend', 'PairOptions', 'Probability', 'TrainingCrops', 'options_of']
+__all__ = ['DatasetOptions', 'IOBackend', 'PairOptions', 'Pictures', 'Probability', 'TrainingCrops', 'options_of']
+
+Pictures = Literal['rgb', 'raw']
+"""RGB images, (3, H, W), or packed Bayer planes, (4, H, W)."""
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -27,6 +30,8 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     """Options of every data set. BasicSR adds ``phase`` and ``scale``, and reads the loader's options."""
 
     added_by_basicsr: ClassVar = frozenset({'phase', 'scale'})
+    pictures: ClassVar[Pictures] = 'rgb'
+    """What an item holds."""
 
     name: str = ''
     """Name of the set, for the log and the records."""

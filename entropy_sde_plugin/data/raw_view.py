@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-__all__ = ['developed']
+__all__ = ['developed', 'eight_bits', 'viewed']
+
+_LEAST = 1e-8
+"""Of linear light: the power has no slope at 0."""
 
 
 def developed(
     planes: NDArray[np.floating], white_balance: NDArray[np.floating], matrix: NDArray[np.floating]
 ) -> NDArray[np.uint8]:
     """Develop packed planes at half the sensor's size, as the released ExposureDiffusion shows them.
-
-    White balance, the mean of both greens, the camera's colour matrix, then the power 1/2.2 in place of the curve of
-    sRGB.
 
     Args:
         planes: R, G, B, G in [0, 1], (4, H, W); values outside are clipped.
@@ -28,7 +30,31 @@ def developed(
         >>> developed(np.full((4, 1, 1), 0.5), np.ones(4), np.eye(3)).tolist()
         [[[186, 186, 186]]]
     """
-    balanced = (planes * (white_balance / white_balance[1])[:, None, None]).clip(0, 1)
-    linear = np.stack([balanced[0], (balanced[1] + balanced[3]) / 2, balanced[2]])
-    srgb_light = np.tensordot(linear, matrix, axes=(0, 1)).clip(0, 1)
-    return np.floor(255 * np.maximum(srgb_light, 1e-8) ** (1 / 2.2)).astype(np.uint8)
+    arrays = (np.asarray(each, np.float64)[None] for each in (planes, white_balance, matrix))
+    return eight_bits(viewed(*map(torch.from_numpy, arrays))[0])
+
+
+def eight_bits(view: Tensor) -> NDArray[np.uint8]:
+    """Return one picture of :func:`viewed`, (3, H, W), as RGB, uint8, (H, W, 3), rounded down."""
+    return (view * 255).floor().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
+
+
+def viewed(planes: Tensor, white_balance: Tensor, matrix: Tensor) -> Tensor:
+    """Develop packed planes, with gradient.
+
+    White balance, the mean of both greens, the camera's colour matrix, then the power 1/2.2 in place of the curve of
+    sRGB.
+
+    Args:
+        planes: R, G, B, G in [0, 1], (B, 4, H, W); values outside are clipped.
+        white_balance: Gains of R, G, B, G, (B, 4); only their ratios to the first green count.
+        matrix: From the camera's colours to linear sRGB, (B, 3, 3).
+
+    Returns:
+        RGB, (B, 3, H, W), in [0, 1].
+    """
+    gains = white_balance / white_balance[:, 1:2]
+    red, green, blue, second_green = (planes * gains[:, :, None, None]).clamp(0, 1).unbind(1)
+    linear = torch.stack([red, (green + second_green) / 2, blue], dim=1)
+    light = torch.einsum('bij,bjhw->bihw', matrix, linear).clamp(0, 1)
+    return light.clamp_min(_LEAST) ** (1 / 2.2)

@@ -30,10 +30,10 @@ class ExposureProcess(Process):
     Args:
         ratio: r, exposure of the reference over that of the short frame, above 1: one for all pictures, or (B,).
         gain: K of the sensor in ADU per photon, above 0: one for all pictures, or (B,).
-        value_range: White less black level, ADU.
+        value_range: White less black level, ADU: one for all pictures, or (B,).
 
     Raises:
-        InputError: A ratio or a gain outside its range.
+        InputError: A ratio, a gain or a range outside its own.
 
     Example:
         >>> process = ExposureProcess(ratio=100, gain=2.0)
@@ -43,14 +43,20 @@ class ExposureProcess(Process):
 
     image_range = (0.0, 1.0)
 
-    def __init__(self, ratio: float | Tensor, gain: float | Tensor, value_range: float = RELEASED_RANGE) -> None:
-        self.ratio = torch.as_tensor(ratio, dtype=torch.float64, device='cpu').reshape(-1)
-        self.gain = torch.as_tensor(gain, dtype=torch.float64, device='cpu').reshape(-1)
-        self.value_range = value_range
+    def __init__(
+        self, ratio: float | Tensor, gain: float | Tensor, value_range: float | Tensor = RELEASED_RANGE
+    ) -> None:
+        self.ratio, self.gain, self.value_range = (
+            torch.as_tensor(value, dtype=torch.float64, device='cpu').reshape(-1)
+            for value in (ratio, gain, value_range)
+        )
         if not (self.ratio > 1).all():
             raise InputError(f'An exposure ratio must be above 1, got {self.ratio.tolist()}.', option='ratio')
         if not (self.gain > 0).all():
             raise InputError(f'A gain must be above 0 ADU per photon, got {self.gain.tolist()}.', option='gain')
+        if not (self.value_range > 0).all():
+            message = f'The white level must be above the black one, got a range of {self.value_range.tolist()} ADU.'
+            raise InputError(message, option='value_range')
 
     def time_grid(self, steps: int) -> list[Any]:
         """Return exposures at equal distances from 1 to the ratio, the last one as :data:`~.process.CLEAN`.
@@ -117,11 +123,11 @@ class ExposureProcess(Process):
         photons = self.value_range / (self.ratio * self.gain)  # of white, in the short exposure
         mean = picture.clamp(0, 1) * self._on(picture, photons * (to - 1))
         drawn = mean + (counts(mean.detach()) - mean).detach()
-        return (short.clamp(0, 1) * self._on(short, photons) + drawn) * self._on(short, 1 / (photons * to))
+        return (short.clamp(max=1) * self._on(short, photons) + drawn) * self._on(short, 1 / (photons * to))
 
     @staticmethod
     def _on(images: Tensor, factor: Tensor) -> Tensor:
-        return factor.to(images.device, images.dtype).view(-1, 1, 1, 1)
+        return factor.to(images.device, images.dtype, non_blocking=True).view(-1, 1, 1, 1)
 
 
 def photon_counts(generators: torch.Generator | Sequence[torch.Generator]) -> Counts:

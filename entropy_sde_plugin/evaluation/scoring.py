@@ -10,15 +10,19 @@ from basicsr.metrics import calculate_metric
 from numpy.typing import NDArray
 
 from entropy_sde_plugin.data.images import RGBImage
-from entropy_sde_plugin.errors import MetricUnavailableError
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.metrics.protocol import check_ssim_window
 from entropy_sde_plugin.options.arguments import registered
 from entropy_sde_plugin.options.validation import needs_truth
 
-__all__ = ['Score', 'Scorer', 'SetMetric']
+__all__ = ['Planes', 'Score', 'Scorer', 'SetMetric']
 
 Score: TypeAlias = 'float | MetricUnavailableError'
 """A metric's value, or why there is none."""
+
+
+Planes: TypeAlias = 'tuple[NDArray[np.float32], NDArray[np.float32] | None]'
+"""Raw planes of a result and of its truth, if there is one, (H, W, 4)."""
 
 
 class SetMetric(Protocol):
@@ -51,6 +55,7 @@ class Scorer:
             key: function.set_metric for key, function in functions.items() if hasattr(function, 'set_metric')
         }
         self._take_unrounded = {key for key, function in functions.items() if hasattr(function, 'takes_unrounded')}
+        self._take_planes = {key for key, function in functions.items() if hasattr(function, 'takes_planes')}
 
     @property
     def keys(self) -> list[str]:
@@ -63,7 +68,11 @@ class Scorer:
         return bool(self._set_metrics)
 
     def of_picture(
-        self, image: RGBImage, truth: RGBImage | None, unrounded: NDArray[np.float32] | None = None
+        self,
+        image: RGBImage,
+        truth: RGBImage | None,
+        unrounded: NDArray[np.float32] | None = None,
+        planes: Planes | None = None,
     ) -> dict[str, Score]:
         """Score one result.
 
@@ -72,11 +81,18 @@ class Scorer:
             truth: What it is compared with, likewise, if there is one.
             unrounded: The result in [0, 1] before it became ``image``, for the metrics that take it; ``image`` itself
                 by default.
+            planes: The raw planes of both, for the metrics that take them.
         """
 
         def score(key: str, metric: Mapping[str, Any]) -> Score:
-            result = unrounded if unrounded is not None and key in self._take_unrounded else image
-            pictures = {'img': result} if truth is None else {'img': result, 'img2': truth}
+            result, true = image, truth
+            if key in self._take_planes:
+                if planes is None:
+                    raise InputError(f'val.metrics.{key}: {metric["type"]} compares raw planes, not RGB images.')
+                result, true = planes
+            elif unrounded is not None and key in self._take_unrounded:
+                result = unrounded
+            pictures = {'img': result} if true is None else {'img': result, 'img2': true}
             return _attempt(lambda: _of_picture(pictures, metric))
 
         return {key: score(key, metric) for key, metric in self._metrics.items() if key not in self._set_metrics}

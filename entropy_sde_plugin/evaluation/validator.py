@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.picture_key import picture_key
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
-from entropy_sde_plugin.evaluation.scoring import Score, Scorer
+from entropy_sde_plugin.evaluation.scoring import Planes, Score, Scorer
 from entropy_sde_plugin.utils.console import tracked
 from entropy_sde_plugin.utils.distributed import gather, on_first_process, process_info
 
@@ -27,13 +27,15 @@ __all__ = ['Restoration', 'Row', 'Summary', 'Validation', 'validate']
 class Restoration(NamedTuple):
     """A restored image, its name and its truth, if there is one; (H, W, 3), uint8, BGR, as BasicSR's metrics ask.
 
-    ``unrounded`` is the restored image in [0, 1] before it was rounded to 8 bits.
+    ``unrounded`` is the restored image in [0, 1] before it was rounded to 8 bits. Of a raw image they show what its
+    ``planes`` look like when developed.
     """
 
     name: str
     image: RGBImage
     truth: RGBImage | None
     unrounded: NDArray[np.float32]
+    planes: Planes | None = None
 
 
 @dataclass(frozen=True)

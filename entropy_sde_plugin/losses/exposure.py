@@ -97,7 +97,7 @@ class CallWeights(nn.Module):
 
     Args:
         between: Exposures between the first and the reference: one call fewer than there are.
-        weighting: How to weigh.
+        weighting: How to weigh; a single call has the weight 1.
 
     Example:
         >>> weights = CallWeights(between=2, weighting='fixed')
@@ -108,18 +108,19 @@ class CallWeights(nn.Module):
     def __init__(self, between: int, weighting: Weighting) -> None:
         super().__init__()
         self.between = between
-        self.weighting = weighting
-        if weighting == 'released':
+        self.weighting = weighting if between else 'fixed'
+        if self.weighting == 'released':
             self.w = nn.Parameter(torch.full((between,), 1 / (between + 1)))
-        elif weighting == 'softmax':
+        elif self.weighting == 'softmax':
             self.w = nn.Parameter(torch.zeros(between + 1))
 
     def forward(self, losses: Tensor | Sequence[Tensor]) -> Tensor:
         """Return the loss of a step from those of its calls, scalars or (calls,); a drawn ladder may have one fewer."""
         stacked = losses if isinstance(losses, Tensor) else torch.stack(list(losses))
-        return (self._weights(len(stacked)).to(stacked) * stacked).sum()
+        return (self.weights(len(stacked)).to(stacked) * stacked).sum()
 
-    def _weights(self, calls: int) -> Tensor:
+    def weights(self, calls: int) -> Tensor:
+        """Return the weights of that many calls, (calls,)."""
         if self.weighting == 'sum':
             return torch.ones(calls)
         if self.weighting == 'fixed':

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 
-__all__ = ['InputOrder', 'check_ssim_window', 'crop', 'ignore_better', 'rgb_pair', 'takes_unrounded']
+__all__ = ['InputOrder', 'check_ssim_window', 'crop', 'ignore_better', 'rgb_pair', 'takes_planes', 'takes_unrounded']
 
 InputOrder = Literal['HWC', 'CHW']
 Metric = TypeVar('Metric', bound=Callable[..., float])
@@ -48,6 +48,12 @@ def check_ssim_window(height: int, width: int, window: int = SSIM_WINDOW) -> Non
 def takes_unrounded(metric: Metric) -> Metric:
     """Mark a metric that validation gives the restored image as floats in [0, 1], before it is rounded to 8 bits."""
     metric.takes_unrounded = True  # pyright: ignore[reportFunctionMemberAccess]
+    return metric
+
+
+def takes_planes(metric: Metric) -> Metric:
+    """Mark a metric that validation gives raw planes in place of pictures: floats, (H, W, 4), restored and true."""
+    metric.takes_planes = True  # pyright: ignore[reportFunctionMemberAccess]
     return metric
 
 

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
-from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better
+from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, takes_planes
 
 __all__ = ['calculate_psnr_raw', 'calculate_ssim_raw']
 
 _WINDOW = 7
 
 
+@takes_planes
 @ignore_better
 def calculate_psnr_raw(
     img: NDArray[Any], img2: NDArray[Any], crop_border: int = 0, input_order: InputOrder = 'HWC'
@@ -38,6 +39,7 @@ def calculate_psnr_raw(
     return float(peak_signal_noise_ratio(truth, result, data_range=1))
 
 
+@takes_planes
 @ignore_better
 def calculate_ssim_raw(
     img: NDArray[Any], img2: NDArray[Any], crop_border: int = 0, input_order: InputOrder = 'HWC'

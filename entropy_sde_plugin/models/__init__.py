@@ -8,7 +8,8 @@ from entropy_sde_plugin import register
 # package. Registering first keeps that import from meeting a module that is only half loaded.
 register()
 
+from entropy_sde_plugin.models.exposure import ExposureDiffusionModel  # noqa: E402
 from entropy_sde_plugin.models.irsde import IRSDEModel  # noqa: E402
 from entropy_sde_plugin.models.lldiffusion import LLDiffusionModel  # noqa: E402
 
-__all__ = ['IRSDEModel', 'LLDiffusionModel']
+__all__ = ['ExposureDiffusionModel', 'IRSDEModel', 'LLDiffusionModel']

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from entropy_sde_plugin.diffusion import DDPM
 from entropy_sde_plugin.models.diffusion import DiffusionModel, Draw
+from entropy_sde_plugin.models.system import SystemModel
 from entropy_sde_plugin.networks.lldiffusion_inference import WholeOrTiles
 from entropy_sde_plugin.options.diffusion import DiffusionOptions, LLDiffusionOptions
 from entropy_sde_plugin.options.training import LLDiffusionTrainOptions
@@ -78,7 +79,7 @@ class LLDiffusionModel(DiffusionModel):
         drawn = self.gt.shape[0] * self.opt['world_size'] // 2 + 1
         if position < drawn:
             return super().draw_time(generator, current_iter, position)
-        partner = self.process.draw_time(self._generator(current_iter, position - drawn))
+        partner = self.process.draw_time(self.generator(current_iter, position - drawn))
         return self.process.times[0] + self.process.times[-1] - partner
 
     def model_ema(self, decay: float = 0.999) -> None:
@@ -121,7 +122,7 @@ class LLDiffusionModel(DiffusionModel):
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(trains[name.partition('.')[0]] and name not in unused)
         if network is not self.net_g:  # DistributedDataParallel asks once which parameters have gradients
-            self.net_g = super(DiffusionModel, self).model_to_device(network)
+            self.net_g = super(SystemModel, self).model_to_device(network)
             self.training_step.network = self.net_g
 
     def _set_encoder_mode(self, first: bool) -> None:

@@ -108,13 +108,18 @@ class ValidatedModel(SRModel):
             enabled=True, benchmark=False, deterministic=True, allow_tf32=torch.backends.cudnn.allow_tf32
         ):
             self.test()
-        visuals = self.get_current_visuals()
-        pictures = {kind: tensor2img([visuals[kind]]) for kind in ('result', 'gt') if kind in visuals}
-        unrounded = tensor2img([visuals['result']], out_type=np.float32)
+        restoration = self.restoration(key)
         for used in ('lq', 'gt', 'output'):  # room for the next image
             if hasattr(self, used):
                 delattr(self, used)
-        return Restoration(key, pictures['result'], pictures.get('gt'), unrounded)
+        return restoration
+
+    def restoration(self, name: str) -> Restoration:
+        """Return the image that was restored, with its name, as metrics and files take it."""
+        visuals = self.get_current_visuals()
+        pictures = {kind: tensor2img([visuals[kind]]) for kind in ('result', 'gt') if kind in visuals}
+        unrounded = tensor2img([visuals['result']], out_type=np.float32)
+        return Restoration(name, pictures['result'], pictures.get('gt'), unrounded)
 
     def _picture_path(self, image: str, dataset: str, current_iter: Any) -> Path:
         label = current_iter if self.is_train else self.opt['val'].get('suffix') or self.opt['name']

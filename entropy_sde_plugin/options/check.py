@@ -11,7 +11,13 @@ import torch
 from entropy_sde_plugin.data.options import DatasetOptions
 from entropy_sde_plugin.errors import InputError, nearest, suggestion
 from entropy_sde_plugin.options import arguments
-from entropy_sde_plugin.options.datasets import check_parts, check_single_crops, check_truth, checked_datasets
+from entropy_sde_plugin.options.datasets import (
+    check_parts,
+    check_pictures,
+    check_single_crops,
+    check_truth,
+    checked_datasets,
+)
 from entropy_sde_plugin.options.networks import build_network, check_network
 from entropy_sde_plugin.options.option_file import read_file
 from entropy_sde_plugin.options.training import check_losses, check_training
@@ -60,9 +66,11 @@ def check(opt: Mapping[str, Any]) -> Options:
         return Options(datasets=datasets, network=network)
     file = read_file(model, opt)
     check_network(file.network_g, model)
+    check_pictures(datasets, model)
     own = model.Options(**{name: getattr(file, name) for name in model.Options.__struct_fields__})
+    own.check_datasets(datasets)
     if file.val is not None:
-        check_validation(file.val, training)
+        check_validation(file.val, training, model.pictures)
         check_truth(datasets, file.val.metrics or {})
     if file.train is not None:
         check_training(file.train)

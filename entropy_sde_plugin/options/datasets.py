@@ -12,7 +12,7 @@ from entropy_sde_plugin.options.names import check_folder_name
 from entropy_sde_plugin.options.validation import needs_truth
 from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, convert, parse
 
-__all__ = ['check_parts', 'check_single_crops', 'check_truth', 'checked_datasets']
+__all__ = ['check_parts', 'check_pictures', 'check_single_crops', 'check_truth', 'checked_datasets']
 
 _LOADER_OPTIONS = {
     'batch_size_per_gpu': AtLeastOne,
@@ -122,6 +122,23 @@ def check_truth(datasets: Mapping[str, DatasetOptions], metrics: Mapping[str, An
                 f"'val.metrics': {', '.join(comparing)} compare with ground truth, but '{where}' has none: give "
                 'dataroot_gt, or write `metrics: ~`.',
                 where,
+            )
+
+
+def check_pictures(datasets: Mapping[str, DatasetOptions], model: Any) -> None:
+    """Check that the data sets hold what a model of ours restores: RGB images, or raw planes.
+
+    Raises:
+        InputError: One of them holds the other.
+    """
+    kinds = {'rgb': 'RGB images', 'raw': 'raw planes'}
+    for key, options in datasets.items():
+        if options.pictures != model.pictures:
+            path = f'datasets.{key}.type'
+            raise InputError(
+                f"'{path}': {options.type} holds {kinds[options.pictures]}, and {model.__name__} restores "
+                f'{kinds[model.pictures]}: take a data set of those.',
+                path,
             )
 
 

@@ -1,10 +1,9 @@
-"""Options that describe a diffusion system, in option files and in checkpoints."""
+"""Options of the systems with a Gaussian process, in option files and in checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -14,18 +13,17 @@ from entropy_sde_plugin.diffusion.denoiser import PREDICTIONS
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
 from entropy_sde_plugin.diffusion.schedules import SCHEDULES
-from entropy_sde_plugin.errors import InputError, quoted, suggestion
-from entropy_sde_plugin.utils.schema import AtLeastOne, Positive, parse
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.options.system import SystemOptions
+from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
 __all__ = [
-    'SYSTEMS',
     'DDPMOptions',
     'DiffusionOptions',
     'IRSDEOptions',
     'LLDiffusionOptions',
     'SDEOptions',
     'SamplerOptions',
-    'system_of',
 ]
 
 if TYPE_CHECKING:
@@ -94,16 +92,8 @@ class SamplerOptions(msgspec.Struct, frozen=True):
         return partial(SAMPLERS[self.type], clip=self.clip, **own)
 
 
-class DiffusionOptions(msgspec.Struct, frozen=True):
-    """Options of a diffusion system: those that training and test must share, and how to sample.
-
-    A system adds the sections of its process, and lists in ``trained`` those that its weights depend on.
-    """
-
-    system: ClassVar[str]
-    """Name of the system, in checkpoints."""
-    trained: ClassVar[tuple[str, ...]]
-    """The options that weights depend on."""
+class DiffusionOptions(SystemOptions, frozen=True):
+    """Options of a system with a Gaussian process, and how to sample."""
 
     sampler: SamplerOptions = SamplerOptions()
     """How to sample."""
@@ -117,29 +107,6 @@ class DiffusionOptions(msgspec.Struct, frozen=True):
     def process(self) -> GaussianProcess:
         """Build the diffusion process."""
         raise NotImplementedError
-
-    def settings(self) -> dict[str, Any]:
-        """Return the options that weights depend on, as plain values, and the system's name, for a checkpoint."""
-        return {name: msgspec.to_builtins(getattr(self, name)) for name in self.trained} | {'system': self.system}
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> DiffusionOptions:
-        """Read what :meth:`settings` returned, or a part of it.
-
-        Raises:
-            InputError: Unknown setting, or one out of its range.
-        """
-        return parse(cls, {key: value for key, value in settings.items() if key != 'system'}, '')
-
-    @classmethod
-    def from_options(cls, opt: Mapping[str, Any]) -> DiffusionOptions:
-        """Read the system's options from a BasicSR option dictionary.
-
-        Raises:
-            InputError: Unknown option, one out of its range, or more sampling steps than there are noisy states.
-        """
-        names = {field.name for field in msgspec.structs.fields(cls)}
-        return parse(cls, {key: opt[key] for key in names if key in opt}, '')
 
     def times(self) -> TimeGrid:
         """Return the sampler's time grid.
@@ -175,23 +142,3 @@ class LLDiffusionOptions(DiffusionOptions, frozen=True):
 
     def process(self) -> DDPM:
         return self.ddpm.build()
-
-
-SYSTEMS: dict[str, type[DiffusionOptions]] = {options.system: options for options in (IRSDEOptions, LLDiffusionOptions)}
-"""Options of each diffusion system, by the name that checkpoints carry."""
-
-
-def system_of(settings: Mapping[str, Any] | None, default: str = IRSDEOptions.system) -> type[DiffusionOptions]:
-    """Return the options of the system that weights were trained under.
-
-    Args:
-        settings: What the weights' file carries, if anything.
-        default: The system of files that do not name one, since they were written when there was only one.
-
-    Raises:
-        InputError: The file names an unknown system.
-    """
-    name = (settings or {}).get('system', default)
-    if name not in SYSTEMS:
-        raise InputError(f'trained under the unknown system {quoted(name)}. {suggestion(str(name), SYSTEMS)}')
-    return SYSTEMS[name]

@@ -41,7 +41,7 @@ def _check_memory(network: torch.nn.Module) -> None:
 
 
 def check_network(section: Mapping[str, Any], model: Any) -> None:
-    """Check that the network restores RGB images, and can be called as a diffusion model calls it.
+    """Check that the network restores RGB images or raw ones, and can be called as the model calls it.
 
     Args:
         section: The section.
@@ -60,11 +60,11 @@ def check_network(section: Mapping[str, Any], model: Any) -> None:
     if forward is None:  # a function that builds a network
         return
     try:
-        inspect.signature(forward).bind('self', 'x', 'cond', 'time')
+        inspect.signature(forward).bind('self', *model.network_inputs)
     except TypeError as error:
         raise InputError(
-            f"'network_g.type': {section['type']} is not a diffusion network. Those take the noisy image, the dark "
-            f'image and the time: {error}.',
+            f"'network_g.type': {section['type']} is not a network for {model.__name__}, which gives it "
+            f'{" and ".join(model.network_inputs.values())}: {error}.',
             'network_g.type',
         ) from None
     missing = [method for method in model.network_methods if not hasattr(network, method)]

@@ -112,7 +112,7 @@ def top_level(model: Any) -> Any:
     ``model.Options``."""
     own = [(field.name, field.type, *_default(field)) for field in msgspec.structs.fields(model.Options)]
     named = [('model_type', Literal[model.__name__]), ('train', model.TrainOptions | None, None)]
-    return msgspec.defstruct('OptionFile', [*own, *named], bases=(OptionFile,), kw_only=True, frozen=True)
+    return msgspec.defstruct(model.__name__, [*own, *named], bases=(OptionFile,), kw_only=True, frozen=True)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:

@@ -10,12 +10,15 @@ import msgspec
 import torch
 
 from entropy_sde_plugin.errors import InputError, dotted, quoted
+from entropy_sde_plugin.losses.exposure import Criterion, Weighting
 from entropy_sde_plugin.options.arguments import arguments_of, build_without_memory, culprit, registered
 from entropy_sde_plugin.options.optimisation import check_optimiser, check_schedule
 from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive
 
 __all__ = [
     'LOSSES',
+    'DiffusionTrainOptions',
+    'ExposureTrainOptions',
     'FreezeOptions',
     'IRSDETrainOptions',
     'LLDiffusionTrainOptions',
@@ -32,7 +35,7 @@ _TRIED_SIDE = 64
 
 
 class TrainOptions(msgspec.Struct, frozen=True):
-    """Section ``train`` of a diffusion model: BasicSR's options and those of this package."""
+    """Section ``train`` of every model of this package: BasicSR's options and its own."""
 
     optim_g: dict[str, Any]
     """Optimiser: ``type``, a name of ``torch.optim``, and its arguments."""
@@ -40,10 +43,8 @@ class TrainOptions(msgspec.Struct, frozen=True):
     """Learning rate: ``type``, a scheduler of BasicSR, and its arguments."""
     total_iter: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
     """Iterations of the training."""
-    pixel_opt: dict[str, Any]
-    """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
     entropy_opt: dict[str, Any] | None = None
-    """A ``SpatialEntropyLoss`` in addition to ``pixel_opt``."""
+    """A ``SpatialEntropyLoss`` in addition to the system's own losses."""
     warmup_iter: int = -1
     """Iterations over which the learning rate rises from 0; -1 for none."""
     ema_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0
@@ -69,7 +70,14 @@ class TrainOptions(msgspec.Struct, frozen=True):
     """Number of checkpoints (weights and training state) to keep; all by default."""
 
 
-class IRSDETrainOptions(TrainOptions, frozen=True):
+class DiffusionTrainOptions(TrainOptions, kw_only=True, frozen=True):
+    """Section ``train`` of a model with a Gaussian process."""
+
+    pixel_opt: dict[str, Any]
+    """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
+
+
+class IRSDETrainOptions(DiffusionTrainOptions, frozen=True):
     """Section ``train`` of ``IRSDEModel``."""
 
     objective: Literal['previous_state', 'x0'] = 'previous_state'
@@ -90,7 +98,7 @@ class FreezeOptions(msgspec.Struct, frozen=True):
     """Leave out the degradation network, whose loss is no longer used; the release continues to compute it."""
 
 
-class LLDiffusionTrainOptions(TrainOptions, frozen=True):
+class LLDiffusionTrainOptions(DiffusionTrainOptions, frozen=True):
     """Section ``train`` of an ``LLDiffusionModel``; its defaults follow the release."""
 
     degradation_opt: dict[str, Any] | None = None
@@ -105,6 +113,22 @@ class LLDiffusionTrainOptions(TrainOptions, frozen=True):
     resume_schedule: bool = False
     """Continue the learning rate's schedule and the best validation results when resumed. The release begins both anew:
     the milestones are reached a second time."""
+
+
+class ExposureTrainOptions(TrainOptions, frozen=True):
+    """Section ``train`` of an ``ExposureDiffusionModel``; its defaults follow the release."""
+
+    criterion: Criterion = 'l1'
+    """How the picture of a network call is compared with the truth: ``l1``, the paper's divergence of Poisson
+    distributions (``poisson_kl``), or the divergence that the release offers (``released_kl``)."""
+    auxiliary_loss: bool = True
+    """Compare the parts of the adaptive residual layer with the truth too."""
+    call_weights: Weighting = 'released'
+    """Weights of the network calls in the loss: learned without a bound (``released``), learned above 0 with the sum 1
+    (``softmax``), all the same (``fixed``), or all 1 (``sum``)."""
+    full_ladder: bool = False
+    """Make all network calls in steps of one image too; the release then draws whole exposures from 1 on, and drawing
+    1 leaves one call fewer."""
 
 
 def check_losses(section: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
+from entropy_sde_plugin.data.options import Pictures
 from entropy_sde_plugin.errors import InputError, quoted, suggestion
 from entropy_sde_plugin.options.arguments import check_names, is_ours, registered
 from entropy_sde_plugin.options.names import check_folder_name
@@ -39,12 +40,18 @@ class ValOptions(msgspec.Struct, frozen=True):
             raise InputError(f"'seeds' contains duplicates: {', '.join(map(str, self.seeds))}.", option='seeds')
 
 
-def check_validation(val: ValOptions, training: bool) -> None:
+def check_validation(val: ValOptions, training: bool, pictures: Pictures) -> None:
     """Check ``val`` against the kind of run and ``val.metrics`` against the registered metrics.
+
+    Args:
+        val: The section.
+        training: Whether the run is a training.
+        pictures: What the model restores.
 
     Raises:
         InputError: A training without ``val_freq``; a ``suffix`` that cannot be part of a file name; unknown metric;
-            unknown, missing or wrong argument; or a ``better`` that is neither ``higher`` nor ``lower``.
+            unknown, missing or wrong argument; a metric of raw planes for RGB images; or a ``better`` that is neither
+            ``higher`` nor ``lower``.
     """
     if training and val.val_freq is None:
         raise InputError("Option 'val.val_freq' is missing: add it to the option file.", 'val.val_freq')
@@ -53,6 +60,9 @@ def check_validation(val: ValOptions, training: bool) -> None:
     for key, metric in (val.metrics or {}).items():
         where = f'val.metrics.{key}'
         function = registered('metric', metric.get('type'), where)
+        if hasattr(function, 'takes_planes') and pictures != 'raw':
+            path = f'{where}.type'
+            raise InputError(f"'{path}': {metric['type']} compares raw planes, not RGB images.", path)
         check_names(function, metric.keys() - {'type', 'better'}, where, added=('img', 'img2'))
         _check_choice(metric, 'better', ('higher', 'lower'), where)
         _check_choice(metric, 'input_order', ('HWC', 'CHW'), where)

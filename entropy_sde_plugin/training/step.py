@@ -33,7 +33,7 @@ class TrainingStep:
 
     Args:
         network: The network in training, as BasicSR wraps it.
-        optimizer: Of its parameters.
+        optimizer: Of its parameters, and perhaps of a loss's.
         options: ``accumulate_steps``, ``grad_clip_norm``, ``precision``, ``channels_last`` and ``tf32`` of the section
             ``train``. ``tf32`` is PyTorch's setting for the whole process, validation included.
 
@@ -45,6 +45,7 @@ class TrainingStep:
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, options: TrainOptions) -> None:
         self.network = network
         self._optimizer = optimizer
+        self._parameters = [p for group in optimizer.param_groups for p in group['params']]
         self._options = options
         self._device = next(network.parameters()).device
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=options.precision == 'fp16')
@@ -93,11 +94,12 @@ class TrainingStep:
         buffers = [buffer.clone() for buffer in self.network.buffers()]  # running statistics see the batch too
         self._optimizer.zero_grad()
         losses = self._backward(losses_of, batch_size)
+        self._average_others()
         self._scaler.unscale_(self._optimizer)
         taken = self._finite(losses)
         if taken:
             if self._options.grad_clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.network.parameters(), self._options.grad_clip_norm)
+                nn.utils.clip_grad_norm_(self._parameters, self._options.grad_clip_norm)
             self._optimizer.step()  # not by the scaler, which would read once more whether the gradient is finite
         else:
             for buffer, before in zip(self.network.buffers(), buffers, strict=True):
@@ -134,8 +136,19 @@ class TrainingStep:
             return self.network.no_sync()
         return contextlib.nullcontext()
 
+    def _average_others(self) -> None:
+        """Average over the processes what DistributedDataParallel does not: gradients of parameters that are not the
+        network's."""
+        if not isinstance(self.network, DistributedDataParallel):
+            return
+        averaged = {id(parameter) for parameter in self.network.parameters()}
+        for parameter in self._parameters:
+            if id(parameter) not in averaged and parameter.grad is not None:
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= torch.distributed.get_world_size()
+
     def _finite(self, losses: Losses) -> bool:
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
         greatest = [torch.linalg.vector_norm(value, math.inf) for value in gradients]  # that of a NaN is a NaN
         finite = torch.isfinite(torch.stack([*losses.values(), *greatest])).all()
         if torch.distributed.is_initialized():

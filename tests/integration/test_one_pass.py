@@ -61,7 +61,7 @@ runpy.run_module(module, run_name='__main__')
 
 EVERY_RUN = {
     'option files parsed': 1,
-    'sections parsed as OptionFile': 1,
+    'sections parsed as IRSDEModel': 1,  # the whole file
     'sections parsed as SamplerOptions': 1,
     'sections parsed as PathOptions': 1,
     'sections parsed as ValOptions': 1,

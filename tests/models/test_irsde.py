@@ -19,7 +19,7 @@ def test_the_papers_objective_compares_previous_states(prediction):
     data = batch()
     m.feed_data(data)
     m.cri_pix, seen = spy(m.cri_pix)
-    t, noise = m._draw(1).t, m._draw(1).noise
+    t, noise = m.draw(1).t, m.draw(1).noise
     net = copy.deepcopy(m.net_g)
     m.optimize_parameters(1)
 
@@ -70,7 +70,7 @@ def test_the_number_of_levels_follows_the_iteration():
 def test_times_and_noise_are_uniform_and_standard_normal():
     m = model()
     m.feed_data(batch(size=1))
-    draws = [m._draw(i) for i in range(400)]
+    draws = [m.draw(i) for i in range(400)]
     times = torch.stack([draw.t for draw in draws]).flatten()
     assert (times.min(), times.max()) == (1, 20)
     assert torch.bincount(times)[1:].min() >= 5  # 20 expected of each
@@ -82,14 +82,14 @@ def test_times_and_noise_are_uniform_and_standard_normal():
 def test_draws_belong_to_the_place_in_the_global_batch():
     one = model()
     one.feed_data(batch(size=4))
-    t, noise = one._draw(7).t, one._draw(7).noise
+    t, noise = one.draw(7).t, one.draw(7).noise
     for rank in (0, 1):
         half = model(rank=rank, world_size=2)
         half.feed_data({'lq': one.lq[rank::2], 'gt': one.gt[rank::2], 'lq_path': ['a', 'b']})
-        half_t, half_noise = half._draw(7).t, half._draw(7).noise
+        half_t, half_noise = half.draw(7).t, half.draw(7).noise
         assert torch.equal(half_t, t[rank::2])
         assert torch.equal(half_noise, noise[rank::2])
-    assert not torch.equal(one._draw(8).noise, noise)
+    assert not torch.equal(one.draw(8).noise, noise)
     assert len({row.sum().item() for row in noise}) == 4
 
 
@@ -316,7 +316,7 @@ def test_training_leaves_it_to_the_network_as_often_as_asked():
     m.feed_data(data)
     seen = inputs_of(m.net_g)
     for iteration in range(200):
-        m.losses(slice(None), m._draw(iteration))
+        m.losses(slice(None), m.draw(iteration))
     told = torch.cat(seen) > 0
     assert abs(told.float().mean() - 0.7) < 0.1
     torch.testing.assert_close(torch.cat(seen)[told], luma(data['gt']).repeat(200)[told])
@@ -327,7 +327,7 @@ def test_the_choice_belongs_to_the_image_and_not_to_the_part():
     m = told_model(train__brightness_prob=0.5)
     m.feed_data(batch())
     seen = inputs_of(m.net_g)
-    draw = m._draw(3)
+    draw = m.draw(3)
     m.losses(slice(None), draw)
     for i in range(len(draw.t)):
         m.losses(slice(i, i + 1), draw.part(slice(i, i + 1)))
@@ -350,4 +350,4 @@ def test_a_network_without_the_input_is_left_alone():
     m = model(prediction='x0', train__objective='x0')
     m.feed_data(batch())
     m.optimize_parameters(1)
-    assert m._brightness_input(m.gt, m._draw(1).chance) == {}
+    assert m._brightness_input(m.gt, m.draw(1).chance) == {}

@@ -73,7 +73,7 @@ def released(start, monkeypatch, draws, **changes):
     )
     for network in (m.net_g, m.net_g_ema):
         network.load_state_dict(start)
-    monkeypatch.setattr(m, '_draw', draws)
+    monkeypatch.setattr(m, 'draw', draws)
     return m
 
 
@@ -138,11 +138,11 @@ def test_times_are_antithetic():
     """17 draws and 15 partners of 32; of two images none has a partner."""
     m = model()
     m.feed_data(irsde.batch(32, side=4))
-    t = m._draw(1).t
+    t = m.draw(1).t
     assert torch.equal(t[17:], 999 - t[:15])
     assert len(set(t.tolist())) > 25
     m.feed_data(irsde.batch(2, side=4))
-    first, second = m._draw(1).t.tolist()
+    first, second = m.draw(1).t.tolist()
     assert first + second != 999
 
 
@@ -153,11 +153,11 @@ def test_processes_share_the_draws_of_one(crops):
     data |= {kind: data[kind].view(4, crops, 3, 4, 4) for kind in ('lq', 'gt')} if crops > 1 else {}
     data['lq_path'] = data['lq_path'][:4]
     whole.feed_data(data)
-    expected = whole._draw(3)
+    expected = whole.draw(3)
     for rank in (0, 1):
         half = model(rank=rank, world_size=2)
         half.feed_data({kind: values[rank::2] for kind, values in data.items()})
-        draw = half._draw(3)
+        draw = half.draw(3)
         rows = [image * crops + crop for image in (rank, rank + 2) for crop in range(crops)]
         assert torch.equal(draw.t, expected.t[rows])
         assert torch.equal(draw.noise, expected.noise[rows])
@@ -172,7 +172,7 @@ def test_the_output_is_compared_with_its_target(prediction):
     m, data = model(prediction=prediction, train__degradation_opt=None), batch()
     m.cri_pix, seen = spy(m.cri_pix)
     train(m, [1], data)
-    draw, x0 = m._draw(1), 2 * data['gt'].double() - 1
+    draw, x0 = m.draw(1), 2 * data['gt'].double() - 1
     abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[draw.t].view(-1, 1, 1, 1)
     targets = {'noise': draw.noise, 'x0': x0, 'v': abar.sqrt() * draw.noise - (1 - abar).sqrt() * x0}
     torch.testing.assert_close(seen[0][1].double(), targets[prediction].double(), rtol=1e-4, atol=1e-4)
@@ -186,7 +186,7 @@ def test_the_entropy_of_the_estimated_image_is_weighted(weighting):
     m, data = model(train__entropy_opt={**ENTROPY, 'loss_weight': 0.5}, train__entropy_weighting=weighting), batch(4)
     m.cri_pix, seen = spy(m.cri_pix)
     train(m, [2], data)
-    draw = m._draw(2)
+    draw = m.draw(2)
     abar = m.process.abars[draw.t].view(-1, 1, 1, 1)
     x0 = 2 * data['gt'] - 1
     xt = abar.sqrt() * x0 + (1 - abar).sqrt() * draw.noise

@@ -237,7 +237,7 @@ NETWORK = '{type: ConditionalNAFNet, width: 8, enc_blk_nums: [1], middle_blk_num
             NETWORK,
             '{type: EDSR, num_in_ch: 3, num_out_ch: 3}',
             'network_g',
-            "'network_g.type': EDSR is not a diffusion network",
+            "'network_g.type': EDSR is not a network for IRSDEModel, which gives it the noisy image",
         ),
         (
             '    type: PairedLowLightDataset\n    dataroot_lq: lq\n    dataroot_gt: gt\n    gt_size: 16\n'

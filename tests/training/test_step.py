@@ -66,7 +66,7 @@ def test_a_step_that_is_not_finite_changes_nothing(fault, entropy, log):
     assert before.keys() == after.keys()
     assert same(before, after)
 
-    t = m._draw(2).t
+    t = m.draw(2).t
     (message,) = {record.getMessage() for record in log.records}
     assert message.startswith('Iteration 2: a loss or the gradient is not finite (l_pix ')
     assert message.endswith(f'Its images: t={t[0]} picture0.png; t={t[1]} picture1.png.')

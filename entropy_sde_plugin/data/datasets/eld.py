@@ -13,7 +13,9 @@ from entropy_sde_plugin.data.datasets.raw_pairs import (
     raw_files,
 )
 from entropy_sde_plugin.data.options import options_of
+from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.schema import Positive
 
 __all__ = ['ELDDataset', 'ELDOptions']
 
@@ -30,6 +32,8 @@ class ELDOptions(RawPairsOptions, kw_only=True, frozen=True):
     """Exposure ratio of the pairs to use."""
     white: float | None = 16383.0
     """White level in ADU, as released; ``~`` for each file's own."""
+    value_range: Positive | None = RELEASED_RANGE
+    """White less black level in ADU, by which photons are counted, as released; ``~`` for each file's own."""
 
 
 class ELDDataset(RawFilePairs):

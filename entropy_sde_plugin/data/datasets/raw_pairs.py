@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from entropy_sde_plugin.data.options import TrainingCrops, options_of
+from entropy_sde_plugin.data.options import Pictures, TrainingCrops, options_of
 from entropy_sde_plugin.data.raw import RAW_SUFFIXES
 from entropy_sde_plugin.data.raw_frame import RawFrame, RawMetadata, planes_size, read_frame, read_metadata
 from entropy_sde_plugin.data.raw_noise import camera
@@ -38,6 +39,8 @@ Ratio = Annotated[float, msgspec.Meta(gt=1)]
 class RawPairsOptions(TrainingCrops, kw_only=True, frozen=True):
     """Options of every data set of pairs of raw files; ``gt_size`` counts values of a plane."""
 
+    pictures: ClassVar[Pictures] = 'raw'
+
     white: Positive | None = None
     """White level in ADU; each file's own by default. The released ExposureDiffusion takes 16383."""
     keep_negative: bool = False
@@ -46,6 +49,8 @@ class RawPairsOptions(TrainingCrops, kw_only=True, frozen=True):
     """Calibrated camera whose gain follows from the ISO."""
     gain: Positive | None = None
     """Gain K of all inputs, ADU per photon, in place of that of the ISO."""
+    value_range: Positive | None = None
+    """White less black level in ADU, by which photons are counted; each file's own by default."""
     centre_crop: AtLeastOne | None = None
     """Side of the square of each plane that validation and test cut from the centre; the whole frame by default."""
 
@@ -112,8 +117,10 @@ class RawFilePairs(Dataset[dict[str, Any]]):
             'gt': gt,
             'ratio': torch.tensor(pair.ratio),
             'gain': torch.tensor(self._gain(short.metadata, pair.short)),
+            'value_range': torch.tensor(options.value_range or short.white - fmean(short.black)),
             'white_balance': torch.from_numpy(long.metadata.white_balance),
             'matrix': torch.from_numpy(long.metadata.matrix),
+            'key': pair.name,
             'lq_path': str(pair.short),
             'gt_path': str(pair.long),
         }

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from entropy_sde_plugin.data.datasets.raw_pairs import RawFilePair, RawFilePairs, RawPairsOptions, raw_files
 from entropy_sde_plugin.data.options import options_of
+from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils.schema import AtLeastOne
+from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
 __all__ = ['SIDDataset', 'SIDOptions']
 
@@ -31,6 +32,8 @@ class SIDOptions(RawPairsOptions, kw_only=True, frozen=True):
     """Use only the pairs of this exposure ratio, 100, 250 or 300; all by default."""
     white: float | None = 16383.0
     """White level in ADU, as released; ``~`` for each file's own."""
+    value_range: Positive | None = RELEASED_RANGE
+    """White less black level in ADU, by which photons are counted, as released; ``~`` for each file's own."""
 
 
 class SIDDataset(RawFilePairs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data import augmentation
 from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops
-from entropy_sde_plugin.data.options import Probability, TrainingCrops, options_of
+from entropy_sde_plugin.data.options import Pictures, Probability, TrainingCrops, options_of
 from entropy_sde_plugin.data.raw_noise import CAMERAS, NoiseModel, camera, draw_parameters
 from entropy_sde_plugin.data.raw_noise.cameras import CameraName, Gain
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
@@ -32,6 +32,8 @@ _BLUE_GAINS = (1.5, 1.9)
 class SyntheticRawOptions(TrainingCrops, kw_only=True, frozen=True):
     """Options of ``SyntheticRawDataset``; ``gt_size`` counts values of a plane, two pixels of a photograph each."""
 
+    pictures: ClassVar[Pictures] = 'raw'
+
     dataroot_gt: str
     """Folder or database of the bright photographs."""
     noise: str = 'P+G+r+u'
@@ -43,6 +45,8 @@ class SyntheticRawOptions(TrainingCrops, kw_only=True, frozen=True):
     (``per_camera``)."""
     ratio: Range = (20.0, 300.0)
     """Exposure of the truth over that of the input, [low, high], drawn uniformly."""
+    keep_negative: bool = False
+    """Keep values below black in the inputs, whose noise then averages to 0; the release clips them."""
     random_scale_prob: Probability = 0.8
     """Probability of a crop of random side, from twice ``gt_size`` to the photograph's short side, reduced to it."""
 
@@ -64,7 +68,7 @@ class SyntheticRawDataset(Dataset[dict[str, Any]]):
     An item holds
 
     - ``lq`` and ``gt``: float32 tensors (4, H, W), planes R, G, B, G in [0, 1]; the input times the ratio, clipped;
-    - ``ratio``, and ``gain``: K, ADU per photon;
+    - ``ratio``; ``gain``, K in ADU per photon; ``value_range``, white less black level in ADU;
     - ``white_balance``, (4,), and ``matrix``, (3, 3), from the camera's colours to linear sRGB: to develop it;
     - ``lq_path``, ``gt_path`` and ``key``, and in training ``draw``, as in ``PairDataset``.
 
@@ -109,10 +113,11 @@ class SyntheticRawDataset(Dataset[dict[str, Any]]):
         clean = unprocessed(bright, matrix, red_gain, blue_gain)
         exposure = draw_parameters([camera(taken_by)], rng, gain=options.gain, ratio=options.ratio)
         item: dict[str, Any] = {
-            'lq': torch.from_numpy(self._noise(clean, exposure, rng).clip(0, 1)),
+            'lq': torch.from_numpy(self._noise(clean, exposure, rng).clip(None if options.keep_negative else 0, 1)),
             'gt': torch.from_numpy(clean),
             'ratio': torch.tensor(exposure.ratio),
             'gain': torch.tensor(exposure.gain),
+            'value_range': torch.tensor(exposure.value_range),
             'white_balance': torch.tensor([red_gain, 1.0, blue_gain, 1.0]),
             'matrix': torch.from_numpy(np.linalg.inv(matrix)).float(),
             'key': name,
