@@ -64,6 +64,24 @@ def lldiffusion(folder):
     return opt
 
 
+def exposurediffusion(folder):
+    """Synthetic raw images, learned weights of the network calls, photon counts."""
+    opt = options(folder, model_type='ExposureDiffusionModel', network_g=NAFNET | {'type': 'ExposureNAFNet'})
+    data = {'type': 'SyntheticRawDataset', 'dataroot_gt': str(folder / 'pairs/gt')}
+    for key, dataset in opt['datasets'].items():
+        kept = {name: dataset[name] for name in dataset if name not in ('dataroot_lq', 'dataroot_gt', 'io_backend')}
+        opt['datasets'][key] = kept | data
+    opt['datasets']['train'] |= {'gt_size': 8, 'dataset_enlarge_ratio': 2}
+    del opt['train']['pixel_opt']
+    opt['train'] |= {'total_iter': 6, 'ema_warmup': True}
+    opt['logger'] |= {'save_checkpoint_freq': 6}
+    opt['val']['metrics'] = {
+        'psnr': {'type': 'calculate_psnr', 'crop_border': 0},
+        'raw': {'type': 'calculate_psnr_raw'},
+    }
+    return opt
+
+
 def swin(folder):
     return options(folder, network_g=SWIN | {'upsampler': '', 'upscale': 1, 'drop_path_rate': 0.5})
 
@@ -177,6 +195,22 @@ def test_a_training_that_is_stopped_before_and_after_its_encoder_is_frozen(folde
     assert code == 0, output
     assert differences(checkpoint(folder, 'frozen', 6), checkpoint(folder, 'frozen_cut', 6)) == []
     assert table(folder, 'frozen_cut') == table(folder, 'frozen')
+
+
+def test_a_training_on_raw_images_that_is_stopped_in_a_validation(folder):
+    opt = exposurediffusion(folder)
+    code, output = train(folder, opt, 'exposed')
+    assert code == 0, output
+    metrics = opt['val']['metrics'] | {'psnr': {'type': 'accident_psnr', 'what': 'SIGTERM', 'crop_border': 0}}
+    code, output = train(folder, opt, 'exposed_cut', module=ACCIDENTS, val__metrics=metrics)
+    assert code == 128 + 15, output
+    assert states(folder, 'exposed_cut') == [3]
+    code, output = train(folder, opt, 'exposed_cut', '--auto_resume')
+    assert code == 0, output
+    assert differences(checkpoint(folder, 'exposed', 6), checkpoint(folder, 'exposed_cut', 6)) == []
+    assert table(folder, 'exposed_cut') == table(folder, 'exposed')
+    state, saved = checkpoint(folder, 'exposed', 6)
+    assert differences(state['call_weights'], saved['call_weights']) == []
 
 
 def test_basicsrs_own_model_and_dataset(folder):

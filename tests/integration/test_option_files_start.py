@@ -21,6 +21,7 @@ FILES = sorted((ROOT / 'options').glob('*.yml'))
 SMALL_NAFNET = {'width': 4, 'enc_blk_nums': [1], 'middle_blk_num': 1, 'dec_blk_nums': [1]}
 SMALL_LLDIFFUSION = {'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'deg_ch': 32, 'enc_ch': 4}
 SMALL_LLDIFFUSION |= {'fuse_mode': 'cat', 'num_deg_fusion': 3}
+SMALL_NETWORKS = {'nafnet': SMALL_NAFNET, 'lldiffusion': SMALL_LLDIFFUSION, 'exposure': SMALL_NAFNET}
 TRAIN = [
     'train:total_iter=1',
     'datasets:train:batch_size_per_gpu=2',
@@ -90,15 +91,16 @@ def exit_codes(tmp_path_factory):
     runs = []
     for file in FILES:
         is_test = file.stem.startswith('test_')
-        kind = 'lldiffusion' if 'lldiffusion' in file.stem else 'nafnet'
-        network = SMALL_LLDIFFUSION if kind == 'lldiffusion' else SMALL_NAFNET
+        kind = next((kind for kind in SMALL_NETWORKS if kind in file.stem), 'nafnet')
         given = [
             f'network_g:{key}={value if isinstance(value, str) else json.dumps(value)}'
-            for key, value in network.items()
+            for key, value in SMALL_NETWORKS[kind].items()
         ]
         given += ['sampler:steps=1', 'num_gpu=0', *(TRAIN if not is_test else ())]
         if kind == 'lldiffusion' and not is_test:
             given.append('datasets:train:gt_size=64')  # of up to eight crops
+        if kind == 'exposure' and not is_test:
+            given.append('datasets:train:gt_size=16')
         if is_test or file.stem in ('finetune_own_pairs', 'train_lolv1_small'):
             given.append(f'path:pretrain_network_g={kind}.pth')
         runs.append(('basicsr.test' if is_test else 'basicsr.train', ['-opt', str(file), '--force_yml', *given]))

@@ -21,7 +21,7 @@ from entropy_sde_plugin.inference.enhancer import Enhancer
 from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
 from entropy_sde_plugin.networks import architectures
 from entropy_sde_plugin.networks.architectures import Architecture
-from entropy_sde_plugin.options import diffusion as diffusion_options
+from entropy_sde_plugin.options import systems
 from entropy_sde_plugin.options.diffusion import DiffusionOptions
 
 
@@ -66,7 +66,7 @@ def model(monkeypatch):
         for_inference=Whole,
     )
     monkeypatch.setattr(architectures, 'ARCHITECTURES', [*architectures.ARCHITECTURES, entry])
-    monkeypatch.setitem(diffusion_options.SYSTEMS, 'toy', ToyOptions)
+    monkeypatch.setitem(systems.SYSTEMS, 'toy', ToyOptions)
     network = ToyNetwork()
     nn.init.zeros_(network.mix.weight)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""IRSDEModel under BasicSR's own trainer, in processes of its own, on the packaged photographs."""
+"""The models under BasicSR's own trainer, in processes of its own, on the packaged photographs."""
 
 import copy
 import re
@@ -64,7 +64,19 @@ def lldiffusion(name):
     return opt | {'model_type': 'LLDiffusionModel', 'network_g': network}
 
 
-@pytest.mark.parametrize('system', [irsde, lldiffusion])
+def exposurediffusion(name):
+    """Exposures, photon counts and synthesis keyed by the image; the weights of the calls are averaged too."""
+    opt = options(name, entropy_opt=ENTROPY, optim_g={'type': 'SGD', 'lr': 0.1})
+    for key in ('sde', 'prediction', 'sampler'):
+        del opt[key]
+    del opt['train']['pixel_opt'], opt['train']['objective']
+    data = {'name': 'photographs', 'type': 'SyntheticRawDataset', 'dataroot_gt': 'datasets/train_gt.lmdb'}
+    opt['datasets']['train'] = data | {'gt_size': 16, 'batch_size_per_gpu': 4, 'num_worker_per_gpu': 0}
+    network = TINY_NETWORK | {'type': 'ExposureNAFNet'}
+    return opt | {'model_type': 'ExposureDiffusionModel', 'network_g': network}
+
+
+@pytest.mark.parametrize('system', [irsde, lldiffusion, exposurediffusion])
 def test_two_processes_are_one_with_the_doubled_batch(folder, system):
     """Random neighbour weights, fresh noise and augmentation: all of it keyed, none shared by accident. What is left is
     the order of floating point sums."""
@@ -74,12 +86,12 @@ def test_two_processes_are_one_with_the_doubled_batch(folder, system):
     for opt, processes in ((one, 1), (two, 2)):
         code, output = run(folder, opt, processes)
         assert code == 0, output
-    for key in ('params', 'params_ema'):
+    start = weights_at_start(one)
+    for key in ('params', 'params_ema', *(('call_weights',) if system is exposurediffusion else ())):
         first, second = weights(folder, one['name'], key), weights(folder, two['name'], key)
-        start = weights_at_start(one)
         for name, value in first.items():
             torch.testing.assert_close(second[name], value, rtol=1e-3, atol=2e-5)
-        assert any((first[name] - start[name]).abs().max() > 1e-3 for name in first)
+        assert any((first[name] - start.get(name, 1 / 3)).abs().max() > 1e-3 for name in first)
 
 
 def weights_at_start(opt):
