@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,19 @@ class Compiled:
         stack: Bytes of a thread's registers that are spilled to memory.
         shared: Bytes of shared memory of a program.
         warps: Of a program.
-        sass: Its machine code as text.
+        cubin: The machine code.
     """
 
     registers: int
     stack: int
     shared: int
     warps: int
-    sass: str
+    cubin: bytes
+
+    @cached_property
+    def sass(self) -> str:
+        """The machine code as text."""
+        return _run('nvdisasm', '--print-code', self.cubin)
 
 
 def compile_kernels(spec: EntropySpec, capability: int) -> dict[str, Compiled]:
@@ -78,19 +84,18 @@ def _compile(kernel: Any, constants: dict[str, Any], capability: int, warps: int
     }
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
     found = triton.compile(source, target=GPUTarget('cuda', capability, 32), options={'num_warps': warps})
-    with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
-        file.write(found.asm['cubin'])
-        file.flush()
-        usage = _run('cuobjdump', '--dump-resource-usage', file.name)
-        sass = _run('nvdisasm', '--print-code', file.name)
+    usage = _run('cuobjdump', '--dump-resource-usage', found.asm['cubin'])
     used = re.search(r'REG:(\d+) STACK:(\d+)', usage)
     if used is None:
         raise RuntimeError(f'cuobjdump says nothing of registers: {usage}')
-    return Compiled(int(used[1]), int(used[2]), found.metadata.shared, warps, sass)
+    return Compiled(int(used[1]), int(used[2]), found.metadata.shared, warps, found.asm['cubin'])
 
 
-def _run(tool: str, *arguments: str) -> str:
-    return subprocess.run([str(TOOLS / tool), *arguments], check=True, capture_output=True, text=True).stdout
+def _run(tool: str, option: str, cubin: bytes) -> str:
+    with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
+        file.write(cubin)
+        file.flush()
+        return subprocess.run([TOOLS / tool, option, file.name], check=True, capture_output=True, text=True).stdout
 
 
 def opcodes(sass: str, trips: list[int]) -> Counter[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec
+from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec, SpatialEntropyEngine
 
 
 def level_planes(
@@ -126,3 +126,17 @@ def least_norms(planes: list[Tensor], spec: EntropySpec, value: Tensor) -> tuple
     gradient = (2 if spec.normalise else 1) * at_pixel / spec.bandwidth * (len(v) / v[0].numel()) ** 0.5
     value_norm = (mass**0.5 if hellinger else mass) * len(v) ** 0.5
     return 0.1 * value_norm, 0.1 * gradient, 0.1 * gradient
+
+
+def worst_error(
+    engine: SpatialEntropyEngine, planes: list[Tensor], spec: EntropySpec, cancelling: bool = False
+) -> float:
+    """Largest `relative_error` of an engine's value and gradients; if ``cancelling``, of `least_norms` at least."""
+    expected = brute_force(planes, spec)
+    least = least_norms(planes, spec, expected[0]) if cancelling else (0.0, 0.0, 0.0)
+    errors = []
+    for ours, theirs, norm in zip(engine(*planes, spec, True), expected, least, strict=True):
+        assert ours is not None
+        assert ours.dtype == planes[0].dtype
+        errors.append(relative_error(ours, theirs, norm))
+    return max(errors)

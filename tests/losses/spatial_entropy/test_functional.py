@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ from entropy_sde_plugin.losses.spatial_entropy import operator
 from entropy_sde_plugin.losses.spatial_entropy.definition import DISTANCES
 from entropy_sde_plugin.losses.spatial_entropy.functional import spatial_entropy
 from entropy_sde_plugin.losses.spatial_entropy.native import engine as native_engine
-from tests.support import GOLDEN
+from tests.support.spatial_entropy_cases import stored_case
 from tests.support.spatial_entropy_oracle import level_planes, plane_distance, relative_error
 
 ENGINES = ['torch', *(['native'] if native_engine.available() else [])]
@@ -61,12 +60,6 @@ def expected_loss_and_gradient(
     loss = plane_distance(*planes, **options).mean()
     loss.backward()
     return loss.detach(), pred.grad
-
-
-def stored_case(case: int) -> dict[str, np.ndarray]:
-    """One of five cases computed once from the released definition, evaluated without cancellation, in float64."""
-    with np.load(GOLDEN / 'spatial_entropy.npz') as archive:
-        return {key.removeprefix(f'c{case}_'): archive[key] for key in archive if key.startswith(f'c{case}_')}
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,9 @@ class Problem:
         columns = min(triton.next_power_of_2(levels), 32)
         one_block = levels <= rows
         slots = SLOTS_INTERPRETED if _interpreted() else 1
-        centres = ELEMENTS_INTERPRETED // (slots * rows * columns) if _interpreted() else 1
+        centres = 1
+        if _interpreted():
+            centres = min(ELEMENTS_INTERPRETED // (slots * rows * columns), triton.next_power_of_2(self.pixels))
         return {
             'DISTANCE': self.spec.distance,
             'AREAS': self.areas,

@@ -24,6 +24,7 @@ from entropy_sde_plugin.losses.spatial_entropy.native import engine as native_en
 from entropy_sde_plugin.losses.spatial_entropy.native.engine import distance_and_gradient
 from entropy_sde_plugin.losses.spatial_entropy.pytorch import engine as pytorch_engine
 from tests.support.commands import ROOT
+from tests.support.spatial_entropy_cases import noisy_planes
 from tests.support.spatial_entropy_oracle import brute_force, least_norms, level_planes, relative_error
 
 pytestmark = pytest.mark.skipif(not native_engine.available(), reason=str(native_engine.why_unavailable()))
@@ -38,18 +39,6 @@ def assert_agrees(planes: list[Tensor], spec: EntropySpec, cancelling: bool = Fa
         found = distance_and_gradient(*planes, spec, True, instruction_set=instruction_set)
         for name, ours, theirs, norm in zip(('value', 'v', 'v_nbr'), found, expected, least, strict=True):
             assert relative_error(ours, theirs, norm) <= 1e-5, (instruction_set, name)
-
-
-def noisy_planes(seed: int, planes: int, height: int, width: int, levels: int, noise: float) -> list[Tensor]:
-    """A ramp and the same ramp with noise, with means that follow them, in level units: (v, v_nbr, w, w_nbr)."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    ramp = (0.013 * x + 0.021 * y + rng.uniform(size=(planes, 1, 1))) % 1 * (levels - 1)
-    result = []
-    for strength in (noise, 0):
-        v = np.clip(ramp + strength * rng.normal(size=ramp.shape), 0, levels - 1)
-        result += [v, np.clip(v + rng.normal(size=v.shape), 0, levels - 1)]
-    return [torch.tensor(v, dtype=torch.float32) for v in result]
 
 
 def photograph_planes(name: str, side: int, levels: int, noise: float) -> list[Tensor]:

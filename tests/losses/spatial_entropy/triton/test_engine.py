@@ -23,7 +23,7 @@ pytest.importorskip('triton', reason='Triton comes with PyTorch on Linux only')
 
 def test_interpreted_kernels_equal_the_definition() -> None:
     cases = Path(__file__).with_name('interpreted.py')
-    code, out, err = python('-m', 'pytest', '-n0', '-q', cases, cwd=ROOT, TRITON_INTERPRET='1')
+    code, out, err = python('-m', 'pytest', '-n0', '-q', '--noconftest', cases, cwd=ROOT, TRITON_INTERPRET='1')
     assert code == 0, out + err
 
 
