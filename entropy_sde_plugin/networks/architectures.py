@@ -15,13 +15,21 @@ from torch import Tensor, nn
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFNet, network_options
 from entropy_sde_plugin.networks.exposure import RAW_PLANES
+from entropy_sde_plugin.networks.exposure_inference import ExposureStrips, ExposureTiles
 from entropy_sde_plugin.networks.exposure_nafnet import ExposureNAFNet, nafnet_options
 from entropy_sde_plugin.networks.exposure_unet import ExposureUNet, unet_options
 from entropy_sde_plugin.networks.lldiffusion import LLDiffusionNet, lldiffusion_options
 from entropy_sde_plugin.networks.lldiffusion_inference import Patches, WholeOrTiles
 from entropy_sde_plugin.networks.nafnet_strips import StripNetwork
 
-__all__ = ['ARCHITECTURES', 'Architecture', 'InferenceNetwork', 'architecture_of', 'architecture_of_network']
+__all__ = [
+    'ARCHITECTURES',
+    'Architecture',
+    'InferenceNetwork',
+    'RawInferenceNetwork',
+    'architecture_of',
+    'architecture_of_network',
+]
 
 
 class InferenceNetwork(Protocol):
@@ -37,6 +45,18 @@ class InferenceNetwork(Protocol):
     def __call__(self, x: Tensor, cond: Tensor, time: int) -> Tensor: ...
 
 
+class RawInferenceNetwork(Protocol):
+    """A network of raw images prepared for inference: planes -> (picture, None), of any size that the network takes.
+
+    Attributes:
+        tile: As of :class:`InferenceNetwork`, on planes; it does not change the result.
+    """
+
+    tile: int
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, None]: ...
+
+
 @dataclass(frozen=True)
 class Architecture:
     """One network architecture.
@@ -48,9 +68,9 @@ class Architecture:
         options: Reads the network's keyword arguments off a state dict. Raises ``InputError`` where it does not fit.
         channels: Number of image channels of a network.
         for_inference: Prepares a network for images of any size, from (network, ``tile``, ``dtype``, ``compile``); a
-            tile of None is what suits the network. None for a network of raw images, which
-            :class:`~entropy_sde_plugin.inference.enhancer.Enhancer` cannot run.
+            tile of None is what suits the network. None for a network of raw images.
         patches: The same with ``stride``, for networks that also restore images patch by patch.
+        for_raw_inference: As ``for_inference``, of a network of raw images; None for others.
     """
 
     network: type[nn.Module]
@@ -58,8 +78,9 @@ class Architecture:
     marks: frozenset[str]
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     channels: Callable[[Any], int]
-    for_inference: Callable[..., InferenceNetwork] | None
+    for_inference: Callable[..., InferenceNetwork] | None = None
     patches: Callable[..., InferenceNetwork] | None = None
+    for_raw_inference: Callable[..., RawInferenceNetwork] | None = None
 
     @property
     def name(self) -> str:
@@ -92,7 +113,7 @@ ARCHITECTURES: list[Architecture] = [
         marks=frozenset({'conv1_1.weight', 'upv6.weight', 'conv10_1.weight'}),
         options=unet_options,
         channels=lambda network: RAW_PLANES,
-        for_inference=None,
+        for_raw_inference=ExposureTiles,
     ),
     Architecture(
         network=ExposureNAFNet,
@@ -100,7 +121,7 @@ ARCHITECTURES: list[Architecture] = [
         marks=frozenset({'intro.weight', 'ending.weight', 'middle_blks.0.norm1.bias', 'encoders.0.0.norm1.bias'}),
         options=nafnet_options,
         channels=lambda network: RAW_PLANES,
-        for_inference=None,
+        for_raw_inference=ExposureStrips,
     ),
     Architecture(
         network=LLDiffusionNet,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks.brightness import BrightnessEmbedding
-from entropy_sde_plugin.networks.nafnet import NAFBlock, NAFNet, SimpleGate, block_counts, check_sizes
+from entropy_sde_plugin.networks.nafnet import Affine, NAFBlock, NAFNet, SimpleGate, block_counts, check_sizes
 from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
 from entropy_sde_plugin.networks.time_embedding import SinusoidalEmbedding
 
@@ -24,19 +24,22 @@ __all__ = ['ConditionalNAFNet', 'network_options']
 class ChannelLayerNorm(nn.Module):
     """Layer norm over the channels of each pixel, with a gain and no bias."""
 
+    eps = 1e-5
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.g = nn.Parameter(torch.ones(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         # Channels last is the layout of torch's fused kernel; a channels-last network pays no copy for it.
-        normed = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.g.flatten(), None, 1e-5)
+        normed = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.g.flatten(), None, self.eps)
         return normed.permute(0, 3, 1, 2)
 
 
 class ConditionalNAFBlock(NAFBlock):
     """NAFNet block whose two branches are shifted and scaled by the time, (B, C, H, W) -> (B, C, H, W)."""
 
+    norm_eps = ChannelLayerNorm.eps
     norm1: ChannelLayerNorm
     norm2: ChannelLayerNorm
 
@@ -49,6 +52,14 @@ class ConditionalNAFBlock(NAFBlock):
         """Return what an embedded time does to the block, (B, 4 C, 1, 1): shift and scale of the attention branch, then
         of the feed-forward branch, C channels each."""
         return self.mlp(time)[:, :, None, None]
+
+    def norms_affine(self, *extra: Tensor) -> tuple[Affine, Affine]:
+        (time,) = extra
+        shift_attention, scale_attention, shift_ffn, scale_ffn = self.modulation(time)[0, :, 0, 0].chunk(4)
+        return (
+            Affine(self.norm1.g.flatten() * (scale_attention + 1), shift_attention),
+            Affine(self.norm2.g.flatten() * (scale_ffn + 1), shift_ffn),
+        )
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         shift_attention, scale_attention, shift_ffn, scale_ffn = self.modulation(time).chunk(4, dim=1)

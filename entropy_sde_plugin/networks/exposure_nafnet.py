@@ -20,7 +20,7 @@ from entropy_sde_plugin.networks.exposure import (
     output_planes,
     plane_options,
 )
-from entropy_sde_plugin.networks.nafnet import NAFBlock, NAFNet, block_counts, check_sizes
+from entropy_sde_plugin.networks.nafnet import Affine, NAFBlock, NAFNet, block_counts, check_sizes
 from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
 
 __all__ = ['ExposureNAFNet', 'nafnet_options']
@@ -29,6 +29,8 @@ __all__ = ['ExposureNAFNet', 'nafnet_options']
 class ChannelNorm(nn.Module):
     """Layer norm over the channels of each pixel, with a gain and a bias."""
 
+    eps = 1e-6
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
@@ -36,16 +38,23 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Channels last is the layout of torch's fused kernel; a channels-last network pays no copy for it.
-        normed = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.weight, self.bias, 1e-6)
+        normed = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.weight, self.bias, self.eps)
         return normed.permute(0, 3, 1, 2)
 
 
 class ExposureNAFBlock(NAFBlock):
     """NAFNet block without a time, (B, C, H, W) -> (B, C, H, W)."""
 
+    norm_eps = ChannelNorm.eps
+    norm1: ChannelNorm
+    norm2: ChannelNorm
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.add_layers(channels, ChannelNorm)
+
+    def norms_affine(self, *extra: Tensor) -> tuple[Affine, Affine]:
+        return Affine(self.norm1.weight, self.norm1.bias), Affine(self.norm2.weight, self.norm2.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.attend(x, self.norm1(x))

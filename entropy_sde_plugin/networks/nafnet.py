@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from entropy_sde_plugin.errors import InputError, quoted
 
-__all__ = ['NAFBlock', 'NAFNet', 'SimpleGate', 'block_counts', 'check_sizes']
+__all__ = ['Affine', 'NAFBlock', 'NAFNet', 'SimpleGate', 'block_counts', 'check_sizes']
 
 MOST_LEVELS = 10
 """Images are padded to multiples of 2^levels."""
@@ -33,11 +33,23 @@ class SimpleGate(nn.Module):
         return first * second
 
 
+class Affine(NamedTuple):
+    """What follows a layer norm: times ``gain``, plus ``shift``, (C,) each."""
+
+    gain: Tensor
+    shift: Tensor
+
+
 class NAFBlock(nn.Module):
     """The layers of a block; a subclass joins its two branches.
 
     A subclass adds its own layers before these, as the order of parameters is that of an optimiser's state.
+
+    Attributes:
+        norm_eps: What the layer norms add to the variance.
     """
+
+    norm_eps: float
 
     def add_layers(self, channels: int, norm: Callable[[int], nn.Module]) -> None:
         """Add the layers for features of some channels, with norms made by ``norm``."""
@@ -53,6 +65,14 @@ class NAFBlock(nn.Module):
         self.sg = SimpleGate()
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def norms_affine(self, *extra: Tensor) -> tuple[Affine, Affine]:
+        """Return what follows the norm of the attention branch and of the feed-forward branch, for one image.
+
+        Args:
+            extra: What the block is given beside its features.
+        """
+        raise NotImplementedError
 
     def attend(self, x: Tensor, normed: Tensor) -> Tensor:
         """Add the attention branch, of the normalised features, to the features."""

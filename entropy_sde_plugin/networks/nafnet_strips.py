@@ -1,4 +1,4 @@
-"""A ConditionalNAFNet in strips: the whole image's result in a strip's memory, and faster than the plain network.
+"""A NAFNet in strips: the whole image's result in a strip's memory, and faster than the plain network.
 
 The channel attention of a NAFNet uses the mean of a feature over the whole image, which cannot be computed from a
 single tile. Here the image passes through the network block by block instead of tile by tile: a first pass over the
@@ -21,17 +21,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFBlock, ConditionalNAFNet
+from entropy_sde_plugin.networks.conditional_nafnet import ConditionalNAFNet
+from entropy_sde_plugin.networks.nafnet import Affine, NAFBlock, NAFNet
 
-__all__ = ['StripNetwork']
+__all__ = ['NAFNetStrips', 'StripNetwork']
 
 #: Strips of this many pixels squared. On a CPU their working set fits into the caches; a GPU needs fewer launches.
 AUTO_TILE_CPU = 128
 AUTO_TILE = 1024
 
+Rows = Callable[[int, int], Tensor]
+"""(first row, row after the last) -> these rows of the input, (C, H', W), float32."""
 
-class StripNetwork:
-    """A trained network for inference, (x, cond, time) -> prediction as :class:`ConditionalNAFNet`.
+
+class NAFNetStrips:
+    """A trained NAFNet for inference; a subclass says what goes in and what is made of the output.
 
     Args:
         network: In evaluation mode, float32, on the device to compute on. Its weights are read at every call.
@@ -46,7 +50,7 @@ class StripNetwork:
 
     def __init__(
         self,
-        network: ConditionalNAFNet,
+        network: NAFNet,
         *,
         tile: int | None = None,
         dtype: torch.dtype = torch.float32,
@@ -67,34 +71,25 @@ class StripNetwork:
             self._attention_pass = torch.compile(attention_pass, dynamic=True)
             self._feed_forward_pass = torch.compile(feed_forward_pass, dynamic=True)
 
-    @property
-    def takes_brightness(self) -> bool:
-        """Whether it has the input ``brightness``."""
-        return self.network.takes_brightness
+    def _image(self, rows: Rows, result: Tensor, *extra: Tensor) -> None:
+        """Go through the network for one image; features are (H, W, C).
 
-    @torch.inference_mode()
-    def __call__(self, x: Tensor, cond: Tensor, time: int, brightness: Tensor | None = None) -> Tensor:
-        """Predict from states (B, C, H, W), float32, at one time; see :meth:`ConditionalNAFNet.forward`."""
-        result = torch.empty_like(x)
-        for i in range(len(x)):  # one by one, so that an image's result does not depend on the batch
-            wanted = None if brightness is None else brightness[i : i + 1]
-            embedding = self.network.embedding(cond[i : i + 1], time, wanted)
-            self._image(x[i], cond[i], result[i], embedding)
-        return result
-
-    def _image(self, x: Tensor, cond: Tensor, result: Tensor, embedding: Tensor) -> None:
-        """Go through the network for one image (C, H, W); features are (H, W, C)."""
+        Args:
+            rows: The input.
+            result: Where the output goes, (C, H, W).
+            extra: What every block is given beside its features.
+        """
         net = self.network
-        features = self._intro(x, cond)
+        features = self._intro(rows, result)
         skips = []
         for blocks, down in zip(net.encoders, net.downs, strict=True):
-            self._blocks(blocks, features, embedding)
+            self._blocks(blocks, features, *extra)
             skips.append(features)
             features = self._down(features, down)
-        self._blocks(net.middle_blks, features, embedding)
+        self._blocks(net.middle_blks, features, *extra)
         for blocks, up in zip(net.decoders, net.ups, strict=True):
             features = self._up(features, up, skips.pop())
-            self._blocks(blocks, features, embedding)
+            self._blocks(blocks, features, *extra)
         self._ending(features, result)
 
     def _rows(self, features: Tensor) -> list[tuple[int, int]]:
@@ -103,43 +98,42 @@ class StripNetwork:
         step = height if self.tile == 0 else max(1, self.tile**2 // width)
         return [(top, min(top + step, height)) for top in range(0, height, step)]
 
-    def _intro(self, x: Tensor, cond: Tensor) -> Tensor:
+    def _intro(self, input_rows: Rows, result: Tensor) -> Tensor:
         conv, multiple = self.network.intro, self.network.size_multiple
-        channels, height, width = x.shape
+        height, width = result.shape[-2:]
         rows, columns = height + -height % multiple, width + -width % multiple
         weight = _kernels_last(conv.weight)
-        features = x.new_empty(rows, columns, conv.out_channels, dtype=self.dtype)
+        features = result.new_empty(rows, columns, conv.out_channels, dtype=self.dtype)
         for top, bottom in self._rows(features):
             above, below = max(top - 1, 0), min(bottom + 1, height)
-            strip = x.new_zeros(bottom - top + 2, columns + 2, 2 * channels)
+            strip = result.new_zeros(bottom - top + 2, columns + 2, conv.in_channels)
             if above < below:
                 inside = strip[above - top + 1 : below - top + 1, 1 : width + 1]
-                inside[..., channels:] = cond[:, above:below].permute(1, 2, 0)
-                inside[..., :channels] = x[:, above:below].permute(1, 2, 0) - inside[..., channels:]
+                inside[...] = input_rows(above, below).permute(1, 2, 0)
             features[top:bottom] = _features(F.conv2d(_image(strip), weight, conv.bias))
         return features
 
-    def _blocks(self, blocks: nn.Module, features: Tensor, embedding: Tensor) -> None:
+    def _blocks(self, blocks: nn.Module, features: Tensor, *extra: Tensor) -> None:
         """Run blocks on the features, in place."""
         # One buffer for all blocks of a level: on a CPU, allocating memory costs as much as the arithmetic.
         gated = torch.empty_like(features)
         for block in blocks.children():
-            assert isinstance(block, ConditionalNAFBlock)
-            self._block(block, features, gated, embedding)
+            assert isinstance(block, NAFBlock)
+            folded = FoldedBlock.of(block, block.norms_affine(*extra), self.dtype)
+            self._block(folded, block.norm_eps, features, gated)
 
-    def _block(self, block: ConditionalNAFBlock, features: Tensor, gated: Tensor, embedding: Tensor) -> None:
-        folded = FoldedBlock.of(block, embedding, self.dtype)
+    def _block(self, folded: FoldedBlock, eps: float, features: Tensor, gated: Tensor) -> None:
         total = features.new_zeros(features.shape[2], dtype=torch.float32)
         height, width, _ = features.shape
         rows = self._rows(features)
         for top, bottom in rows:
             above, below = max(top - 1, 0), min(bottom + 1, height)
             strip = gated[top:bottom]
-            self._attention_pass(features[above:below], strip, top - above, *folded.attention)
+            self._attention_pass(features[above:below], strip, top - above, eps, *folded.attention)
             total += strip.sum((0, 1), dtype=torch.float32)
         mixing = folded.mixing(total / (height * width))
         for top, bottom in rows:
-            self._feed_forward_pass(features[top:bottom], gated[top:bottom], *mixing, *folded.feed_forward)
+            self._feed_forward_pass(features[top:bottom], gated[top:bottom], eps, *mixing, *folded.feed_forward)
 
     def _down(self, features: Tensor, conv: nn.Module) -> Tensor:
         weight, bias = (parameter.to(self.dtype) for parameter in _parameters(conv))
@@ -173,10 +167,43 @@ class StripNetwork:
             result[:, top:bottom] = strip[:, top - above : bottom - above, :width]
 
 
+class StripNetwork(NAFNetStrips):
+    """A trained network for inference, (x, cond, time) -> prediction as :class:`ConditionalNAFNet`; arguments as of
+    :class:`NAFNetStrips`."""
+
+    network: ConditionalNAFNet
+
+    @property
+    def takes_brightness(self) -> bool:
+        """Whether it has the input ``brightness``."""
+        return self.network.takes_brightness
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor, cond: Tensor, time: int, brightness: Tensor | None = None) -> Tensor:
+        """Predict from states (B, C, H, W), float32, at one time; see :meth:`ConditionalNAFNet.forward`."""
+        result = torch.empty_like(x)
+        for i in range(len(x)):  # one by one, so that an image's result does not depend on the batch
+            wanted = None if brightness is None else brightness[i : i + 1]
+            embedding = self.network.embedding(cond[i : i + 1], time, wanted)
+            self._image(_state_and_cond(x[i], cond[i]), result[i], embedding)
+        return result
+
+
+def _state_and_cond(x: Tensor, cond: Tensor) -> Rows:
+    """The input of a :class:`ConditionalNAFNet` for one image, (C, H, W) each."""
+
+    def rows(top: int, bottom: int) -> Tensor:
+        degraded = cond[:, top:bottom]
+        return torch.cat([x[:, top:bottom] - degraded, degraded])
+
+    return rows
+
+
 def attention_pass(
     features: Tensor,
     gated: Tensor,
     skip: int,
+    eps: float,
     expand: Tensor,
     expand_bias: Tensor,
     depthwise: Tensor,
@@ -188,9 +215,10 @@ def attention_pass(
         features: (H, W, C): the strip, and the row above and below it where the image has one. Outside are zeros.
         gated: Where the strip's gated features go, (H', W, C).
         skip: Rows above the strip, 0 or 1.
+        eps: Of the norm.
         expand, expand_bias, depthwise, depthwise_bias: See :class:`FoldedBlock`.
     """
-    x = F.linear(normalised(features), expand, expand_bias)
+    x = F.linear(normalised(features, eps), expand, expand_bias)
     x = _features(F.conv2d(_image(x), depthwise, depthwise_bias, padding=1, groups=len(depthwise)))
     first, second = x[skip : skip + len(gated)].chunk(2, dim=-1)
     torch.mul(first, second, out=gated)
@@ -199,6 +227,7 @@ def attention_pass(
 def feed_forward_pass(
     features: Tensor,
     gated: Tensor,
+    eps: float,
     mix: Tensor,
     mix_bias: Tensor,
     expand: Tensor,
@@ -208,13 +237,13 @@ def feed_forward_pass(
 ) -> None:
     """Second half of the attention branch and the feed-forward branch, added to ``features`` (H, W, C) in place."""
     features += F.linear(gated, mix, mix_bias)
-    first, second = F.linear(normalised(features), expand, expand_bias).chunk(2, dim=-1)
+    first, second = F.linear(normalised(features, eps), expand, expand_bias).chunk(2, dim=-1)
     features += F.linear(first * second, project, project_bias)
 
 
-def normalised(features: Tensor) -> Tensor:
+def normalised(features: Tensor, eps: float) -> Tensor:
     """Layer norm over the channels, without gain and bias."""
-    return F.layer_norm(features, features.shape[-1:])
+    return F.layer_norm(features, features.shape[-1:], eps=eps)
 
 
 @dataclass(frozen=True)
@@ -232,13 +261,11 @@ class FoldedBlock:
     mixing: Callable[[Tensor], tuple[Tensor, Tensor]]
 
     @classmethod
-    def of(cls, block: ConditionalNAFBlock, embedding: Tensor, dtype: torch.dtype) -> FoldedBlock:
-        shift_attention, scale_attention, shift_ffn, scale_ffn = block.modulation(embedding)[0, :, 0, 0].chunk(4)
-
-        def behind_norm(conv: nn.Module, gain: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    def of(cls, block: NAFBlock, norms: tuple[Affine, Affine], dtype: torch.dtype) -> FoldedBlock:
+        def behind_norm(conv: nn.Module, affine: Affine) -> tuple[Tensor, Tensor]:
             weight, bias = _parameters(conv)
             weight = weight.flatten(1)
-            return (weight * (gain.flatten() * (scale + 1))).to(dtype), (weight @ shift + bias).to(dtype)
+            return (weight * affine.gain).to(dtype), (weight @ affine.shift + bias).to(dtype)
 
         def before_sum(conv: nn.Module, factor: Tensor) -> tuple[Tensor, Tensor]:
             weight, bias = _parameters(conv)
@@ -254,8 +281,8 @@ class FoldedBlock:
         kernels, kernel_bias = (parameter.to(dtype) for parameter in _parameters(block.conv2))
         depthwise = _kernels_last(kernels), kernel_bias
         return cls(
-            (*behind_norm(block.conv1, block.norm1.g, scale_attention, shift_attention), *depthwise),
-            (*behind_norm(block.conv4, block.norm2.g, scale_ffn, shift_ffn), project.to(dtype), project_bias),
+            (*behind_norm(block.conv1, norms[0]), *depthwise),
+            (*behind_norm(block.conv4, norms[1]), project.to(dtype), project_bias),
             mixing,
         )
 

@@ -47,3 +47,17 @@ def formula_picture(shape, start):
     """0.5 + 0.5 sin(0.113 i + start) over the flat index i."""
     values = 0.5 + 0.5 * np.sin(0.113 * np.arange(np.prod(shape)) + start)
     return torch.from_numpy(values.astype(np.float32)).reshape(shape)
+
+
+def random_exposure_network(network_class=ExposureNAFNet, **options):
+    """A network of ExposureDiffusion in evaluation mode, by default a tiny ExposureNAFNet of two levels, none of whose
+    blocks is the identity that it starts as."""
+    if network_class is ExposureNAFNet:
+        options = {'width': 8, 'enc_blk_nums': [1, 1], 'dec_blk_nums': [1, 1]} | options
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = network_class(**options).eval()
+        for name, parameter in network.named_parameters():
+            if name.endswith(('.beta', '.gamma', 'norm1.weight', 'norm1.bias', 'norm2.weight', 'norm2.bias')):
+                torch.nn.init.normal_(parameter, 0.5, 0.5)
+    return network
