@@ -12,6 +12,7 @@ iteration  of the training; empty in a test
 dataset    the dataset's ``name``
 seed       of the sampling
 image      the image's name within its set; empty in a row that scores the whole set
+*settings* of some systems, what their figures depend on: ``illumination_correction`` of ExposureDiffusion
 *metrics*  a column per key of ``val.metrics``, full precision. ``n/a``: the metric could not run (run.json
            says why). Empty: it does not belong in the row: an image's metric in the row of a set, a set's in the
            row of an image, or one that was not asked for in that validation
@@ -70,7 +71,12 @@ _FIRST, _LAST = ('iteration', 'dataset', 'seed', 'image'), ('seconds',)
 
 
 def write_records(
-    folder: Path, validation: Validation, iteration: int | None, run: Mapping[str, Any], made_with: Mapping[str, Any]
+    folder: Path,
+    validation: Validation,
+    iteration: int | None,
+    run: Mapping[str, Any],
+    made_with: Mapping[str, Any],
+    beside: Mapping[str, str],
 ) -> None:
     """Add a validation to ``metrics.csv`` and ``run.json``.
 
@@ -80,6 +86,7 @@ def write_records(
         iteration: Of the training, None in a test.
         run: ``name``, ``options``, ``sampler`` and ``device`` of the run.
         made_with: ``weights_sha256``, ``weights_file`` and ``weights_file_sha256`` of this validation.
+        beside: Settings to show beside the figures of every row.
 
     Raises:
         InputError: A file of these names is there and is none of ours.
@@ -92,6 +99,7 @@ def write_records(
             **key,
             'seed': str(row.seed),
             'image': row.image,
+            **beside,
             **{name: _text(score) for name, score in row.scores.items()},
             'seconds': '' if row.seconds is None else f'{row.seconds:.4f}',
         }

@@ -100,10 +100,15 @@ class ExposureDiffusionModel(SystemModel[LadderDraw]):
     @property
     def sampler_settings(self) -> dict[str, Any]:
         return {
+            'type': ExposureOptions.system,
             'steps': self.options.steps,
             'seed': self.options.sampler.seed,
-            'illumination_correction': self.options.illumination_correction,
+            **self.shown_settings,
         }
+
+    @property
+    def shown_settings(self) -> dict[str, str]:
+        return {'illumination_correction': self.options.illumination_correction}
 
     def feed_data(self, data: dict[str, Any]) -> None:
         super().feed_data(data)

@@ -49,6 +49,11 @@ class ValidatedModel(SRModel):
         """The sampler's settings, for the records; ``seed`` applies unless ``val.seeds`` is given."""
         raise NotImplementedError
 
+    @property
+    def shown_settings(self) -> dict[str, str]:
+        """Settings to show beside every figure, in the log and in ``metrics.csv``."""
+        return {}
+
     def use_seed(self, seed: int) -> None:
         """Sample with this seed from here on."""
         raise NotImplementedError
@@ -130,7 +135,8 @@ class ValidatedModel(SRModel):
         """Log the means, keep the best, and hand both to TensorBoard, as BasicSR does."""
         self._initialize_best_metric_results(validation.dataset)
         self.metric_results = {}
-        lines = [f'Validation {validation.dataset}\n']
+        settings = ', '.join(f'{name}: {value}' for name, value in self.shown_settings.items())
+        lines = [f'Validation {validation.dataset}{f" ({settings})" if settings else ""}\n']
         for key in self.opt['val']['metrics']:
             summary = validation.summary(key)
             if isinstance(summary, MetricUnavailableError):
@@ -165,7 +171,7 @@ class ValidatedModel(SRModel):
             'weights_file_sha256': file and self._file_sha256(file),
         }
         folder = Path(path['experiments_root' if self.is_train else 'results_root'])
-        write_records(folder, validation, iteration, run, made_with)
+        write_records(folder, validation, iteration, run, made_with, self.shown_settings)
 
     def _file_sha256(self, file: str) -> str:
         read = getattr(self.opt, 'weights', None)  # by the checks before the run

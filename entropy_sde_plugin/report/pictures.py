@@ -16,6 +16,7 @@ from torch import Tensor
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.picture_key import picture_key
+from entropy_sde_plugin.data.raw_view import developed
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.kept_pictures import kept_picture
 from entropy_sde_plugin.report.runs import Run, ValidationRecord
@@ -54,7 +55,7 @@ def read_samples(run: Run, dataset: str, names: Collection[str]) -> dict[str, Sa
         item = loaded[index]
         name = item['key'] if 'key' in item else picture_key(item['lq_path'], sections[0])
         if name in names:
-            samples[name] = Sample(_picture(item['lq']), _picture(item['gt']) if 'gt' in item else None)
+            samples[name] = Sample(_picture(item, 'lq'), _picture(item, 'gt') if 'gt' in item else None)
     return samples
 
 
@@ -114,7 +115,11 @@ def _data_uri(picture: RGBImage, suffix: str) -> str:
     return f'data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}'
 
 
-def _picture(tensor: Tensor) -> RGBImage:
+def _picture(item: Mapping[str, Any], kind: str) -> RGBImage:
+    """An image of a data set; raw planes are developed."""
+    tensor: Tensor = item[kind]
+    if 'matrix' in item:
+        return developed(*(each.numpy() for each in (tensor, item['white_balance'], item['matrix'])))
     return (tensor * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
 

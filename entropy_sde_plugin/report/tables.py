@@ -36,7 +36,7 @@ def result_rows(runs: Sequence[Run], metrics: dict[Column, Metric]) -> list[dict
     return [
         {
             'run': run.label,
-            'dataset': validation.entry['dataset'],
+            'dataset': _data(validation),
             'cells': [_score(run, validation, column) for column in metrics],
             'images': validation.entry['images'],
             'seeds': len(validation.entry['seeds']),
@@ -91,6 +91,13 @@ def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _data(validation: ValidationRecord) -> str:
+    """The data set, with the setting that figures on raw images depend on."""
+    entry = validation.entry
+    correction = entry['sampler'].get('illumination_correction')
+    return entry['dataset'] if correction is None else f'{entry["dataset"]}, illumination_correction: {correction}'
 
 
 def _score(run: Run, validation: ValidationRecord, column: Column) -> str:

@@ -17,37 +17,14 @@ from entropy_sde_plugin.losses import SpatialEntropyLoss
 from entropy_sde_plugin.models import exposure as exposure_model
 from entropy_sde_plugin.models.exposure import LadderDraw
 from entropy_sde_plugin.models.system import _seed_of
+from entropy_sde_plugin.options.check import check
 from tests.support import ENTROPY, GOLDEN, irsde
 from tests.support.exposure import golden_network
+from tests.support.exposure_model import batch, model, options
 from tests.support.irsde import same, spy, weights
 
 GIVEN = np.load(GOLDEN / 'exposurediffusion.npz')
-TINY = {'type': 'ExposureNAFNet', 'width': 4, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
-DEFAULTS = {'model_type': 'ExposureDiffusionModel', 'network_g': TINY, 'sampler': {'steps': 2}, 'val__metrics': None}
 DESCENT = {'train__optim_g': {'type': 'SGD', 'lr': 1e-2}}
-
-
-def model(**changes):
-    """A small ExposureDiffusionModel; changes as of :func:`tests.support.irsde.options`."""
-    opt = irsde.options(**(DEFAULTS | changes))
-    del opt['sde'], opt['train']['pixel_opt']
-    torch.manual_seed(0)
-    return irsde.build_model(opt)
-
-
-def batch(size=2, side=16):
-    torch.manual_seed(1)
-    gt = torch.rand(size, 4, side, side)
-    return {
-        'lq': (gt + 0.2 * torch.randn(gt.shape)).clamp(0, 1),
-        'gt': gt,
-        'ratio': torch.linspace(50.5, 200, size),
-        'gain': torch.linspace(1, 4, size),
-        'value_range': torch.linspace(15583, 3000, size),
-        'white_balance': torch.tensor([2.0, 1.0, 1.5, 1.0]).expand(size, 4),
-        'matrix': torch.tensor([[1.6, -0.5, -0.1], [-0.2, 1.4, -0.2], [0.0, -0.4, 1.4]]).expand(size, 3, 3),
-        'lq_path': [f'picture{number}.dng' for number in range(size)],
-    }
 
 
 def train(m, iterations, data=None):
@@ -243,7 +220,7 @@ def test_a_picture_is_restored_by_its_own_photons(correction):
         illumination_correction=correction,
     )
     assert torch.equal(m.output, expected.detach())
-    assert m.sampler_settings == {'steps': 2, 'seed': 0, 'illumination_correction': correction}
+    assert m.sampler_settings['illumination_correction'] == correction
 
 
 def test_without_truth():
@@ -264,3 +241,38 @@ def test_without_truth():
     corrected.feed_data(data)
     with pytest.raises(InputError, match="'final' needs the truth"):
         corrected.test()
+
+
+# --- what the options must agree on -----------------------------------------------------------------------------------
+
+RAW = {'name': 'raw', 'type': 'SyntheticRawDataset', 'phase': 'train', 'dataroot_gt': 'photographs', 'gt_size': 16}
+RAW |= {'batch_size_per_gpu': 2, 'num_worker_per_gpu': 0}
+RGB = {'name': 'rgb', 'type': 'PairedLowLightDataset', 'phase': 'val', 'dataroot_lq': 'lq', 'dataroot_gt': 'gt'}
+
+
+@pytest.mark.parametrize(
+    ('made', 'changes', 'message'),
+    [
+        (
+            options,
+            {'datasets__val': RGB},
+            r"'datasets\.val\.type': PairedLowLightDataset holds RGB images, and",
+        ),
+        (
+            irsde.options,
+            {'datasets': {'train': RAW}},
+            r"'datasets\.train\.type': SyntheticRawDataset holds raw planes",
+        ),
+        (options, {'exposure': {'keep_negative': True}}, r"'datasets\.train\.keep_negative' must be true, as exposure"),
+        (irsde.options, {'val__metrics__psnr': {'type': 'calculate_psnr_raw'}}, 'compares raw planes, not RGB images'),
+        (
+            options,
+            {'network_g': irsde.OPTIONS['network_g']},
+            'ConditionalNAFNet is not a network for Exposure',
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(made, changes, message):
+    opt = made(**({'datasets': {'train': RAW}} if made is options else {}) | changes)
+    with pytest.raises(InputError, match=message):
+        check(opt)

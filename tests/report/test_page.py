@@ -14,15 +14,17 @@ from basicsr.models import build_model
 from basicsr.utils.logger import MessageLogger
 
 from entropy_sde_plugin import cli
+from entropy_sde_plugin.data.raw_view import developed
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.records import read_metrics
 from entropy_sde_plugin.report.charts import Line, line_chart
 from entropy_sde_plugin.report.log_file import Step, read_steps, seconds_per_step
 from entropy_sde_plugin.report.page import write_report
-from entropy_sde_plugin.report.pictures import CROP, window_of_detail
-from entropy_sde_plugin.report.runs import Metric, Run, ValidationRecord
+from entropy_sde_plugin.report.pictures import CROP, read_result, read_samples, window_of_detail
+from entropy_sde_plugin.report.runs import Metric, Run, ValidationRecord, read_runs
 from entropy_sde_plugin.report.tables import columns, result_rows
+from tests.support import exposure_model
 from tests.support.browser import chromium
 from tests.support.commands import write_pairs
 from tests.support.validation import options
@@ -114,6 +116,34 @@ def test_the_table_says_what_the_files_say(folder, page):
         assert f'<p class="note">{name}, photographs, lpips ↓: there are no weights</p>' in page.read_text()
     heading = next(row for row in rows if row[:1] == ['Run'])
     assert heading[2:5] == ['PSNR, dB ↑', 'ssim_cut ↑crop_border: 8', 'lpips ↓']
+
+
+def test_a_run_on_raw_images_shows_them_developed(tmp_path):
+    write_pairs(tmp_path / 'pairs', NAMES[:1], size=64)
+    place = tmp_path / 'experiments/raw'
+    place.mkdir(parents=True)
+    data = {'name': 'planes', 'type': 'SyntheticRawDataset', 'phase': 'val', 'dataroot_gt': 'pairs/gt'}
+    changes = {'path__experiments_root': str(place), 'path__visualization': str(place / 'visualization')}
+    metrics = {'psnr_raw': {'type': 'calculate_psnr_raw'}, 'psnr': METRICS['psnr']}
+    raw = exposure_model.model(
+        name='raw', root_path=str(tmp_path), datasets={'val': data}, val={'metrics': metrics}, **changes
+    )
+    rooted = data | {'dataroot_gt': str(tmp_path / 'pairs/gt')}
+    dataset = build_dataset(rooted)
+    raw.validation(build_dataloader(dataset, rooted), 10, None, save_img=True)
+    (row,) = read_metrics(place)
+    assert row['illumination_correction'] == 'none'
+
+    (run,) = read_runs([place])
+    item, sample = dataset[0], read_samples(run, 'planes', [NAMES[0]])[NAMES[0]]
+    for planes, shown in ((item['lq'], sample.before), (item['gt'], sample.truth)):
+        expected = developed(planes.numpy(), item['white_balance'].numpy(), item['matrix'].numpy())
+        assert np.array_equal(shown, expected)
+    restored = read_result(run, run.latest[0], NAMES[0]).astype(float)
+    assert float(row['psnr']) == pytest.approx(10 * np.log10(255**2 / np.mean((restored - sample.truth) ** 2)))
+    write_report([place], tmp_path / 'raw.html')
+    rows = Document((tmp_path / 'raw.html').read_text()).rows
+    assert next(cells for cells in rows if cells[0] == 'raw')[1] == 'planes, illumination_correction: none'
 
 
 def test_fid_over_few_pictures_is_called_indicative():

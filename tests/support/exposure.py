@@ -1,4 +1,4 @@
-"""Networks and pictures of ExposureDiffusion by formula, as its golden values were made."""
+"""Networks and images of ExposureDiffusion by formula, as its golden values were made."""
 
 from __future__ import annotations
 
