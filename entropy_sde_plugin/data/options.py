@@ -11,7 +11,16 @@ import msgspec
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive, parse
 
-__all__ = ['DatasetOptions', 'IOBackend', 'PairOptions', 'Pictures', 'Probability', 'TrainingCrops', 'options_of']
+__all__ = [
+    'DatasetOptions',
+    'IOBackend',
+    'PairOptions',
+    'Pictures',
+    'Probability',
+    'SeveralCrops',
+    'TrainingCrops',
+    'options_of',
+]
 
 Pictures = Literal['rgb', 'raw']
 """RGB images, (3, H, W), or packed Bayer planes, (4, H, W)."""
@@ -86,8 +95,6 @@ class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
 
     gt_size: AtLeastOne | None = None
     """Side of the training crops, in pixels; required in training, unused otherwise."""
-    crops_per_image: AtLeastOne = 1
-    """Crops taken from an image at a time, each augmented by itself: ``batch_size_per_gpu`` counts images."""
     use_hflip: bool = True
     """Mirror left and right with probability 1/2."""
     use_rot: bool = True
@@ -110,7 +117,14 @@ class TrainingCrops(DatasetOptions, kw_only=True, frozen=True):
         return self.crop_size if self.phase == 'train' else 1
 
 
-class PairOptions(TrainingCrops, kw_only=True, frozen=True):
+class SeveralCrops(TrainingCrops, kw_only=True, frozen=True):
+    """Options of a dataset that trains on one or several crops of an image at a time."""
+
+    crops_per_image: AtLeastOne = 1
+    """Crops taken from an image at a time, each augmented by itself: ``batch_size_per_gpu`` counts images."""
+
+
+class PairOptions(SeveralCrops, kw_only=True, frozen=True):
     """Options of a dataset of pairs, with the augmentation of the paper."""
 
     resize_prob: Probability = 0.2

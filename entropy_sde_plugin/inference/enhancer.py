@@ -58,19 +58,19 @@ class Enhancer:
         options = options or EnhancerOptions()
         self.device = options.device
         self.precision = options.precision
+        self.network = self._for_inference(model, options)
         self.process = model.process
         states = len(self.process.times)
         steps = options.sampler.steps or min(DEFAULT_SAMPLER.steps or states, states)
         self.sampler = msgspec.structs.replace(options.sampler, steps=steps)
         self.times = self.process.time_grid(steps)
-        self.network = self._for_inference(model, options)
         self._denoiser_of = partial(NetworkDenoiser, process=model.process, prediction=model.prediction)
 
     def _for_inference(self, model: Model, options: EnhancerOptions) -> InferenceNetwork:
         architecture = architecture_of_network(model.network)
         prepare = architecture.for_inference
         if prepare is None:
-            raise InputError(f'A {architecture.name} restores raw images, not RGB ones: use another model.')
+            raise InputError(f'{architecture.name} restores raw images, not RGB ones: use another model.')
         if options.stride is not None:
             if architecture.patches is None:
                 raise InputError(f'stride: a {architecture.name} has no patches: leave it out.', option='stride')

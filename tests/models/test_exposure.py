@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from entropy_sde_plugin.checkpoints.model import load_model
+from entropy_sde_plugin.checkpoints.model import load_model, save_model
 from entropy_sde_plugin.data.raw_view import developed
 from entropy_sde_plugin.diffusion import CLEAN, ExposureProcess
 from entropy_sde_plugin.diffusion.exposure_sampler import ExposureDenoiser, restore
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.inference.enhancer import Enhancer
 from entropy_sde_plugin.losses import SpatialEntropyLoss
 from entropy_sde_plugin.models import exposure as exposure_model
 from entropy_sde_plugin.models.exposure import LadderDraw
@@ -153,6 +154,10 @@ def test_a_checkpoint_names_its_system(tmp_path):
         'exposure': {'calls': 2, 'keep_negative': True},
     }
     assert same(loaded.network.state_dict(), m.net_g_ema.state_dict())
+    save_model(loaded, tmp_path / 'converted.safetensors')
+    assert load_model(tmp_path / 'converted.safetensors').options == loaded.options
+    with pytest.raises(InputError, match='ExposureNAFNet restores raw images, not RGB ones'):
+        Enhancer(loaded)
     with pytest.raises(InputError, match=r'exposure\.calls: trained with 2, the options have 3'):
         model(path__pretrain_network_g=str(tmp_path / 'net_g_1.pth'))
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from entropy_sde_plugin.data import augmentation
 from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, sample
 from entropy_sde_plugin.data.images import RGBImage
-from entropy_sde_plugin.data.options import Probability, TrainingCrops, options_of
+from entropy_sde_plugin.data.options import Probability, SeveralCrops, options_of
 from entropy_sde_plugin.data.sample_seeds import generator
 from entropy_sde_plugin.data.sources import open_source
 from entropy_sde_plugin.data.synthesis import Cameras, Range
@@ -25,7 +25,7 @@ __all__ = ['SyntheticLowLightDataset', 'SyntheticLowLightOptions']
 JPEGQuality = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 
-class SyntheticLowLightOptions(TrainingCrops, kw_only=True, frozen=True):
+class SyntheticLowLightOptions(SeveralCrops, kw_only=True, frozen=True):
     """Options of ``SyntheticLowLightDataset``."""
 
     dataroot_gt: str
