@@ -14,7 +14,7 @@ from basicsr.utils.file_client import LmdbBackend
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.compat.patching import is_ours, replace
-from entropy_sde_plugin.data.lmdb import open_environment
+from entropy_sde_plugin.data.lmdb_values import open_environment
 from entropy_sde_plugin.data.sample_seeds import DrawIndex, key_of
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import random_state

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from entropy_sde_plugin.data.images import RGBImage
 
-__all__ = ['crop', 'flip_and_rotate']
+__all__ = ['crop', 'flip_and_rotate', 'random_square', 'turn_planes']
+
+Value = TypeVar('Value', bound=np.generic)
 
 
-def crop(pictures: Sequence[RGBImage], rng: np.random.Generator, *, side: int, size: int) -> list[RGBImage]:
+def crop(images: Sequence[RGBImage], rng: np.random.Generator, *, side: int, size: int) -> list[RGBImage]:
     """Cut the same random square of ``side`` pixels out of every image and downscale it to ``size`` pixels.
 
     Downscaling by ``size/side`` after the crop equals downscaling the whole image before it, at a fraction of the cost.
 
     Args:
-        pictures: Images of one shape (H, W, 3), uint8.
+        images: Images of one shape (H, W, 3), uint8.
         rng: Draws the position.
         side: Side of the square, at most min(H, W).
         size: Side of the result, at most ``side``; pixel areas are averaged.
@@ -26,22 +30,22 @@ def crop(pictures: Sequence[RGBImage], rng: np.random.Generator, *, side: int, s
     Returns:
         Images of shape (size, size, 3).
     """
-    height, width = pictures[0].shape[:2]
+    height, width = images[0].shape[:2]
     top = int(rng.integers(height - side + 1))
     left = int(rng.integers(width - side + 1))
-    squares = [picture[top : top + side, left : left + side] for picture in pictures]
+    squares = [image[top : top + side, left : left + side] for image in images]
     if side == size:
         return squares
     return [np.asarray(cv2.resize(s, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8) for s in squares]
 
 
 def flip_and_rotate(
-    pictures: Sequence[RGBImage], rng: np.random.Generator, *, use_hflip: bool, use_rot: bool
+    images: Sequence[RGBImage], rng: np.random.Generator, *, use_hflip: bool, use_rot: bool
 ) -> list[RGBImage]:
     """Flip and rotate every image in the same way; all eight positions of the square are equally likely.
 
     Args:
-        pictures: Square images, (S, S, 3).
+        images: Square images, (S, S, 3).
         rng: Draws the position.
         use_hflip: Mirror left and right with probability 1/2.
         use_rot: Mirror top and bottom, and transpose, each with probability 1/2, as BasicSR's ``use_rot``.
@@ -49,12 +53,37 @@ def flip_and_rotate(
     Returns:
         Views of the images.
     """
+    planes = [image.transpose(2, 0, 1) for image in images]
+    return [turned.transpose(1, 2, 0) for turned in turn_planes(planes, rng, use_hflip=use_hflip, use_rot=use_rot)]
+
+
+def turn_planes(
+    images: Sequence[NDArray[Value]], rng: np.random.Generator, *, use_hflip: bool, use_rot: bool
+) -> list[NDArray[Value]]:
+    """Flip and rotate every image in the same way, as ``flip_and_rotate``, plane by plane: (C, S, S)."""
     mirror, flip, transpose = rng.random(3) < 0.5
-    result = list(pictures)
+    result = list(images)
     if use_hflip and mirror:
-        result = [picture[:, ::-1] for picture in result]
+        result = [image[:, :, ::-1] for image in result]
     if use_rot and flip:
-        result = [picture[::-1] for picture in result]
+        result = [image[:, ::-1] for image in result]
     if use_rot and transpose:
-        result = [picture.transpose(1, 0, 2) for picture in result]
+        result = [image.transpose(0, 2, 1) for image in result]
     return result
+
+
+def random_square(shape: Sequence[int], size: int, rng: np.random.Generator) -> tuple[slice, slice, slice]:
+    """Return a random square of planes, as an index.
+
+    Args:
+        shape: (C, H, W).
+        size: Its side, at most min(H, W).
+        rng: Draws the position.
+
+    Example:
+        >>> planes = np.zeros((4, 30, 40))
+        >>> planes[random_square(planes.shape, 16, np.random.default_rng(0))].shape
+        (4, 16, 16)
+    """
+    top, left = (int(rng.integers(side - size + 1)) for side in shape[1:])
+    return slice(None), slice(top, top + size), slice(left, left + size)

@@ -7,93 +7,23 @@ dot as the key and encodes it in ASCII, hence the rules for keys here.
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-import lmdb
 import numpy as np
 
 from entropy_sde_plugin.data import images
+from entropy_sde_plugin.data.lmdb_values import ValueWriter, new_values, reading, stored_keys
 from entropy_sde_plugin.errors import InputError, quoted
-from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 from entropy_sde_plugin.utils.problems import Problems
 
-__all__ = ['LmdbReader', 'LmdbWriter', 'check_keys', 'lmdb_writer', 'open_environment']
+__all__ = ['LmdbReader', 'LmdbWriter', 'check_keys', 'lmdb_writer']
 
 MAX_KEY_BYTES = 511  # LMDB's limit
-_FIRST_MAP_SIZE = 64 << 20
 _META_LINE = re.compile(r'(?P<key>[^.]+)\.\S* \((?P<height>\d{1,9}),(?P<width>\d{1,9}),\d\) \d')
-
-# --- environments -----------------------------------------------------------------------------------------------------
-
-
-class _Opened(NamedTuple):
-    """An environment, the device and number of the file that it maps, and how many bytes of it hold pages."""
-
-    environment: lmdb.Environment
-    file: tuple[int, int]
-    size: int
-
-
-_environments: dict[str, _Opened] = {}
-_guard = threading.Lock()
-
-
-def open_environment(path: str | Path) -> lmdb.Environment:
-    """Return this process's one environment of a database, opened for reading without locks.
-
-    py-lmdb cannot open an environment twice in a process, so all readers use this function: those below and, through
-    the compatibility patch, BasicSR's ``LmdbBackend``. Call it for every access instead of keeping the environment: a
-    forked child closes what it inherits, and a database that was replaced on disk is reopened.
-
-    Args:
-        path: Folder of the database.
-
-    Raises:
-        InputError: The database does not exist, or is damaged or truncated, perhaps after it was opened.
-    """
-    real = os.path.realpath(path)
-    data = Path(real, 'data.mdb')
-    try:
-        status = data.stat()
-    except OSError:
-        raise InputError(f"'{path}' is not an LMDB database: it has no readable data.mdb.") from None
-    file = (status.st_dev, status.st_ino)
-    with _guard:
-        known = _environments.get(real)
-        if known is not None and known.file != file:
-            _environments.pop(real).environment.close()
-            known = None
-        if known is None:
-            try:
-                environment = lmdb.open(real, readonly=True, lock=False, readahead=False, create=False)
-            except lmdb.Error as error:
-                raise InputError(f"'{path}' cannot be opened as an LMDB database: {error}") from None
-            size = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
-            known = _environments[real] = _Opened(environment, file, size)
-    # Reading a page after the end of a truncated file would kill the process with SIGBUS.
-    if status.st_size < known.size:
-        raise InputError(f"'{path}': data.mdb is truncated; copy or write the database again.")
-    return known.environment
-
-
-def _forget_environments() -> None:
-    """Close the environments in a forked child: LMDB forbids using them across a fork."""
-    global _guard
-    _guard = threading.Lock()  # another thread may have held it when the process forked
-    for opened in _environments.values():
-        opened.environment.close()
-    _environments.clear()
-
-
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(after_in_child=_forget_environments)
 
 # --- keys -------------------------------------------------------------------------------------------------------------
 
@@ -151,30 +81,22 @@ def lmdb_writer(path: str | Path, *, compress_level: int = 1, overwrite: bool = 
         InputError: Wrong suffix or ``compress_level``, ``path`` exists, a bad or repeated key, an image that is not
             8-bit RGB, no image at all, or a full disk.
     """
-    if not str(path).endswith('.lmdb'):
-        raise InputError(f"'{path}': the name of a database must end in .lmdb.")
     if not 0 <= compress_level <= 9:
         raise InputError(f"'{path}': compress_level must lie in 0…9, but is {compress_level}.")
-    with atomic_folder(path, overwrite=overwrite) as folder:
-        writer = LmdbWriter(folder, str(path), compress_level)
-        try:
-            yield writer
-            writer.finish()
-        finally:
-            writer.close()
+    with new_values(path, overwrite=overwrite) as values:
+        writer = LmdbWriter(values, compress_level)
+        yield writer
+        writer.finish()
 
 
 class LmdbWriter:
     """Puts images into one new database; made by ``lmdb_writer``."""
 
-    def __init__(self, folder: Path, name: str, compress_level: int) -> None:
-        self._folder = folder
-        self._name = name
+    def __init__(self, values: ValueWriter, compress_level: int) -> None:
+        self._values = values
+        self._name = values.name
         self._compress_level = compress_level
         self._lines: dict[str, str] = {}
-        self._map_size = _FIRST_MAP_SIZE
-        # Nothing else uses the folder yet: no locks, and one sync at the end.
-        self._environment = lmdb.open(str(folder), map_size=self._map_size, lock=False, sync=False)
 
     def put(self, key: str, image: images.RGBImage) -> None:
         """Store an image of shape (H, W, 3), uint8, RGB, under a new key."""
@@ -185,36 +107,15 @@ class LmdbWriter:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             given = f'{image.dtype} of shape {image.shape}'
             raise InputError(f"{self._name}: '{key}' is {given}; an image is uint8 of shape (H, W, 3).")
-        self._store(key.encode('ascii'), images.encode_png(image, self._compress_level))
+        self._values.put(key.encode('ascii'), images.encode_png(image, self._compress_level))
         height, width, channels = image.shape
         self._lines[key] = f'{key}.png ({height},{width},{channels}) {self._compress_level}\n'
-
-    def _store(self, key: bytes, value: bytes) -> None:
-        while True:
-            try:
-                with self._environment.begin(write=True) as transaction:
-                    transaction.put(key, value)
-                return
-            except lmdb.MapFullError:
-                self._map_size *= 2
-                self._environment.set_mapsize(self._map_size)
-            except lmdb.Error as error:  # a full disk
-                raise InputError(f"'{self._name}' could not be written: {error}") from None
 
     def finish(self) -> None:
         """Write ``meta_info.txt`` and sync everything to disk."""
         if not self._lines:
             raise InputError(f"'{self._name}' would be empty: there are no images to write.")
-        try:
-            self._environment.sync(True)
-            with Path(self._folder, 'meta_info.txt').open('w', encoding='ascii', newline='\n') as meta:
-                meta.writelines(self._lines[key] for key in sorted(self._lines))
-        except (lmdb.Error, OSError) as error:
-            raise InputError(f"'{self._name}' could not be written: {error}") from None
-
-    def close(self) -> None:
-        """Close the environment."""
-        self._environment.close()
+        self._values.finish('meta_info.txt', ''.join(self._lines[key] for key in sorted(self._lines)))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -256,8 +157,7 @@ class LmdbReader:
         return sizes
 
     def _check_keys(self) -> None:
-        with self._transaction() as transaction, transaction.cursor() as cursor:
-            stored = {bytes(key) for key in cursor.iternext(values=False)}
+        stored = stored_keys(self.path)
         if not stored:
             raise InputError(f"'{self.path}' holds no images; write the database again.")
         named = {name.encode() for name in self.names}
@@ -267,15 +167,6 @@ class LmdbReader:
         if len(named) == len(stored):
             fault = f"meta_info.txt names '{min(named - stored).decode()}', which is not in data.mdb"
         raise InputError(f"'{self.path}': {fault}; write the database again.")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[lmdb.Transaction]:
-        """A read transaction; it reveals damage inside the data."""
-        try:
-            with open_environment(self.path).begin(buffers=True) as transaction:
-                yield transaction
-        except lmdb.Error as error:
-            raise InputError(f"'{self.path}': data.mdb is damaged ({error}); write the database again.") from None
 
     def where(self, name: str) -> str:
         """Return database and key, for messages and as the path of a sample."""
@@ -291,7 +182,7 @@ class LmdbReader:
         Raises:
             InputError: The database has no such key.
         """
-        with self._transaction() as transaction:
+        with reading(self.path) as transaction:
             value = transaction.get(name.encode())
             if value is None:
                 raise InputError(f"'{self.path}' has no image '{name}'.")

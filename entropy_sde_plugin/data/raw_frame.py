@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from entropy_sde_plugin.data.raw import open_raw, white_balance
+from entropy_sde_plugin.data.raw_colour import camera_from_srgb
 from entropy_sde_plugin.data.raw_packing import pack_bayer
 
 if TYPE_CHECKING:
     import rawpy
 
-__all__ = ['RawFrame', 'RawMetadata', 'planes_size', 'read_frame', 'read_metadata']
+__all__ = ['RawFrame', 'RawMetadata', 'planes_size', 'read_frame', 'read_metadata', 'value_range']
 
 _EXIF_SECTION = 0x8769
 _ISO = 0x8827
@@ -30,7 +32,8 @@ class RawMetadata:
         iso: None where the file does not say.
         exposure_time: Seconds; None where the file does not say.
         white_balance: Gains of R, G, B, G, (4,).
-        matrix: From the camera's colours to linear sRGB, (3, 3).
+        matrix: From the camera's colours to linear sRGB, (3, 3); the unit matrix where neither the file nor LibRaw
+            knows one.
     """
 
     iso: float | None
@@ -54,6 +57,16 @@ class RawFrame:
     black: tuple[float, ...]
     white: float
     metadata: RawMetadata
+
+    @property
+    def value_range(self) -> float:
+        """White less the mean black level, ADU."""
+        return value_range(self.white, self.black)
+
+
+def value_range(white: float, black: Sequence[float]) -> float:
+    """Return the white level less the mean of the black levels, ADU."""
+    return white - sum(black) / len(black)
 
 
 def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = False) -> RawFrame:
@@ -100,8 +113,16 @@ def _metadata(raw: rawpy.RawPy, path: Path) -> RawMetadata:
         iso=raw.other.iso_speed or _iso_in_tags(path),
         exposure_time=raw.other.shutter_speed or None,
         white_balance=np.asarray(white_balance(raw), np.float32),
-        matrix=np.asarray(raw.color_matrix, np.float32)[:, :3],
+        matrix=_matrix(raw),
     )
+
+
+def _matrix(raw: rawpy.RawPy) -> NDArray[np.float32]:
+    """Return the matrix to sRGB: the file's own, as of DNG, or else that of LibRaw's table of cameras."""
+    own, tabulated = raw.color_matrix[:, :3], raw.rgb_xyz_matrix[:3]
+    if own.any():
+        return np.asarray(own, np.float32)
+    return np.linalg.inv(camera_from_srgb(tabulated) if tabulated.any() else np.eye(3)).astype(np.float32)
 
 
 def _iso_in_tags(path: Path) -> float | None:

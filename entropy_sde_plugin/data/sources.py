@@ -18,6 +18,7 @@ from entropy_sde_plugin.utils.problems import Problems, collecting
 __all__ = [
     'ImageFolder',
     'ImageSource',
+    'NamedSizes',
     'Pair',
     'by_templates',
     'check_sizes',
@@ -27,8 +28,8 @@ __all__ = [
 ]
 
 
-class ImageSource(Protocol):
-    """A set of images with names.
+class NamedSizes(Protocol):
+    """A set of images with names and sizes.
 
     Attributes:
         option: The option that named the set, for errors; may be empty.
@@ -53,6 +54,10 @@ class ImageSource(Protocol):
     def size(self, name: str) -> tuple[int, int]:
         """Return (height, width) without decoding the image."""
         ...
+
+
+class ImageSource(NamedSizes, Protocol):
+    """A set of images."""
 
     def image(self, name: str) -> images.RGBImage:
         """Return the image, shape (H, W, 3), uint8, RGB."""

@@ -13,7 +13,7 @@ from entropy_sde_plugin.errors import InputError
 
 __all__ = ['atomic_folder']
 
-_DATABASE_FILES = {'data.mdb', 'lock.mdb', 'meta_info.txt'}
+_DATABASE_FILES = {'data.mdb', 'lock.mdb', 'meta_info.txt', 'meta_info.json'}
 
 
 @contextmanager

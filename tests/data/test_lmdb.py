@@ -20,8 +20,9 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils.file_client import FileClient
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
-from entropy_sde_plugin.data import lmdb as lmdb_store
-from entropy_sde_plugin.data.lmdb import LmdbReader, check_keys, lmdb_writer, open_environment
+from entropy_sde_plugin.data import lmdb_values
+from entropy_sde_plugin.data.lmdb import LmdbReader, check_keys, lmdb_writer
+from entropy_sde_plugin.data.lmdb_values import open_environment
 from entropy_sde_plugin.errors import InputError
 from tests.support.pictures import image_bytes
 
@@ -92,7 +93,7 @@ def test_the_same_images_give_the_same_bytes(tmp_path, bright):
 
 
 def test_the_map_grows_when_small_images_come_first(tmp_path, bright, monkeypatch):
-    monkeypatch.setattr(lmdb_store, '_FIRST_MAP_SIZE', 64 << 10)
+    monkeypatch.setattr(lmdb_values, '_FIRST_MAP_SIZE', 64 << 10)
     pictures = {'a_small': bright['coffee'][:4, :4], **bright}
     reader = LmdbReader(write(tmp_path / 'gt.lmdb', pictures))
     for name, picture in pictures.items():

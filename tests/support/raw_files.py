@@ -10,7 +10,18 @@ MATRIX = (0.9, -0.3, -0.08, -0.4, 1.2, 0.2, -0.1, 0.2, 0.6)
 """From XYZ to the camera's colours."""
 
 
-def write_dng(path, mosaic, *, pattern='RGGB', black=(512,) * 4, white=16383, gains=(2.0, 1.0, 1.5), **exposure):
+def write_dng(
+    path,
+    mosaic,
+    *,
+    pattern='RGGB',
+    black=(512,) * 4,
+    white=16383,
+    gains=(2.0, 1.0, 1.5),
+    matrix=MATRIX,
+    camera=('Synthetic', 'Synthetic'),
+    **exposure,
+):
     """Write a mosaic with its metadata.
 
     Args:
@@ -20,25 +31,28 @@ def write_dng(path, mosaic, *, pattern='RGGB', black=(512,) * 4, white=16383, ga
         black: Black levels by the position in the pattern, row by row.
         white: White level.
         gains: White balance of R, G, B.
+        matrix: From XYZ to the camera's colours; None writes no tag.
+        camera: Maker and model.
         exposure: ``time`` in seconds and ``iso``; a tag that is not given is not written.
     """
-    rationals = [part for value in MATRIX for part in (round(value * 10000), 10000)]
     neutral = [part for gain in gains for part in (round(1e6 / gain), 1000000)]
     tags = [
-        (271, 's', 0, 'Synthetic', True),
-        (272, 's', 0, 'Synthetic', True),
+        (271, 's', 0, camera[0], True),
+        (272, 's', 0, camera[1], True),
         (33421, 'H', 2, (2, 2), True),
         (33422, 'B', 4, bytes(PATTERNS[pattern]), True),
         (50706, 'B', 4, bytes((1, 4, 0, 0)), True),
         (50707, 'B', 4, bytes((1, 1, 0, 0)), True),
-        (50708, 's', 0, 'Synthetic', True),
+        (50708, 's', 0, camera[1], True),
         (50713, 'H', 2, (2, 2), True),
         (50714, 'H', 4, tuple(black), True),
         (50717, 'I', 1, white, True),
-        (50721, '2i', 9, tuple(rationals), True),
         (50728, '2I', 3, tuple(neutral), True),
         (50778, 'H', 1, 21, True),
     ]
+    if matrix is not None:
+        rationals = [part for value in matrix for part in (round(value * 10000), 10000)]
+        tags.append((50721, '2i', 9, tuple(rationals), True))
     if 'time' in exposure:
         tags.append((33434, '2I', 1, (round(exposure['time'] * 10000), 10000), True))
     if 'iso' in exposure:

@@ -14,7 +14,7 @@ from entropy_sde_plugin.data import augmentation
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.options import DatasetOptions, PairOptions
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
-from entropy_sde_plugin.data.sources import ImageSource, Pair, check_sizes
+from entropy_sde_plugin.data.sources import ImageSource, NamedSizes, Pair, check_sizes
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.problems import Problems
 
@@ -48,7 +48,7 @@ def sample(
     return item
 
 
-def check_crops(source: ImageSource, names: Sequence[str], smallest_side: int, shrink: int = 1) -> None:
+def check_crops(source: NamedSizes, names: Sequence[str], smallest_side: int, shrink: int = 1) -> None:
     """Check that training crops fit into every image.
 
     Args:

@@ -1,43 +1,47 @@
-"""ELD, "Extreme Low-light Denoising" (Wei et al., CVPR 2020): ten scenes, taken by four cameras."""
+"""ELD, "Extreme Low-light Denoising" (Wei et al., CVPR 2020): ten scenes, taken by several cameras."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from entropy_sde_plugin.data.datasets.raw_pairs import (
-    RawFilePair,
-    RawFilePairs,
-    RawPairsOptions,
-    exposure_ratio,
-    raw_files,
-)
+from entropy_sde_plugin.data.datasets.raw_pairs import RawPairs, RawPairsOptions, open_databases
 from entropy_sde_plugin.data.options import options_of
+from entropy_sde_plugin.data.raw_archives import ELD
+from entropy_sde_plugin.data.raw_files import eld_pairs, is_eld_input
+from entropy_sde_plugin.data.raw_noise import CAMERAS
+from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
+from entropy_sde_plugin.data.raw_pairs import file_pairs
 from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
-from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.schema import Positive
 
 __all__ = ['ELDDataset', 'ELDOptions']
-
-_INPUTS = {100: (4, 9, 14), 200: (5, 10, 15)}
-_REFERENCES = (1, 6, 11, 16)
 
 
 class ELDOptions(RawPairsOptions, kw_only=True, frozen=True):
     """Options of ``ELDDataset``."""
 
     dataroot: str
-    """Folder of one camera, with ``scene-1`` to ``scene-10``."""
+    """Folder of one camera, with ``scene-1`` to ``scene-10``. The databases of ``entropy-sde prepare eld`` beside it
+    are taken, if they are there."""
     ratio: Literal[100, 200]
     """Exposure ratio of the pairs to use."""
-    white: float | None = 16383.0
+    white: Positive | None = RELEASED_WHITE
     """White level in ADU, as released; ``~`` for each file's own."""
     value_range: Positive | None = RELEASED_RANGE
     """White less black level in ADU, by which photons are counted, as released; ``~`` for each file's own."""
+    camera: str | None = None
+    """Calibrated camera whose gain follows from the ISO: a name, or a file of ``entropy-sde calibrate``; by default
+    that of the folder's name."""
+
+    @property
+    def calibrated(self) -> str | None:
+        folder = Path(self.dataroot).name
+        return folder if self.camera is None and folder in CAMERAS else self.camera
 
 
-class ELDDataset(RawFilePairs):
-    """Inputs of ELD of one ratio, each with the reference taken next to it; see ``RawFilePairs``.
+class ELDDataset(RawPairs):
+    """Inputs of ELD of one ratio, each with the reference taken next to it; see ``RawPairs``.
 
     The ratio is ISO times exposure time of the two files, cut to a whole number.
 
@@ -59,22 +63,10 @@ class ELDDataset(RawFilePairs):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         options = options_of(ELDOptions, opt)
-        scenes = sorted(Path(options.dataroot).glob('scene-*'), key=lambda scene: (len(scene.name), scene.name))
-        if not scenes:
-            raise InputError(f"'dataroot': {options.dataroot} holds no folder scene-1, scene-2, …", option='dataroot')
-        super().__init__(opt, options, [pair for scene in scenes for pair in _pairs(scene, options.ratio)])
-
-
-def _pairs(scene: Path, ratio: int) -> list[RawFilePair]:
-    files = raw_files(scene, 'dataroot')
-    pairs = []
-    for number in _INPUTS[ratio]:
-        reference = min(_REFERENCES, key=lambda each: abs(each - number))
-        names = [f'IMG_{each:04d}' for each in (number, reference)]
-        for name in names:
-            if name not in files:
-                raise InputError(f'{scene / name} is missing, with the suffix of a raw file.', option='dataroot')
-        short, long = (files[name] for name in names)
-        released = int(exposure_ratio(short, long) * (1 + 1e-6))  # LibRaw's exposure times are rounded to float32
-        pairs.append(RawFilePair(f'{scene.name}_{names[0]}', short, long, released))
-    return pairs
+        root = Path(options.dataroot)
+        databases = ELD.find(root.parent, root.name, options.backend)
+        if databases is None:
+            pairs = file_pairs(eld_pairs(root, options.ratio), **options.reading)
+        else:
+            pairs = [pair for pair in open_databases(options, *databases) if is_eld_input(pair.name, options.ratio)]
+        super().__init__(opt, options, pairs)

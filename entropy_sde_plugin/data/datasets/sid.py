@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from entropy_sde_plugin.data.datasets.raw_pairs import RawFilePair, RawFilePairs, RawPairsOptions, raw_files
+from entropy_sde_plugin.data.datasets.raw_pairs import RawPairs, RawPairsOptions, open_databases
 from entropy_sde_plugin.data.options import options_of
+from entropy_sde_plugin.data.raw_archives import SID
+from entropy_sde_plugin.data.raw_files import sid_pairs
+from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
+from entropy_sde_plugin.data.raw_pairs import RawPair, file_pairs
 from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
-from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
 __all__ = ['SIDDataset', 'SIDOptions']
-
-_LARGEST_RATIO = 300
-_NAME = re.compile(r'(?P<scene>\d{5})_.*?(?P<seconds>\d+(\.\d+)?)s$')
-_SPLITS = {'train': '0', 'test': '1', 'val': '2'}
-"""What the scenes' numbers begin with."""
 
 
 class SIDOptions(RawPairsOptions, kw_only=True, frozen=True):
     """Options of ``SIDDataset``."""
 
     dataroot: str
-    """Folder with ``short`` and ``long``."""
+    """Folder with ``short`` and ``long``. Training takes the databases of ``entropy-sde prepare sid`` in it, if they
+    are there."""
     pair_list: str | None = None
-    """Text file of the pairs, a short and a long file a line; by default the scenes of the phase (numbers that begin
-    with 0 in training, 2 in validation, 1 in a test), each short exposure with the first long one."""
+    """Text file of the pairs, a short and a long file a line; by default the first takes of the phase's scenes
+    (numbers that begin with 0 in training, 2 in validation, 1 in a test)."""
     ratio: AtLeastOne | None = None
     """Use only the pairs of this exposure ratio, 100, 250 or 300; all by default."""
-    white: float | None = 16383.0
+    white: Positive | None = RELEASED_WHITE
     """White level in ADU, as released; ``~`` for each file's own."""
     value_range: Positive | None = RELEASED_RANGE
     """White less black level in ADU, by which photons are counted, as released; ``~`` for each file's own."""
+    camera: str | None = 'SonyA7S2'
+    """Calibrated camera whose gain follows from the ISO: a name, or a file of ``entropy-sde calibrate``."""
 
 
-class SIDDataset(RawFilePairs):
-    """Pairs of SID; ratios follow from the exposure times in the files' names, at most 300. See ``RawFilePairs``.
+class SIDDataset(RawPairs):
+    """Pairs of SID; ratios follow from the exposure times in the files' names, at most 300. See ``RawPairs``.
 
     Args:
         opt: Section of the option file; see ``SIDOptions``.
@@ -57,56 +57,17 @@ class SIDDataset(RawFilePairs):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         options = options_of(SIDOptions, opt)
-        root = Path(options.dataroot)
-        found = _listed(root, Path(options.pair_list)) if options.pair_list else _paired(root, options.phase)
-        pairs = [
-            RawFilePair(short.stem, short, long, min(_seconds(long) / _seconds(short), _LARGEST_RATIO))
-            for short, long in found
-        ]
+        pairs = _pairs(options)
         if options.ratio is not None:
             pairs = [pair for pair in pairs if round(pair.ratio) == options.ratio]
         super().__init__(opt, options, pairs)
 
 
-def _listed(root: Path, pair_list: Path) -> list[tuple[Path, Path]]:
-    """The files that a list names, wherever its paths begin."""
-    try:
-        lines = [line.split() for line in pair_list.read_text(encoding='utf-8').splitlines() if line.strip()]
-    except OSError as error:
-        raise InputError(f"'pair_list': {pair_list} cannot be read: {error.strerror}.", option='pair_list') from None
-    pairs = []
-    for number, line in enumerate(lines, 1):
-        if len(line) < 2:
-            message = f'{pair_list}, line {number}: a short and a long file are expected.'
-            raise InputError(message, option='pair_list')
-        short, long = (root / kind / Path(name).name for kind, name in zip(('short', 'long'), line, strict=False))
-        for path in (short, long):
-            if not path.is_file():
-                raise InputError(f'{pair_list}, line {number}: {path} is missing.', option='pair_list')
-        pairs.append((short, long))
-    return pairs
-
-
-def _paired(root: Path, phase: str) -> list[tuple[Path, Path]]:
-    longs: dict[str, Path] = {}
-    for path in raw_files(root / 'long', 'dataroot').values():
-        longs.setdefault(_parsed(path)['scene'], path)
-    pairs = []
-    for short in raw_files(root / 'short', 'dataroot').values():
-        scene = _parsed(short)['scene']
-        if scene.startswith(_SPLITS[phase]):
-            if scene not in longs:
-                raise InputError(f'{short} has no long exposure of its scene in {root / "long"}.', option='dataroot')
-            pairs.append((short, longs[scene]))
-    return pairs
-
-
-def _seconds(path: Path) -> float:
-    return float(_parsed(path)['seconds'])
-
-
-def _parsed(path: Path) -> re.Match[str]:
-    match = _NAME.match(path.stem)
-    if match is None:
-        raise InputError(f'{path}: names of SID are like 10003_00_0.1s.ARW, with scene and seconds.', option='dataroot')
-    return match
+def _pairs(options: SIDOptions) -> list[RawPair]:
+    root = Path(options.dataroot)
+    if options.phase == 'train' and options.pair_list is None:
+        databases = SID.find(root, 'train', options.backend)
+        if databases is not None:
+            return open_databases(options, *databases)
+    pair_list = None if options.pair_list is None else Path(options.pair_list)
+    return file_pairs(sid_pairs(root, options.phase, pair_list), **options.reading)

@@ -1,25 +1,28 @@
-"""Raw pairs made while training: bright photographs turned back into raw images, and their short exposures."""
+"""Raw pairs made while training: clean raw images, stored or made of bright photographs, and short exposures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data import augmentation
 from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops
+from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.options import Pictures, Probability, TrainingCrops, options_of
-from entropy_sde_plugin.data.raw_noise import CAMERAS, NoiseModel, camera, draw_parameters
-from entropy_sde_plugin.data.raw_noise.cameras import CameraName, Gain
+from entropy_sde_plugin.data.raw_lmdb import PlanesReader, holds_planes
+from entropy_sde_plugin.data.raw_noise import CAMERAS, NoiseModel, RawCamera, camera, draw_parameters
+from entropy_sde_plugin.data.raw_noise.cameras import Gain
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
 from entropy_sde_plugin.data.sources import open_source
 from entropy_sde_plugin.data.synthesis import Range
-from entropy_sde_plugin.data.unprocessing import camera_from_srgb, unprocessed
+from entropy_sde_plugin.data.unprocessing import unprocessed
 from entropy_sde_plugin.errors import InputError
 
 __all__ = ['SyntheticRawDataset', 'SyntheticRawOptions']
@@ -35,11 +38,12 @@ class SyntheticRawOptions(TrainingCrops, kw_only=True, frozen=True):
     pictures: ClassVar[Pictures] = 'raw'
 
     dataroot_gt: str
-    """Folder or database of the bright photographs."""
+    """Folder or database of bright photographs, or database of clean raw planes, as ``entropy-sde prepare sid`` writes
+    of the long exposures."""
     noise: str = 'P+G+r+u'
     """The noise model by its letters: P or p photons, g or G read noise, r rows, u quantisation."""
-    cameras: Annotated[tuple[CameraName, ...], msgspec.Meta(min_length=1)] = CAMERAS
-    """Calibrated cameras to draw from."""
+    cameras: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = CAMERAS
+    """Calibrated cameras to draw from: these, or files of ``entropy-sde calibrate``."""
     gain: Gain = 'released'
     """Range of the gain: 0.1 to 30 ADU per photon for every camera (``released``), or the camera's own
     (``per_camera``)."""
@@ -48,7 +52,8 @@ class SyntheticRawOptions(TrainingCrops, kw_only=True, frozen=True):
     keep_negative: bool = False
     """Keep values below black in the inputs, whose noise then averages to 0; the release clips them."""
     random_scale_prob: Probability = 0.8
-    """Probability of a crop of random side, from twice ``gt_size`` to the photograph's short side, reduced to it."""
+    """Probability of a crop of random side, from twice ``gt_size`` to the photograph's short side, reduced to it. Raw
+    planes are never reduced."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,28 +62,103 @@ class SyntheticRawOptions(TrainingCrops, kw_only=True, frozen=True):
         if not 1 < low <= high < math.inf:
             raise InputError(f"'ratio' must be [low, high] with 1 < low <= high, but is {[low, high]}.", option='ratio')
 
-    @property
-    def smallest_side(self) -> int:
-        return 2 * self.crop_size if self.phase == 'train' else 2
+
+class CleanRaw(NamedTuple):
+    """A raw image without noise.
+
+    Attributes:
+        planes: R, G, B, G, float32, (4, H, W), in [0, 1].
+        white_balance: Gains of R, G, B, G, (4,).
+        matrix: From the camera's colours to linear sRGB, (3, 3).
+    """
+
+    planes: NDArray[np.float32]
+    white_balance: NDArray[np.floating]
+    matrix: NDArray[np.floating]
+
+
+class _Photographs:
+    """Clean raw images made of bright photographs.
+
+    Raises:
+        InputError: An unreadable photograph, or one too small for the crops.
+    """
+
+    def __init__(self, options: SyntheticRawOptions) -> None:
+        self._options = options
+        self._source = open_source(options.dataroot_gt, options.backend, option='dataroot_gt')
+        self._cache = ImageCache(options.cache)
+        self.names = self._source.names
+        self.where = self._source.where
+        check_crops(self._source, self.names, 2 * options.crop_size if options.phase == 'train' else 2)
+
+    def size(self, name: str) -> tuple[int, int]:
+        height, width = self._source.size(name)
+        return height // 2, width // 2
+
+    def clean(self, name: str, taken_by: RawCamera, rng: np.random.Generator) -> CleanRaw:
+        bright = self._cropped(self._cache.image(self._source, name), rng)
+        red_gain, blue_gain = rng.uniform(*_RED_GAINS), rng.uniform(*_BLUE_GAINS)
+        matrix = np.array(taken_by.camera_from_srgb)
+        planes = unprocessed(bright, matrix, red_gain, blue_gain)
+        return CleanRaw(planes, np.array([red_gain, 1, blue_gain, 1]), np.linalg.inv(matrix))
+
+    def _cropped(self, bright: RGBImage, rng: np.random.Generator) -> RGBImage:
+        """In training a random part, turned before its noise is made, since rows are rows of the sensor."""
+        options = self._options
+        if options.phase != 'train':
+            height, width = (side // 2 * 2 for side in bright.shape[:2])
+            return bright[:height, :width]
+        size = 2 * options.crop_size
+        scaled = rng.random() < options.random_scale_prob
+        side = int(rng.integers(size, min(bright.shape[:2]) + 1)) if scaled else size
+        crops = augmentation.crop([bright], rng, side=side, size=size)
+        return augmentation.flip_and_rotate(crops, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)[0]
+
+
+class _StoredImages:
+    """Clean raw images of a database.
+
+    Raises:
+        InputError: The database cannot be read, or an image is too small for the crops.
+    """
+
+    def __init__(self, options: SyntheticRawOptions) -> None:
+        self._options = options
+        self._reader = PlanesReader(options.dataroot_gt)
+        self.names = self._reader.names
+        self.where = self._reader.where
+        self.size = self._reader.size
+        check_crops(self._reader, self.names, options.smallest_side)
+
+    def clean(self, name: str, taken_by: RawCamera, rng: np.random.Generator) -> CleanRaw:
+        options, frame = self._options, self._reader.frame(name)
+        if options.phase == 'train':
+            part = frame.planes[augmentation.random_square(frame.planes.shape, options.crop_size, rng)]
+            use_hflip, use_rot = options.use_hflip, options.use_rot
+            (planes,) = augmentation.turn_planes([part], rng, use_hflip=use_hflip, use_rot=use_rot)
+        else:
+            planes = frame.planes[:, :, :]
+        return CleanRaw(planes, frame.metadata.white_balance, frame.metadata.matrix)
 
 
 class SyntheticRawDataset(Dataset[dict[str, Any]]):
-    """Raw pictures made of bright photographs, and their short exposures.
+    """Clean raw images, stored or made of bright photographs, and their short exposures.
 
     An item holds
 
     - ``lq`` and ``gt``: float32 tensors (4, H, W), planes R, G, B, G in [0, 1]; the input times the ratio, clipped;
-    - ``ratio``; ``gain``, K in ADU per photon; ``value_range``, white less black level in ADU;
+    - ``ratio``, ``gain``: K in ADU per photon, and ``value_range``: white less black level in ADU;
     - ``white_balance``, (4,), and ``matrix``, (3, 3), from the camera's colours to linear sRGB: to develop it;
     - ``lq_path``, ``gt_path`` and ``key``, and in training ``draw``, as in ``PairDataset``.
 
-    Validation takes whole photographs, the same exposures every time.
+    Validation takes whole images, the same exposures every time.
 
     Args:
         opt: Section of the option file; see ``SyntheticRawOptions``.
 
     Raises:
-        InputError: A bad option, an unreadable photograph, or one too small for the crops.
+        InputError: A bad option, an unreadable image, or one too small for the crops.
 
     Example:
         >>> opt = {'name': 'photographs', 'phase': 'val', 'dataroot_gt': 'datasets/photographs'}
@@ -92,50 +172,36 @@ class SyntheticRawDataset(Dataset[dict[str, Any]]):
     def __init__(self, opt: dict[str, Any]) -> None:
         self.opt = opt  # BasicSR's models read the dataset's name from it
         self.options = options_of(SyntheticRawOptions, opt)
-        self.gt = open_source(self.options.dataroot_gt, self.options.backend, option='dataroot_gt')
+        self._cameras = [camera(name, 'cameras') for name in self.options.cameras]
         self._noise = NoiseModel(self.options.noise)
-        self._cache = ImageCache(self.options.cache)
-        check_crops(self.gt, self.gt.names, self.options.smallest_side)
+        self._truths = (_StoredImages if holds_planes(self.options.dataroot_gt) else _Photographs)(self.options)
 
     def sizes(self) -> Iterator[tuple[int, int]]:
         """Yield (height, width) of every image's planes, without decoding it."""
-        return ((height // 2, width // 2) for height, width in map(self.gt.size, self.gt.names))
+        return map(self._truths.size, self._truths.names)
 
     def __len__(self) -> int:
-        return len(self.gt.names)
+        return len(self._truths.names)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        name, options = self.gt.names[index], self.options
+        name, options = self._truths.names[index], self.options
         rng = generator(options.seed, index)
-        bright = self._cropped(self._cache.image(self.gt, name), rng)
-        taken_by: CameraName = options.cameras[int(rng.integers(len(options.cameras)))]
-        matrix, red_gain, blue_gain = camera_from_srgb(taken_by), rng.uniform(*_RED_GAINS), rng.uniform(*_BLUE_GAINS)
-        clean = unprocessed(bright, matrix, red_gain, blue_gain)
-        exposure = draw_parameters([camera(taken_by)], rng, gain=options.gain, ratio=options.ratio)
+        taken_by = self._cameras[int(rng.integers(len(self._cameras)))]
+        clean = self._truths.clean(name, taken_by, rng)
+        exposure = draw_parameters([taken_by], rng, gain=options.gain, ratio=options.ratio)
+        noisy = self._noise(clean.planes, exposure, rng).clip(None if options.keep_negative else 0, 1)
         item: dict[str, Any] = {
-            'lq': torch.from_numpy(self._noise(clean, exposure, rng).clip(None if options.keep_negative else 0, 1)),
-            'gt': torch.from_numpy(clean),
+            'lq': torch.from_numpy(noisy),
+            'gt': torch.from_numpy(np.ascontiguousarray(clean.planes)),
             'ratio': torch.tensor(exposure.ratio),
             'gain': torch.tensor(exposure.gain),
             'value_range': torch.tensor(exposure.value_range),
-            'white_balance': torch.tensor([red_gain, 1.0, blue_gain, 1.0]),
-            'matrix': torch.from_numpy(np.linalg.inv(matrix)).float(),
+            'white_balance': torch.from_numpy(clean.white_balance).float(),
+            'matrix': torch.from_numpy(clean.matrix).float(),
             'key': name,
-            'lq_path': self.gt.where(name),
-            'gt_path': self.gt.where(name),
+            'lq_path': self._truths.where(name),
+            'gt_path': self._truths.where(name),
         }
         if options.phase == 'train':
             item['draw'] = torch.tensor(key_of(index))
         return item
-
-    def _cropped(self, bright: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """In training a random part, turned before its noise is made, since rows are rows of the sensor."""
-        if self.options.phase != 'train':
-            height, width = (side // 2 * 2 for side in bright.shape[:2])
-            return bright[:height, :width]
-        size = 2 * self.options.crop_size
-        scaled = rng.random() < self.options.random_scale_prob
-        side = int(rng.integers(size, min(bright.shape[:2]) + 1)) if scaled else size
-        crops = augmentation.crop([bright], rng, side=side, size=size)
-        use_hflip, use_rot = self.options.use_hflip, self.options.use_rot
-        return augmentation.flip_and_rotate(crops, rng, use_hflip=use_hflip, use_rot=use_rot)[0]

@@ -1,4 +1,4 @@
-"""Calibrated cameras: how the noise of a sensor grows with its gain, from ELD (Wei et al., CVPR 2020)."""
+"""Calibrated cameras: how the noise of a sensor grows with its gain (ELD, Wei et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import functools
 import math
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Literal
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 
 from entropy_sde_plugin.data.raw_noise.model import NoiseParameters
+from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
 from entropy_sde_plugin.errors import InputError, suggestion
+from entropy_sde_plugin.utils.distributed import warn
+from entropy_sde_plugin.utils.schema import Positive
 
-__all__ = ['CAMERAS', 'CameraName', 'Gain', 'NoiseLine', 'RawCamera', 'camera', 'draw_parameters']
+__all__ = ['CAMERAS', 'Gain', 'NoiseLine', 'RawCamera', 'camera', 'draw_parameters', 'gain_for']
 
-CameraName = Literal['CanonEOS5D4', 'CanonEOS70D', 'CanonEOS700D', 'NikonD850', 'SonyA7S2']
-
-CAMERAS: tuple[CameraName, ...] = ('CanonEOS5D4', 'CanonEOS70D', 'CanonEOS700D', 'NikonD850', 'SonyA7S2')
-"""The calibrated cameras, in the order of their numbers in ELD."""
+CAMERAS = ('CanonEOS5D4', 'CanonEOS70D', 'CanonEOS700D', 'NikonD850', 'SonyA7S2')
+"""The cameras that ELD calibrated, in the order of their numbers there."""
 
 Gain = Literal['released', 'per_camera']
 """Where gains are drawn from: ``released`` takes 0.1 to 30 ADU per photon for every camera, as the released
@@ -27,28 +30,34 @@ ExposureDiffusion does; ``per_camera`` what the camera itself can be set to."""
 
 RELEASED_GAINS = (0.1, 30.0)
 
+Row = tuple[float, float, float]
 
-class NoiseLine(msgspec.Struct, frozen=True):
+
+class NoiseLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a kind of noise depends on the gain K: log(scale) = slope log(K) + bias + std N(0, 1), in ADU."""
 
     slope: float
     bias: float
-    std: float
+    std: Annotated[float, msgspec.Meta(ge=0)]
 
     def draw(self, gain: float, rng: np.random.Generator) -> float:
         """Draw the scale, in ADU, for a gain in ADU per photon."""
         return math.exp(self.slope * math.log(gain) + self.bias + self.std * rng.standard_normal())
 
 
-class RawCamera(msgspec.Struct, frozen=True):
-    """The calibration of one camera.
+class RawCamera(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The calibration of one camera; also the content of a file that ``entropy-sde calibrate`` writes.
 
     Attributes:
-        gain_range: Gains K of its lowest and highest calibrated ISO (100 and 6400), in ADU per photon.
+        gains: Calibrated ISO values, increasing, each with its gain K in ADU per photon. Of ELD's cameras these are
+            the ends, ISO 100 and 6400.
         gauss: Read noise taken as Gaussian: its standard deviation.
         tukey: Read noise taken as Tukey lambda: its scale.
         row: The noise that a row shares: its standard deviation.
         tukey_shapes: Shapes lambda that were measured, one of which holds for an image.
+        camera_from_srgb: From linear sRGB to the camera's colours, (3, 3), rows sum to 1. Of ELD's cameras it follows
+            from LibRaw's table of colour matrices; see ``raw_colour.camera_from_srgb``.
+        value_range: White less black level, ADU. The release takes the same for all of ELD's cameras.
 
     Example:
         >>> sony = camera('SonyA7S2')
@@ -56,22 +65,34 @@ class RawCamera(msgspec.Struct, frozen=True):
         1.502657
     """
 
-    gain_range: tuple[float, float]
+    gains: Annotated[tuple[tuple[Positive, Positive], ...], msgspec.Meta(min_length=1)]
     gauss: NoiseLine
     tukey: NoiseLine
     row: NoiseLine
-    tukey_shapes: tuple[float, ...]
+    tukey_shapes: Annotated[tuple[float, ...], msgspec.Meta(min_length=1)]
+    camera_from_srgb: tuple[Row, Row, Row]
+    value_range: Positive = RELEASED_RANGE
+
+    def __post_init__(self) -> None:
+        if any(iso >= later for (iso, _), (later, _) in pairwise(self.gains)):
+            raise InputError("the ISO values of 'gains' must increase")
+
+    @property
+    def gain_range(self) -> tuple[float, float]:
+        """Gains at the lowest and the highest calibrated ISO."""
+        return self.gains[0][1], self.gains[-1][1]
 
     def gain_at(self, iso: float) -> float:
-        """Return the gain K at an ISO, in ADU per photon: linear from ISO 100 to 6400, and beyond both.
+        """Return the gain K at an ISO, in ADU per photon: linear between calibrated ones, beyond them in proportion.
 
         Raises:
             InputError: An ISO that is not positive.
         """
         if not iso > 0:
             raise InputError(f'An ISO must be above 0, got {iso}.', option='iso')
-        low, high = self.gain_range
-        return (iso - 100) / 6300 * (high - low) + low
+        isos, gains = zip(*self.gains, strict=True)
+        inside = min(max(iso, isos[0]), isos[-1])
+        return float(np.interp(inside, isos, gains)) * iso / inside
 
     def draw(self, gain: float, ratio: float, rng: np.random.Generator) -> NoiseParameters:
         """Draw the noise of one exposure.
@@ -88,18 +109,47 @@ class RawCamera(msgspec.Struct, frozen=True):
             tukey_scale=self.tukey.draw(gain, rng),
             row_std=self.row.draw(gain, rng),
             tukey_shape=self.tukey_shapes[int(rng.integers(len(self.tukey_shapes)))],
+            value_range=self.value_range,
         )
 
 
-def camera(name: str) -> RawCamera:
-    """Return a calibrated camera by its name.
+def camera(name: str, option: str = 'camera') -> RawCamera:
+    """Return a calibrated camera.
+
+    Args:
+        name: One of :data:`CAMERAS`, or the path of a ``.json`` file that ``entropy-sde calibrate`` wrote.
+        option: The option that names it, for errors.
 
     Raises:
-        InputError: None of :data:`CAMERAS`.
+        InputError: There is no such camera, or the file cannot be read or is none of a camera.
     """
+    if name.endswith('.json'):
+        return _of_file(Path(name), option)
     if name not in CAMERAS:
-        raise InputError(f"There is no camera '{name}'. {suggestion(name, CAMERAS)}", option='cameras')
+        message = (
+            f"There is no camera '{name}'. {suggestion(name, CAMERAS)} Files of 'entropy-sde calibrate' are .json."
+        )
+        raise InputError(message, option)
     return _calibrations()[name]
+
+
+def gain_for(iso: float | None, taken_by: RawCamera | None) -> float:
+    """Return the gain K of a raw image, in ADU per photon: that of its ISO, by the camera's calibration.
+
+    Args:
+        iso: None where the file does not tell.
+        taken_by: The camera, None where it is not known.
+
+    Returns:
+        1 where one of both is not known, with a warning that is given once.
+    """
+    if taken_by is None:
+        _warn_once("no camera is named, so the gain K is 1 ADU per photon; give 'camera' or 'gain'.")
+    elif iso is None:
+        _warn_once("there are raw files without an ISO; for them the gain K is 1 ADU per photon. Give 'gain'.")
+    else:
+        return taken_by.gain_at(iso)
+    return 1.0
 
 
 def draw_parameters(
@@ -119,7 +169,19 @@ def draw_parameters(
     return chosen.draw(drawn, float(rng.uniform(*ratio)), rng)
 
 
+_warn_once = functools.cache(warn)
+
+
 @functools.cache
 def _calibrations() -> dict[str, RawCamera]:
     text = files('entropy_sde_plugin.data.raw_noise').joinpath('cameras.json').read_bytes()
     return msgspec.json.decode(text, type=dict[str, RawCamera])
+
+
+def _of_file(path: Path, option: str) -> RawCamera:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RawCamera)
+    except OSError as error:
+        raise InputError(f"The camera's file {path} cannot be read: {error.strerror}.", option) from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path} is no camera's file ({error}); 'entropy-sde calibrate' writes one.", option) from None

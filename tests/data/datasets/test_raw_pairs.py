@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from entropy_sde_plugin.data.datasets import ELDDataset, RawPairDataset, SIDDataset
+from entropy_sde_plugin.data.raw_noise import cameras
 from entropy_sde_plugin.data.raw_packing import pack_bayer
 from entropy_sde_plugin.errors import InputError
 from tests.support import GOLDEN
@@ -23,7 +26,7 @@ def sid(phase='train', **options):
 
 def test_sid_gives_the_values_of_the_release(monkeypatch):
     """Its means of the whole frame and its gain, from the golden values of the synthetic files."""
-    monkeypatch.setattr('entropy_sde_plugin.data.datasets.sid._SPLITS', {'test': '0'})
+    monkeypatch.setattr('entropy_sde_plugin.data.raw_files._SID_SPLITS', {'test': '0'})
     whole = {round(float(item['ratio'])): item for item in sid('test')}
     assert sorted(whole) == [100, 250]
     for ratio, mean in ((100, 0.224479), (250, 0.228982)):
@@ -41,7 +44,7 @@ def test_sid_splits_lists_and_ratios(tmp_path):
     listed.write_text('./Sony/short/00001_00_0.1s.dng ./Sony/long/00001_00_10s.dng ISO1600 F8\n')
     assert [pair.name for pair in sid('test', pair_list=str(listed)).pairs] == ['00001_00_0.1s']
     listed.write_text('./Sony/short/00001_00_0.2s.dng ./Sony/long/00001_00_10s.dng\n')
-    with pytest.raises(InputError, match=r'line 1: .* is missing'):
+    with pytest.raises(InputError, match=r'list\.txt: missing 1 file: .*short/00001_00_0\.2s\.dng; unpack'):
         sid('test', pair_list=str(listed))
 
 
@@ -68,7 +71,7 @@ def test_ones_own_pairs_tell_their_exposure(tmp_path):
     write_dng(tmp_path / 'lq' / 'a.dng', np.full((40, 60), 612), time=0.1, iso=800)
     write_dng(tmp_path / 'gt' / 'a.dng', np.full((40, 60), 8512), time=4, iso=1600)
     options = {'name': 'own', 'phase': 'val', 'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt')}
-    item = RawPairDataset(options | {'centre_crop': 8})[0]
+    item = RawPairDataset(options | {'centre_crop': 8, 'camera': 'SonyA7S2'})[0]
     assert item['ratio'].item() == pytest.approx(80)
     assert item['gain'].item() == pytest.approx(0.7513285)  # of ISO 800, SonyA7S2
     assert item['lq'].shape == (4, 8, 8)
@@ -94,10 +97,10 @@ def test_eld_takes_the_reference_next_to_each_input(tmp_path):
             write_dng(tmp_path / f'scene-{scene}' / f'IMG_{number:04d}.dng', np.full((24, 24), 600), time=time, iso=800)
     pairs = ELDDataset({'name': 'ELD', 'phase': 'test', 'dataroot': str(tmp_path), 'ratio': 200}).pairs
     assert [pair.name for pair in pairs[::3]] == ['scene-1_IMG_0005', 'scene-2_IMG_0005', 'scene-10_IMG_0005']
-    assert [pair.long.name for pair in pairs[:3]] == ['IMG_0006.dng', 'IMG_0011.dng', 'IMG_0016.dng']
+    assert [Path(pair.long.where).name for pair in pairs[:3]] == ['IMG_0006.dng', 'IMG_0011.dng', 'IMG_0016.dng']
     assert {pair.ratio for pair in pairs} == {200}
     (tmp_path / 'scene-2' / 'IMG_0010.dng').unlink()
-    with pytest.raises(InputError, match='IMG_0010 is missing'):
+    with pytest.raises(InputError, match=r'missing 1 file: .*scene-2/IMG_0010; unpack'):
         ELDDataset({'name': 'ELD', 'phase': 'test', 'dataroot': str(tmp_path), 'ratio': 200})
 
 
@@ -107,10 +110,40 @@ def test_what_is_missing_is_named(tmp_path):
     options = {'name': 'own', 'phase': 'val', 'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt')}
     with pytest.raises(InputError, match="give 'ratio'"):
         RawPairDataset(options)
-    with pytest.raises(InputError, match="give the gain K as 'gain'"):
-        RawPairDataset(options | {'ratio': 100})[0]
     write_dng(tmp_path / 'lq' / 'b.dng', np.full((24, 24), 600))
     with pytest.raises(InputError, match="'b' has no partner"):
         RawPairDataset(options)
     with pytest.raises(InputError, match='holds no raw files'):
         RawPairDataset(options | {'dataroot_lq': str(tmp_path / 'none')})
+
+
+@pytest.mark.parametrize(
+    ('options', 'gain', 'warning'),
+    [
+        ({'camera': 'SonyA7S2'}, 1, 'without an ISO'),
+        ({}, 1, 'no camera is named'),
+        ({'gain': 2.5}, 2.5, ''),
+    ],
+)
+def test_a_gain_that_nothing_tells_is_1_with_a_warning(tmp_path, capsys, options, gain, warning):
+    """DNG files without an ISO; the warning comes once."""
+    cameras._warn_once.cache_clear()
+    for folder in ('lq', 'gt'):
+        write_dng(tmp_path / folder / 'a.dng', np.full((24, 24), 600))
+    opt = {'name': 'own', 'phase': 'val', 'ratio': 100, **options}
+    pairs = RawPairDataset(opt | {'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt')})
+    assert [float(pairs[0]['gain']), float(pairs[0]['gain'])] == [gain, gain]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == bool(warning)
+    assert all(warning in line for line in lines)
+
+
+def test_the_range_of_values_is_the_files_own_or_that_of_the_release(tmp_path, monkeypatch):
+    monkeypatch.setattr('entropy_sde_plugin.data.raw_files._SID_SPLITS', {'test': '0'})
+    assert [float(item['value_range']) for item in sid('test')] == [15583, 15583]
+    assert float(sid('test', value_range=None)[0]['value_range']) == 16383 - 512
+    for folder in ('lq', 'gt'):
+        write_dng(tmp_path / folder / 'a.dng', np.full((24, 24), 600), black=(500, 510, 520, 530), white=4095)
+    opt = {'name': 'own', 'phase': 'val', 'ratio': 100, 'gain': 1}
+    pairs = RawPairDataset(opt | {'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt')})
+    assert float(pairs[0]['value_range']) == 4095 - 515

@@ -70,7 +70,8 @@ def test_scales_scatter_around_the_calibrated_line():
 
 
 def test_a_calibration_of_ones_own_needs_nothing_else():
-    own = RawCamera((1.0, 2.0), *(camera('SonyA7S2').gauss,) * 3, tukey_shapes=(0.0,))
+    sony = camera('SonyA7S2')
+    own = RawCamera(((100, 1.0),), *(sony.gauss,) * 3, tukey_shapes=(0.0,), camera_from_srgb=sony.camera_from_srgb)
     assert own.draw(1.0, 10.0, np.random.default_rng(0)).tukey_shape == 0
 
 
@@ -79,3 +80,30 @@ def test_an_unknown_camera_and_a_wrong_iso():
         camera('SonyA7S3')
     with pytest.raises(InputError, match='above 0'):
         camera('SonyA7S2').gain_at(0)
+
+
+def test_gains_of_a_calibration_between_and_beyond_its_iso_values():
+    sony = camera('SonyA7S2')
+    own = RawCamera(((400, 1.0), (800, 3.0)), *(sony.gauss,) * 3, (0.0,), sony.camera_from_srgb)
+    assert [own.gain_at(iso) for iso in (200, 400, 600, 800, 1600)] == pytest.approx([0.5, 1, 2, 3, 6])
+    with pytest.raises(InputError, match='must increase'):
+        RawCamera(((800, 1.0), (400, 3.0)), *(sony.gauss,) * 3, (0.0,), sony.camera_from_srgb)
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('{', 'Input data was truncated'),
+        ('{"gains": [[100, 1]]}', 'missing required field'),
+        (None, 'cannot be read: No such file'),
+    ],
+)
+def test_a_file_that_is_none_of_a_camera(tmp_path, text, words):
+    path = tmp_path / 'camera.json'
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        camera(str(path), 'cameras')
+    assert caught.value.option == 'cameras'
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)

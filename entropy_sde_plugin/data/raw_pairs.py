@@ -1,0 +1,152 @@
+"""Pairs of a short and a long raw exposure, wherever they lie: in files, or in databases of packed planes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from entropy_sde_plugin.data.raw_files import RawFilePair
+from entropy_sde_plugin.data.raw_frame import RawFrame, RawMetadata, planes_size, read_frame
+from entropy_sde_plugin.data.raw_lmdb import PlanesReader, StoredFrame
+from entropy_sde_plugin.errors import InputError
+
+__all__ = ['Frame', 'FrameSource', 'Planes', 'RawFile', 'RawPair', 'StoredImage', 'file_pairs', 'stored_pairs']
+
+
+class Planes(Protocol):
+    """Packed planes (4, H, W) that can be cut: an array, or what a database reads on demand."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, window: tuple[slice, slice, slice], /) -> NDArray[Any]: ...
+
+
+class Frame(Protocol):
+    """A raw image: a ``RawFrame`` or a ``StoredFrame``."""
+
+    @property
+    def planes(self) -> Planes: ...
+
+    @property
+    def metadata(self) -> RawMetadata: ...
+
+    @property
+    def value_range(self) -> float: ...
+
+
+class FrameSource(Protocol):
+    """Where a raw image comes from."""
+
+    @property
+    def where(self) -> str:
+        """Its path, for messages and as the path of a sample."""
+        ...
+
+    def size(self) -> tuple[int, int]:
+        """Return (height, width) of the planes, without reading them."""
+        ...
+
+    def frame(self) -> Frame:
+        """Return the image."""
+        ...
+
+
+class RawFile:
+    """A raw file, decoded when it is asked for.
+
+    Args:
+        path: The file.
+        keep: Keep the decoded image. It is dropped when the object is pickled.
+        levels: How it is read: ``white`` and ``keep_negative`` of :func:`~.raw_frame.read_frame`.
+    """
+
+    def __init__(self, path: Path, *, keep: bool, **levels: Any) -> None:
+        self.path = path
+        self._keep = keep
+        self._levels = levels
+        self._kept: RawFrame | None = None
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    def size(self) -> tuple[int, int]:
+        return planes_size(self.path)
+
+    def frame(self) -> RawFrame:
+        frame = self._kept or read_frame(self.path, **self._levels)
+        if self._keep:
+            self._kept = frame
+        return frame
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {'_kept': None}
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image of a database, by its key."""
+
+    reader: PlanesReader
+    key: str
+
+    @property
+    def where(self) -> str:
+        return self.reader.where(self.key)
+
+    def size(self) -> tuple[int, int]:
+        return self.reader.size(self.key)
+
+    def frame(self) -> StoredFrame:
+        return self.reader.frame(self.key)
+
+
+@dataclass(frozen=True)
+class RawPair:
+    """Two images of a scene.
+
+    Attributes:
+        name: Of the pair.
+        short: The short exposure.
+        long: The long one.
+        ratio: Exposure of the long over that of the short one, above 1.
+        brightened: Whether the planes of the short exposure are already times the ratio.
+    """
+
+    name: str
+    short: FrameSource
+    long: FrameSource
+    ratio: float
+    brightened: bool = False
+
+
+def file_pairs(pairs: Iterable[RawFilePair], *, keep: bool, **levels: Any) -> list[RawPair]:
+    """Return pairs of files as pairs of images; arguments are those of ``RawFile``."""
+    files: dict[Path, RawFile] = {}  # a long exposure serves several short ones
+
+    def source(path: Path) -> RawFile:
+        return files.setdefault(path, RawFile(path, keep=keep, **levels))
+
+    return [RawPair(pair.name, source(pair.short), source(pair.long), pair.ratio) for pair in pairs]
+
+
+def stored_pairs(shorts: PlanesReader, longs: PlanesReader) -> list[RawPair]:
+    """Return the pairs of two databases.
+
+    Raises:
+        InputError: The truth of a short exposure is not in the other database.
+    """
+    truths = set(longs.names)
+    pairs = []
+    for key in shorts.names:
+        record = shorts.frame(key).record
+        if record.ratio is None or record.truth is None or record.truth not in truths:
+            raise InputError(f'{shorts.where(key)} lacks its truth in {longs.path}; write both databases again.')
+        short, long = StoredImage(shorts, key), StoredImage(longs, record.truth)
+        pairs.append(RawPair(record.source, short, long, record.ratio, brightened=True))
+    return pairs
