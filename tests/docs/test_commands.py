@@ -73,6 +73,11 @@ COMMANDS = {
     ),
     'entropy-sde demo-page': TestedBy('test_a_photograph_becomes_before_and_after_and_a_download'),
     'entropy-sde prepare lolv1 datasets/LOLv1': Run(),
+    'entropy-sde prepare sid datasets/SID': TestedBy('test_sids_training_patches'),
+    'entropy-sde prepare eld datasets/ELD': TestedBy('test_eld'),
+    'entropy-sde calibrate --flats flats --darks darks -o camera.json': TestedBy(
+        'test_the_parameters_of_synthetic_frames_are_found_again'
+    ),
     'entropy-sde --print-completion bash > ~/.local/share/bash-completion/completions/entropy-sde': TestedBy(
         'test_bash_completes'
     ),

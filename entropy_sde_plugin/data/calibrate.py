@@ -1,0 +1,193 @@
+"""Calibration of one's own camera from raw files: what ``entropy-sde calibrate`` does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entropy_sde_plugin.data.folders import listed
+from entropy_sde_plugin.data.raw_frame import RawFrame, read_frame, read_metadata
+from entropy_sde_plugin.data.raw_noise.calibration import (
+    DarkNoise,
+    ISONoise,
+    TransferPoint,
+    dark_noise,
+    fitted_camera,
+    photon_transfer,
+    system_gain,
+)
+from entropy_sde_plugin.data.raw_noise.cameras import RawCamera
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.problems import Problems
+
+__all__ = ['calibrate']
+
+_PAIR_SIDE = 512
+"""Side of the centre of each plane in which pairs of frames are compared: there a flat light is most even."""
+
+_DARK_SIDE = 1024
+"""Side for the noise of a dark frame: the longer its rows, the less their means have of the pixels' noise."""
+
+_EQUAL_LIGHT = 0.03
+"""Two flat frames are of one exposure if their means differ by no more, relatively."""
+
+_CLIPPED = 0.01
+"""Share of a plane's pixels at its extreme value from which the frame is clipped there."""
+
+Planes = NDArray[np.floating]
+Progress = Callable[[Sequence[Path]], Iterable[Path]]
+
+
+class _Centre(NamedTuple):
+    """The centre of a frame: planes (4, H, W) in ADU above black, and their mean."""
+
+    path: Path
+    planes: Planes
+    mean: float
+
+
+def calibrate(
+    flats: Sequence[Path],
+    darks: Sequence[Path],
+    *,
+    iso: float | None = None,
+    progress: Progress = lambda paths: paths,
+) -> tuple[RawCamera, list[ISONoise]]:
+    """Calibrate a camera.
+
+    Args:
+        flats: Raw files of an even, steady light, at each ISO at least two of one exposure.
+        darks: Raw files with the lens capped, at each ISO at least two.
+        iso: ISO of files that do not tell theirs.
+        progress: Called with all files; returns an iterable over them.
+
+    Returns:
+        The camera, and what was measured at each ISO.
+
+    Raises:
+        InputError: Too few frames, frames that differ in size or levels, clipped or unsteady ones; one line for each
+            fault.
+    """
+    isos = _isos(flats, darks, iso)
+    frames = _Frames()
+    bright, dark = defaultdict[float, list[_Centre]](list), defaultdict[float, list[_Centre]](list)
+    noises = defaultdict[float, list[DarkNoise]](list)
+    problems = Problems()
+    for path in progress([*flats, *darks]):
+        with problems.collect():
+            frame = frames.read(path)
+            centre = _centre(frame, _PAIR_SIDE)
+            of_iso = bright if path in flats else dark
+            _check_unclipped(path, centre, is_flat=path in flats)
+            of_iso[isos[path]].append(_Centre(path, centre, float(centre.mean())))
+            if path in darks:
+                noises[isos[path]].append(_dark_noise(path, _centre(frame, _DARK_SIDE)))
+    problems.raise_any()
+    measured = []
+    for each in sorted(bright):
+        with problems.collect():
+            measured.append(ISONoise(each, _gain(each, bright[each], dark[each]), noises[each]))
+    problems.raise_any()
+    camera_from_srgb = np.linalg.inv(frames.first.metadata.matrix.astype(np.float64))
+    return fitted_camera(measured, camera_from_srgb, frames.first.value_range), measured
+
+
+def _isos(flats: Sequence[Path], darks: Sequence[Path], given: float | None) -> Mapping[Path, float]:
+    """Return the ISO of every file.
+
+    Raises:
+        InputError: A file does not tell its ISO, is given twice, or there are less than two of a kind at an ISO.
+    """
+    problems = Problems()
+    isos: dict[Path, float] = {}
+    for path in (*flats, *darks):
+        with problems.collect():
+            iso = read_metadata(path).iso or given
+            if iso is None:
+                raise InputError(f'{path} does not tell its ISO: give it by --iso.', option='iso')
+            if path in isos:
+                raise InputError(f'{path} is given twice: a frame is either flat or dark.')
+            isos[path] = iso
+    problems.raise_any()
+    for iso in sorted(set(isos.values())):
+        for kind, paths in (('flat', flats), ('dark', darks)):
+            count = sum(isos[path] == iso for path in paths)
+            if count < 2:
+                problems.add(f'ISO {iso:g}: there are {count} {kind} frames; take two at least.')
+    problems.raise_any()
+    return isos
+
+
+class _Frames:
+    """Reads frames of one camera.
+
+    Attributes:
+        first: The first frame.
+    """
+
+    first: RawFrame
+    _first_path: Path | None = None
+
+    def read(self, path: Path) -> RawFrame:
+        """Read a frame, values below black too.
+
+        Raises:
+            InputError: It differs from the first one in size or levels, or is no readable raw file.
+        """
+        frame = read_frame(path, keep_negative=True)
+        if self._first_path is None:
+            self.first, self._first_path = frame, path
+        mine, others = ((each.planes.shape, each.black, each.white) for each in (frame, self.first))
+        if mine != others:
+            raise InputError(f'{path} and {self._first_path} differ in size, black or white level.')
+        return frame
+
+
+def _centre(frame: RawFrame, side: int) -> Planes:
+    """The centre of a frame in ADU above black."""
+    height, width = frame.planes.shape[1:]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    scale = np.array([frame.white - black for black in frame.black], np.float32)
+    return frame.planes[:, top : top + side, left : left + side] * scale[:, None, None]
+
+
+def _check_unclipped(path: Path, planes: Planes, *, is_flat: bool) -> None:
+    """Check that values do not heap up at an end: at the greatest of a flat frame, at the least of a dark one."""
+    # A hot pixel may lie above the values at which all others end.
+    greatest = np.quantile(planes, 0.999, axis=(1, 2), keepdims=True, method='lower')
+    at_end = planes >= greatest if is_flat else planes <= planes.min((1, 2), keepdims=True)
+    share = float(at_end.mean((1, 2)).max())
+    if share > _CLIPPED:
+        end, advice = ('greatest', 'expose it shorter') if is_flat else ('least', 'the camera clips its noise at black')
+        raise InputError(f'{path}: {share:.0%} of the pixels of a colour have the {end} value: {advice}.')
+
+
+def _dark_noise(path: Path, planes: Planes) -> DarkNoise:
+    try:
+        return dark_noise(planes)
+    except InputError as error:
+        raise InputError(f'{path}: {error}.') from None
+
+
+def _gain(iso: float, flats: Sequence[_Centre], darks: Sequence[_Centre]) -> float:
+    """The gain of one ISO from all pairs of frames of the same exposure."""
+    ordered = sorted(flats, key=lambda flat: flat.mean)
+    pairs = [(one, other) for one, other in pairwise(ordered) if other.mean - one.mean <= _EQUAL_LIGHT * other.mean]
+    paired = {flat.path for pair in pairs for flat in pair}
+    alone = [flat.path for flat in ordered if flat.path not in paired]
+    if alone:
+        message = f'no other flat frame is as bright as {listed(alone)}; take two of each exposure, in a steady light.'
+        raise InputError(f'ISO {iso:g}: {message}')
+    points: list[TransferPoint] = []
+    for one, other in (*pairs, *pairwise(darks)):
+        points += photon_transfer(one.planes, other.planes)
+    try:
+        return system_gain(points)
+    except InputError as error:
+        raise InputError(f'ISO {iso:g}: {error}.') from None
