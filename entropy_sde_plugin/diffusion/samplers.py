@@ -1,7 +1,8 @@
 """Samplers: pure functions that walk from noise to a clean image.
 
-A sampler needs a denoiser (any function that estimates x0 from a state), a process and a time grid. It does not depend
-on how the estimate is made. Randomness is drawn from the generators that are passed in.
+A sampler needs a denoiser (any function that estimates x0 from a state), a process, a time grid and a source of noise.
+It depends neither on how the estimate is made nor on where the noise comes from: random generators, or the inputs of an
+exported model.
 
 With y = x - m every :class:`~.process.GaussianProcess` here is a variance-preserving diffusion with the moments a_t and
 s_t, so the solvers of that literature apply to IR-SDE and DDPM alike. In all of them
@@ -29,7 +30,7 @@ __all__ = [
     'SAMPLERS',
     'Callback',
     'Denoiser',
-    'Generators',
+    'Noise',
     'Sampler',
     'ddim',
     'dpmpp_2m',
@@ -46,8 +47,8 @@ Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 Callback = Callable[[int, int, Tensor, Tensor], None]
 """(step from 0, time t of the step, state x_t, clamped estimate of x0) -> None, called once per denoiser call."""
 
-Generators = torch.Generator | Sequence[torch.Generator]
-"""One source of randomness for the batch, or one for each of its images."""
+Noise = Callable[[Tensor], Tensor]
+"""(images, (B, C, H, W)) -> standard normal noise of their shape, dtype and device: another draw at every call."""
 
 Step = Callable[[Tensor, Tensor, int, int], Tensor]
 """(x_t, clamped estimate of x0, t, noisy time of arrival) -> state at arrival."""
@@ -61,7 +62,7 @@ class Sampler(Protocol):
         process: The diffusion process.
         cond: Condition images, (B, C, H, W), in the process's range.
         times: Strictly decreasing times; the last is ``CLEAN`` for a clean image (see ``process.time_grid``).
-        generator: Source of the initial and the injected noise, or one for each image.
+        noise: Source of the initial and the injected noise (see :func:`standard_normal`).
         callback: Called after each denoiser call.
         clip: Clamp the estimates of x0 to the process's range; the released DDPM code does not.
         options: Arguments of the sampler itself, e.g. ``eta`` of :func:`ddim`.
@@ -73,8 +74,8 @@ class Sampler(Protocol):
         >>> from entropy_sde_plugin.diffusion import IRSDE
         >>> process, dark = IRSDE(), torch.full((1, 3, 8, 8), 0.1)
         >>> denoiser = lambda x, cond, t: torch.full_like(x, 0.75)
-        >>> generator = torch.Generator().manual_seed(0)
-        >>> posterior(denoiser, process, dark, process.time_grid(8), generator=generator).unique()
+        >>> noise = standard_normal(torch.Generator().manual_seed(0))
+        >>> posterior(denoiser, process, dark, process.time_grid(8), noise=noise).unique()
         tensor([0.7500])
     """
 
@@ -85,28 +86,39 @@ class Sampler(Protocol):
         cond: Tensor,
         times: TimeGrid,
         *,
-        generator: Generators,
+        noise: Noise,
         callback: Callback | None = None,
         clip: bool = True,
         **options: Any,
     ) -> Tensor: ...
 
 
-def standard_normal(like: Tensor, generators: Generators) -> Tensor:
-    """Draw standard normal noise shaped as ``like``, on the generator's device: the same values on every GPU.
+def standard_normal(generators: torch.Generator | Sequence[torch.Generator]) -> Noise:
+    """Make a source of noise.
 
-    With a generator for each image, an image's noise does not depend on the others in its batch.
+    Args:
+        generators: One for the batch, or one for each of its images, whose noise then does not depend on the others.
+            Noise is drawn on their device, so that a CPU generator gives the same on every machine.
+
+    Example:
+        >>> noise, images = standard_normal(torch.Generator().manual_seed(0)), torch.zeros(2, 3, 8, 8)
+        >>> bool((noise(images) == noise(images)).any())
+        False
     """
-    if isinstance(generators, torch.Generator):
-        noise = torch.randn(like.shape, generator=generators, device=generators.device, dtype=torch.float32)
-    else:
-        images = [torch.randn(like.shape[1:], generator=each, device=each.device) for each in generators]
-        noise = torch.stack(images)
-    return noise.to(like.device, like.dtype)
+
+    def draw(like: Tensor) -> Tensor:
+        if isinstance(generators, torch.Generator):
+            drawn = torch.randn(like.shape, generator=generators, device=generators.device, dtype=torch.float32)
+        else:
+            images = [torch.randn(like.shape[1:], generator=each, device=each.device) for each in generators]
+            drawn = torch.stack(images)
+        return drawn.to(like.device, like.dtype)
+
+    return draw
 
 
 def _sampler(make_step: Callable[..., Step]) -> Sampler:
-    """Make a sampler from its step: ``make_step(process, cond, generators, **options)`` returns the step function."""
+    """Make a sampler from its step: ``make_step(process, cond, noise, **options)`` returns the step function."""
 
     @functools.wraps(make_step)
     def sample(
@@ -115,13 +127,13 @@ def _sampler(make_step: Callable[..., Step]) -> Sampler:
         cond: Tensor,
         times: TimeGrid,
         *,
-        generator: Generators,
+        noise: Noise,
         callback: Callback | None = None,
         clip: bool = True,
         **options: Any,
     ) -> Tensor:
-        step = make_step(process, cond, generator, **options)
-        x = process.start(cond, standard_normal(cond, generator))
+        step = make_step(process, cond, noise, **options)
+        x = process.start(cond, noise(cond))
         for index, (t, to) in enumerate(pairwise(times)):
             assert t is not CLEAN
             x0 = denoiser(x, cond, t)
@@ -136,7 +148,7 @@ def _sampler(make_step: Callable[..., Step]) -> Sampler:
 
 
 @_sampler
-def posterior(process: GaussianProcess, cond: Tensor, generator: Generators) -> Step:
+def posterior(process: GaussianProcess, cond: Tensor, noise: Noise) -> Step:
     """Ancestral sampling from the posterior of the next state given x_t and the estimated x0.
 
     The step of arXiv 2301.11699, eq. 11, with its variance; for a DDPM that of arXiv 2006.11239, eq. 6 and 7. A grid
@@ -144,25 +156,25 @@ def posterior(process: GaussianProcess, cond: Tensor, generator: Generators) -> 
     """
 
     def step(x: Tensor, x0: Tensor, t: int, to: int) -> Tensor:
-        noise = process.posterior_std(t, to).to(x.device, x.dtype) * standard_normal(x, generator)
-        return process.posterior_mean(x, x0, cond, t, to) + noise
+        std = process.posterior_std(t, to).to(x.device, x.dtype)
+        return process.posterior_mean(x, x0, cond, t, to) + std * noise(x)
 
     return step
 
 
 @_sampler
-def euler_maruyama(process: GaussianProcess, cond: Tensor, generator: Generators) -> Step:
+def euler_maruyama(process: GaussianProcess, cond: Tensor, noise: Noise) -> Step:
     """Euler-Maruyama steps of the reverse SDE (arXiv 2301.11699, eq. 5), theta integrated over a gap of the grid."""
 
     def step(x: Tensor, x0: Tensor, t: int, to: int) -> Tensor:
         diffusion = process.stationary_std * math.sqrt(2 * process.elapsed(t, to))
-        return _euler(process, x, x0, cond, t, to, score_weight=2) + diffusion * standard_normal(x, generator)
+        return _euler(process, x, x0, cond, t, to, score_weight=2) + diffusion * noise(x)
 
     return step
 
 
 @_sampler
-def euler_ode(process: GaussianProcess, cond: Tensor, generator: Generators) -> Step:
+def euler_ode(process: GaussianProcess, cond: Tensor, noise: Noise) -> Step:
     """Euler steps of the probability-flow ODE: half the score of the reverse SDE, no noise but the initial one."""
 
     def step(x: Tensor, x0: Tensor, t: int, to: int) -> Tensor:
@@ -172,7 +184,7 @@ def euler_ode(process: GaussianProcess, cond: Tensor, generator: Generators) -> 
 
 
 @_sampler
-def ddim(process: GaussianProcess, cond: Tensor, generator: Generators, *, eta: float = 0.0) -> Step:
+def ddim(process: GaussianProcess, cond: Tensor, noise: Noise, *, eta: float = 0.0) -> Step:
     """DDIM (arXiv 2010.02502, eq. 12) around the process's mean.
 
     Args:
@@ -185,13 +197,13 @@ def ddim(process: GaussianProcess, cond: Tensor, generator: Generators, *, eta: 
         fresh = eta * level.std * math.sqrt(-math.expm1(-2 * process.gain(t, to)))
         x_to = m + level.decay * (x0 - m)
         x_to = x_to + math.sqrt(level.std**2 - fresh**2) * process.noise_from_x0(x, cond, x0, t)
-        return x_to + fresh * standard_normal(x, generator) if eta > 0 else x_to
+        return x_to + fresh * noise(x) if eta > 0 else x_to
 
     return step
 
 
 @_sampler
-def dpmpp_2m(process: GaussianProcess, cond: Tensor, generator: Generators) -> Step:
+def dpmpp_2m(process: GaussianProcess, cond: Tensor, noise: Noise) -> Step:
     """DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2): the ODE, second order, in the estimates of x0."""
     m, extrapolate = process.mean(cond), _Extrapolation(process)
 
@@ -205,7 +217,7 @@ def dpmpp_2m(process: GaussianProcess, cond: Tensor, generator: Generators) -> S
 
 
 @_sampler
-def dpmpp_2m_sde(process: GaussianProcess, cond: Tensor, generator: Generators) -> Step:
+def dpmpp_2m_sde(process: GaussianProcess, cond: Tensor, noise: Noise) -> Step:
     """SDE-DPM-Solver++(2M) (arXiv 2211.01095, section 5): the reverse SDE, second order, in the estimates of x0."""
     m, extrapolate = process.mean(cond), _Extrapolation(process)
 
@@ -214,7 +226,7 @@ def dpmpp_2m_sde(process: GaussianProcess, cond: Tensor, generator: Generators) 
         towards = extrapolate(x0, t, to) - m
         pull = -math.expm1(-2 * gain)
         x_to = m + there.std / here.std * math.exp(-gain) * (x - m) + there.decay * pull * towards
-        return x_to + there.std * math.sqrt(pull) * standard_normal(x, generator)
+        return x_to + there.std * math.sqrt(pull) * noise(x)
 
     return step
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
-from entropy_sde_plugin.diffusion.samplers import Callback
+from entropy_sde_plugin.diffusion.samplers import Callback, standard_normal
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, PRECISIONS, SMALLEST_TILE, EnhancerOptions
 from entropy_sde_plugin.inference.restoration import restore
@@ -154,7 +154,7 @@ class Enhancer:
             process=self.process,
             sampler=self.sampler,
             times=self.times,
-            generator=[torch.Generator().manual_seed(seed) for _ in images],
+            noise=standard_normal([torch.Generator().manual_seed(seed) for _ in images]),
             callback=callback,
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from entropy_sde_plugin.diffusion import GaussianProcess
 from entropy_sde_plugin.diffusion.brightness import automatic_brightness, match_brightness, wanted_brightness
 from entropy_sde_plugin.diffusion.process import TimeGrid
-from entropy_sde_plugin.diffusion.samplers import Callback, Denoiser, Generators
+from entropy_sde_plugin.diffusion.samplers import Callback, Denoiser, Noise
 from entropy_sde_plugin.networks.brightness import with_brightness
 from entropy_sde_plugin.options.diffusion import SamplerOptions
 from entropy_sde_plugin.utils.luma import mean_luma
@@ -26,7 +26,7 @@ def restore(
     process: GaussianProcess,
     sampler: SamplerOptions,
     times: TimeGrid,
-    generator: Generators,
+    noise: Noise,
     truth: Tensor | None = None,
     callback: Callback | None = None,
 ) -> Tensor:
@@ -39,7 +39,7 @@ def restore(
         process: The diffusion process.
         sampler: The sampler, and the brightness and strength of the results.
         times: The sampler's time grid.
-        generator: Source of the noise, or one for each image.
+        noise: Source of the sampler's noise.
         truth: The ground truth, shaped as ``images``, for the brightness ``'truth'``.
         callback: Called after each network call.
 
@@ -52,6 +52,7 @@ def restore(
     Example:
         >>> from entropy_sde_plugin.diffusion import IRSDE
         >>> from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
+        >>> from entropy_sde_plugin.diffusion.samplers import standard_normal
         >>> process, dark = IRSDE(), torch.full((1, 3, 4, 4), 0.125)
         >>> bright = restore(
         ...     lambda x, cond, t: torch.full_like(x, 0.5),
@@ -60,7 +61,7 @@ def restore(
         ...     process=process,
         ...     sampler=SamplerOptions(strength=0.5),
         ...     times=process.time_grid(4),
-        ...     generator=torch.Generator().manual_seed(0),
+        ...     noise=standard_normal(torch.Generator().manual_seed(0)),
         ... )
         >>> bright.unique()
         tensor([0.3750])
@@ -68,7 +69,7 @@ def restore(
     wanted = wanted_brightness(sampler.brightness, images, truth)
     denoiser = denoiser_of(with_brightness(network, wanted))
     cond = process.from_unit(images)
-    sampled = sampler.build()(denoiser, process, cond, times, generator=generator, callback=callback)
+    sampled = sampler.build()(denoiser, process, cond, times, noise=noise, callback=callback)
     results = process.to_unit(sampled)
     if sampler.brightness == 'auto':
         wanted = automatic_brightness(mean_luma(results), mean_luma(images))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
+from entropy_sde_plugin.diffusion.samplers import standard_normal
 from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.models.system import SystemModel
 from entropy_sde_plugin.options.diffusion import DiffusionOptions
@@ -115,7 +116,7 @@ class DiffusionModel(SystemModel[Draw]):
             process=self.process,
             sampler=self.options.sampler,
             times=self.options.times(),
-            generator=generator,
+            noise=standard_normal(generator),
             truth=getattr(self, 'gt', None),
         )
         if self.full_size is None or self.full_size == list(output.shape[-2:]):

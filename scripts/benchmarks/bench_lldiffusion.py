@@ -30,7 +30,7 @@ from torch.nn import functional
 from entropy_sde_plugin.checkpoints.model import load_model
 from entropy_sde_plugin.diffusion import DDPM
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
-from entropy_sde_plugin.diffusion.samplers import ddim
+from entropy_sde_plugin.diffusion.samplers import ddim, standard_normal
 from entropy_sde_plugin.networks import LLDiffusionNet, lldiffusion_inference
 from entropy_sde_plugin.networks.lldiffusion_inference import Patches, WholeOrTiles
 from entropy_sde_plugin.networks.padding import reflect_to
@@ -123,8 +123,8 @@ def measure(name: str, options: argparse.Namespace, threads: int) -> Measured:
     with torch.inference_mode(), as_released() if case.released else contextlib.nullcontext():
         denoiser = NetworkDenoiser(forward, process, prediction)
         times = process.time_grid(options.steps)
-        noise = torch.Generator().manual_seed(0)
-        result = ddim(denoiser, process, cond, times, generator=noise, clip=options.model is not None)
+        noise = standard_normal(torch.Generator().manual_seed(0))
+        result = ddim(denoiser, process, cond, times, noise=noise, clip=options.model is not None)
     seconds, memory = time.perf_counter() - start, resident('VmHWM') - before
     return Measured(seconds, memory, case.size, process.to_unit(result)[..., : size[0], : size[1]].clone())
 

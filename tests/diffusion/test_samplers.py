@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from entropy_sde_plugin.diffusion import CLEAN, DDPM, IRSDE, samplers
-from entropy_sde_plugin.diffusion.samplers import SAMPLERS
+from entropy_sde_plugin.diffusion import CLEAN, DDPM, IRSDE
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS, standard_normal
 from entropy_sde_plugin.errors import InputError
 
 PROCESS = IRSDE()
@@ -49,9 +49,9 @@ def mixture_denoiser(means, std, process=PROCESS):
 
 def sample(name, denoiser, steps=100, seed=0, process=PROCESS, times=None, **kwargs):
     mu = torch.full((1, 1, 100, 100), MU, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
+    noise = standard_normal(torch.Generator().manual_seed(seed))
     times = process.time_grid(steps) if times is None else times
-    return SAMPLERS[name](denoiser, process, mu, times, generator=generator, **kwargs)
+    return SAMPLERS[name](denoiser, process, mu, times, noise=noise, **kwargs)
 
 
 @pytest.mark.parametrize('process', PROCESSES.values(), ids=PROCESSES)
@@ -73,16 +73,14 @@ START, STOP = 2000, 400  # in the part where the second order applies, and away 
 MEAN, STD = 0.5, 0.1
 
 
-def walk(name, steps, size=1, **kwargs):
+def walk(name, steps, size=1, noise=None):
     """Take ``steps`` steps from START to STOP towards N(MEAN, STD²) on a fine process; the first and last state."""
     mu = torch.full((1, 1, 1, size), MU, dtype=torch.float64)
     times = [START - (START - STOP) * k // steps for k in range(steps + 1)]
     states = []
     denoiser = exact_denoiser(MEAN, STD, FINE)
-    generator = torch.Generator().manual_seed(0)
-    end = SAMPLERS[name](
-        denoiser, FINE, mu, times, generator=generator, callback=lambda step, t, x, x0: states.append(x), **kwargs
-    )
+    noise = noise or standard_normal(torch.Generator().manual_seed(0))
+    end = SAMPLERS[name](denoiser, FINE, mu, times, noise=noise, callback=lambda step, t, x, x0: states.append(x))
     return states[0], end
 
 
@@ -114,7 +112,7 @@ def test_the_solvers_of_the_flow_converge_at_their_order(name, order):
 
 
 @pytest.mark.parametrize(('name', 'order'), [('posterior', 1), ('euler_maruyama', 1), ('dpmpp_2m_sde', 2)])
-def test_the_solvers_of_the_sde_converge_at_their_weak_order(name, order, monkeypatch):
+def test_the_solvers_of_the_sde_converge_at_their_weak_order(name, order):
     """Mean and variance against those of the exact reverse process, a Gaussian whose start is N(mu, lambda²).
 
     Everything is linear here, so that the moments can be read off without chance: pixel k sees a 1 in place of the k-th
@@ -127,8 +125,7 @@ def test_the_solvers_of_the_sde_converge_at_their_weak_order(name, order, monkey
 
     def error_at(steps):
         draws = iter(torch.eye(steps + 2, dtype=torch.float64)[: steps + 1])
-        monkeypatch.setattr(samplers, 'standard_normal', lambda like, generator: next(draws).expand_as(like))
-        end = walk(name, steps, size=steps + 2)[1].flatten()
+        end = walk(name, steps, size=steps + 2, noise=lambda like: next(draws).expand_as(like))[1].flatten()
         return abs(end[-1].item() - mean) + abs((end[:-1] - end[-1]).square().sum().item() - variance)
 
     assert orders(error_at) == pytest.approx([order, order], abs=0.25)
@@ -182,15 +179,14 @@ def test_a_generator_for_each_image_makes_the_batch_irrelevant(name):
     mu = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(9))
 
     def run(images, seeds):
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        return SAMPLERS[name](exact_denoiser(0.5, 0.1), PROCESS, images, PROCESS.time_grid(4), generator=generators)
+        noise = standard_normal([torch.Generator().manual_seed(seed) for seed in seeds])
+        return SAMPLERS[name](exact_denoiser(0.5, 0.1), PROCESS, images, PROCESS.time_grid(4), noise=noise)
 
     together = run(mu, [5, 6, 7])
     alone = torch.cat([run(mu[[k]], [5 + k]) for k in (2, 0, 1)])[[1, 2, 0]]
     assert torch.equal(together, alone)
-    single = SAMPLERS[name](
-        exact_denoiser(0.5, 0.1), PROCESS, mu[:1], PROCESS.time_grid(4), generator=torch.Generator().manual_seed(5)
-    )
+    noise = standard_normal(torch.Generator().manual_seed(5))
+    single = SAMPLERS[name](exact_denoiser(0.5, 0.1), PROCESS, mu[:1], PROCESS.time_grid(4), noise=noise)
     assert torch.equal(together[:1], single)
 
 

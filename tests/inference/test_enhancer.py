@@ -11,7 +11,7 @@ from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.diffusion import CLEAN
 from entropy_sde_plugin.diffusion.brightness import match_brightness
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
-from entropy_sde_plugin.diffusion.samplers import SAMPLERS
+from entropy_sde_plugin.diffusion.samplers import SAMPLERS, standard_normal
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer import Enhancer
 from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, EnhancerOptions
@@ -42,8 +42,8 @@ def test_it_is_the_sampler_on_the_plain_network(model):
     mu = torch.from_numpy(DARK.transpose(2, 0, 1)[None] / 255).float()
     denoiser = NetworkDenoiser(model.network, model.process, 'x0')
     with torch.no_grad():
-        generator = torch.Generator().manual_seed(5)
-        expected = SAMPLERS['posterior'](denoiser, model.process, mu, model.process.time_grid(3), generator=generator)
+        noise = standard_normal(torch.Generator().manual_seed(5))
+        expected = SAMPLERS['posterior'](denoiser, model.process, mu, model.process.time_grid(3), noise=noise)
     found = enhancer(model).enhance(mu, seed=5)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
@@ -206,10 +206,10 @@ def test_the_network_is_told_the_wanted_brightness():
     def network(x, cond, time):
         return model.network(x, cond, time, torch.tensor([0.3]))
 
-    generator = torch.Generator().manual_seed(0)
+    noise = standard_normal(torch.Generator().manual_seed(0))
     denoiser = NetworkDenoiser(network, model.process, 'x0')
     with torch.no_grad():
-        sampled = SAMPLERS['posterior'](denoiser, model.process, dark, model.process.time_grid(3), generator=generator)
+        sampled = SAMPLERS['posterior'](denoiser, model.process, dark, model.process.time_grid(3), noise=noise)
     expected = match_brightness(sampled, torch.tensor([0.3]))
     torch.testing.assert_close(enhancer(model, brightness=0.3).enhance(dark), expected, rtol=0, atol=1e-4)
 

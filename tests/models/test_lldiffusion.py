@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from entropy_sde_plugin.diffusion import samplers
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.losses import SpatialEntropyLoss
+from entropy_sde_plugin.models import diffusion
 from entropy_sde_plugin.models.diffusion import Draw
 from entropy_sde_plugin.options.check import check
 from tests.support import GOLDEN, irsde
@@ -263,7 +263,7 @@ def test_the_current_weights_are_validated_unless_the_average_is_asked_for(avera
     used = copy.deepcopy(network).eval()
     m.feed_data(irsde.batch(1, side=70))
     dark, x = 2 * m.lq - 1, torch.randn(m.lq.shape)
-    monkeypatch.setattr(samplers, 'standard_normal', lambda *_: x)
+    monkeypatch.setattr(diffusion, 'standard_normal', lambda generator: lambda like: x)
     m.test()
     with torch.no_grad():
         for t, to in ((500, 0), (0, None)):

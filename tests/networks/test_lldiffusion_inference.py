@@ -45,17 +45,16 @@ class Formula:
         return self.predict(x, cond, time)
 
 
-def sample(monkeypatch, predict, cond, steps):
+def sample(predict, cond, steps):
     """The released sampling, DDIM without clipping, from noise by formula; the states at its start and after it."""
     start = 4 * (image(cond.shape, 3) - 0.5)
-    monkeypatch.setattr(samplers, 'standard_normal', lambda like, generator: start)
     process, states = DDPM(), []
     end = samplers.ddim(
         NetworkDenoiser(predict, process, 'noise'),
         process,
         cond,
         process.time_grid(steps),
-        generator=torch.Generator(),
+        noise=lambda like: start,
         callback=lambda step, t, x, x0: states.append(x),
         clip=False,
     )
@@ -73,16 +72,16 @@ def reflected(shape, size):
     return torch.from_numpy(np.pad(image(shape, 1), pad, mode='reflect'))[None]
 
 
-def test_whole_images_are_sampled_as_released(tiny, monkeypatch):
+def test_whole_images_are_sampled_as_released(tiny):
     cond = 2 * 0.2 * reflected((3, 40, 50), (64, 64)) - 1
-    states = sample(monkeypatch, WholeOrTiles(tiny), cond, 5)
+    states = sample(WholeOrTiles(tiny), cond, 5)
     assert relative_error(states[-1], OUTPUTS['tiny_whole_x']) < 1e-3
     np.testing.assert_allclose(norms(states), OUTPUTS['tiny_whole_norms'], rtol=1e-3)
 
 
-def test_patches_are_sampled_as_released(tiny, monkeypatch):
+def test_patches_are_sampled_as_released(tiny):
     cond = 2 * 0.2 * image((1, 3, 64, 96), 1) - 1
-    states = sample(monkeypatch, Patches(tiny, tile=64, stride=32), cond, 5)
+    states = sample(Patches(tiny, tile=64, stride=32), cond, 5)
     assert relative_error(states[-1], OUTPUTS['tiny_patch_x']) < 1e-3
     np.testing.assert_allclose(norms(states), OUTPUTS['tiny_patch_norms'], rtol=1e-3)
 
@@ -91,8 +90,8 @@ def mixed(x, cond, time):
     return 0.8 * x - 0.3 * cond + 0.1 * x.mean((2, 3), keepdim=True)
 
 
-def test_small_patches_of_a_formula_are_averaged_as_released(monkeypatch):
-    states = sample(monkeypatch, Patches(Formula(mixed), tile=8, stride=4), 2 * image((1, 3, 16, 24), 1) - 1, 25)
+def test_small_patches_of_a_formula_are_averaged_as_released():
+    states = sample(Patches(Formula(mixed), tile=8, stride=4), 2 * image((1, 3, 16, 24), 1) - 1, 25)
     assert relative_error(states[1], OUTPUTS['patch_x1']) < 1e-5
     assert relative_error(states[-1], OUTPUTS['patch_out']) < 1e-5
     np.testing.assert_allclose(norms(states), OUTPUTS['patch_norms'], rtol=1e-5)
@@ -100,10 +99,10 @@ def test_small_patches_of_a_formula_are_averaged_as_released(monkeypatch):
     assert relative_error(restored, OUTPUTS['restore_patch_out']) < 1e-5
 
 
-def test_the_released_restoration_of_a_whole_image(monkeypatch):
+def test_the_released_restoration_of_a_whole_image():
     cond = 2 * reflected((3, 20, 40), (32, 64)) - 1
     assert relative_error(cond, OUTPUTS['whole_cond']) < 1e-6
-    end = sample(monkeypatch, mixed, cond, 25)[-1]
+    end = sample(mixed, cond, 25)[-1]
     assert relative_error(((end + 1) / 2).clamp(0, 1)[0, :, :18, :37], OUTPUTS['whole_out']) < 1e-5
 
 
