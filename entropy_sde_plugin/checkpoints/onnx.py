@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,7 +14,10 @@ from entropy_sde_plugin.networks.architectures import architecture_of_network
 from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
 from entropy_sde_plugin.utils.extras import needs_extra
 
-__all__ = ['INPUTS', 'OUTPUT', 'export_onnx']
+if TYPE_CHECKING:
+    import onnx_ir
+
+__all__ = ['INPUTS', 'OUTPUT', 'check_export', 'export_onnx', 'exported_network', 'write_onnx']
 
 INPUTS = ('x', 'cond', 'time')
 OUTPUT = 'prediction'
@@ -39,18 +43,34 @@ def export_onnx(model: Model, path: str | Path) -> None:
             weights fill 2 GiB or more.
         OSError: It could not be written.
     """
+    path = check_export(model, path)
+    write_onnx(exported_network(model), path)
+
+
+def check_export(model: Model, path: str | Path) -> Path:
+    """Check what can be checked before the work.
+
+    Args:
+        model: What is to be written.
+        path: The file to create or replace.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: As :func:`export_onnx`.
+    """
     path = output_path(path, '.onnx')
     with needs_extra('onnx'):
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     if sum(p.numel() * p.element_size() for p in model.network.parameters()) >= LARGEST:
         raise InputError('The weights fill 2 GiB or more, too large for an ONNX file: export a smaller network.')
-    content = _exported(model)
-    with atomic_file(path) as file:
-        file.write(content)
+    return path
 
 
-def _exported(model: Model) -> bytes:
+def exported_network(model: Model) -> onnx_ir.Model:
+    """Return a model's network with the inputs, the output and the metadata of :func:`export_onnx`."""
     # Sizes of 0 and 1 would become constants. The same tensor as x and cond would become a single input.
     x, cond = (
         torch.zeros(2, architecture_of_network(model.network).channels(model.network), 19, 21) for _ in INPUTS[:2]
@@ -73,4 +93,16 @@ def _exported(model: Model) -> bytes:
     for part in (exported.graph, *exported.graph.all_nodes()):
         part.metadata_props.clear()  # the exporter's notes, which contain file names of this machine
     exported.metadata_props.update(model.metadata)
-    return program.model_proto.SerializeToString()
+    return exported
+
+
+def write_onnx(exported: onnx_ir.Model, path: Path) -> None:
+    """Write a graph with its weights into one file; completely or not at all.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    import onnx_ir  # of the extra
+
+    with atomic_file(path) as file:
+        file.write(onnx_ir.to_proto(exported).SerializeToString())

@@ -21,9 +21,10 @@ OPTIONS = IRSDEOptions(sde=SDEOptions(max_sigma=30, T=50), prediction='x0')
 
 def a_model():
     torch.manual_seed(0)
-    network = ConditionalNAFNet(width=8, enc_blk_nums=[1, 0], middle_blk_num=1, dec_blk_nums=[0, 1])
+    sizes = {'enc_blk_nums': [1, 0], 'middle_blk_num': 1, 'dec_blk_nums': [0, 1]}
+    network = ConditionalNAFNet(width=8, **sizes, brightness=True)
     for name, parameter in network.named_parameters():
-        if name.endswith(('beta', 'gamma')):  # 0 at first, which makes every block the identity
+        if name.endswith(('beta', 'gamma', 'brightness.out.weight')):  # 0 at first: without effect
             torch.nn.init.normal_(parameter)
     return Model(network.eval(), OPTIONS)
 
@@ -107,7 +108,7 @@ def test_a_failure_leaves_the_file_that_was_there(model, tmp_path, monkeypatch):
     pytest.importorskip('onnxscript', reason=INSTALL)
     path = tmp_path / 'network.onnx'
     path.write_bytes(b'old')
-    monkeypatch.setattr(onnx, '_exported', lambda model: 'no bytes')
+    monkeypatch.setattr(onnx, 'exported_network', lambda model: 'no graph')
     with pytest.raises(TypeError):
         export_onnx(model, path)
     assert path.read_bytes() == b'old'

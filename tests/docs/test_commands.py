@@ -95,6 +95,7 @@ COMMANDS = {
     'entropy-sde convert released.pth model.safetensors --prediction noise --max-sigma 50 --T 100 '
     '--schedule cosine --eps 0.005': Run(),
     'entropy-sde export -o model.onnx': TestedBy('test_onnxruntime_gives_pytorchs_prediction_at_any_size'),
+    'entropy-sde export --pipeline -o pipeline.onnx': TestedBy('test_images_of_8_bits_by_the_command'),
     # BasicSR's trainer and tester
     'python -m basicsr.train -opt options/train_lolv1_entropy.yml': STARTS,
     '.venv/bin/python -m basicsr.train -opt options/train_lolv1_entropy.yml': STARTS,
@@ -139,8 +140,8 @@ COMMANDS = {
 }
 
 
-SKETCHES = {'adding_a_system.md': 'parts of files that do not exist yet', 'weights.md': 'reads an exported file'}
-"""Pages whose Python examples do not run by themselves, and why; onnxruntime reads the file in ``test_onnx.py``."""
+SKETCHES = {'adding_a_system.md': 'parts of files that do not exist yet', 'weights.md': 'reads exported files'}
+"""Pages whose Python examples do not run by themselves, and why; the tests of ONNX read the files."""
 
 
 def blocks(page, language):
