@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 __all__ = [
     'DivergedError',
@@ -16,6 +18,7 @@ __all__ = [
     'dotted',
     'nearest',
     'print_error',
+    'printable',
     'quoted',
     'report_input_errors',
     'suggestion',
@@ -23,6 +26,7 @@ __all__ = [
 
 
 _LONGEST_VALUE = 100
+_UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
 class InputError(ValueError):
@@ -31,8 +35,8 @@ class InputError(ValueError):
     Commands print it without a traceback.
 
     Args:
-        message: One line that says what is wrong, where (file, key or option) and what to do about it; one line for
-            each fault if there are several.
+        message: One line that says what is wrong, where (file, key or option) and what to do about it; a list of such
+            lines if there are several faults. What a file's name has of line breaks is escaped (:func:`printable`).
         option: The option at fault. A class names its own argument, such as ``'gt_size'``; :func:`about` completes it
             to the path in the option file, such as ``'datasets.train.gt_size'``. Empty where no option is known.
 
@@ -46,9 +50,20 @@ class InputError(ValueError):
         'network_g.width'
     """
 
-    def __init__(self, message: str = '', option: str = '') -> None:
-        super().__init__(message)
+    def __init__(self, message: str | Sequence[str] = '', option: str = '') -> None:
+        # torch makes the error of a loader's worker anew, of a text with a traceback.
+        is_whole = isinstance(message, str) and message.startswith('Caught ')
+        faults = [message] if isinstance(message, str) else message
+        super().__init__('\n'.join(faults if is_whole else map(printable, faults)))
         self.option = option
+
+    @property
+    def faults(self) -> list[str]:
+        """One line for each fault."""
+        return str(self).split('\n')
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.faults, self.option)
 
 
 class DivergedError(InputError):
@@ -103,9 +118,27 @@ def quoted(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else f'{text[:_LONGEST_VALUE]}…'
 
 
+def printable(text: str) -> str:
+    r"""Return a text that is one line in every file and on every terminal.
+
+    Control characters, and bytes of a file's name that are not UTF-8, become ``%`` and two digits for each byte.
+
+    Example:
+        >>> import os
+        >>> printable(os.fsdecode(b'caf\xe9.png')), printable('two\nlines')
+        ('caf%E9.png', 'two%0Alines')
+    """
+    return _UNPRINTABLE.sub(lambda match: ''.join(f'%{byte:02X}' for byte in _bytes(match[0])), text)
+
+
+def _bytes(character: str) -> bytes:
+    # Each surrogate of PEP 383 is a byte.
+    return character.encode(errors='surrogateescape' if '\udc80' <= character <= '\udcff' else 'surrogatepass')
+
+
 def print_error(message: object) -> None:
     """Write an error to standard error, each line prefixed with ``error: ``."""
-    for line in str(message).splitlines():
+    for line in str(message).split('\n'):
         print(f'error: {line}', file=sys.stderr, flush=True)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from entropy_sde_plugin.utils.atomic_file import WriteError, atomic_file
+from entropy_sde_plugin.utils.paths import is_utf8
 
 __all__ = [
     'CheckpointError',
@@ -19,6 +20,7 @@ __all__ = [
     'fingerprint',
     'is_whole',
     'keep_last',
+    'load',
     'save',
     'save_networks',
     'save_training_state',
@@ -27,6 +29,20 @@ __all__ = [
 
 class CheckpointError(WriteError):
     """A checkpoint could not be written."""
+
+
+def load(path: Path, *, mapped: bool = False) -> Any:
+    """Load tensors and plain containers from a checkpoint onto the CPU; no code in it is run.
+
+    Args:
+        path: The file.
+        mapped: Leave the tensors on the disk. Without effect where the path is not UTF-8: torch's reader in C++ does
+            not open such a file by its name.
+
+    Raises:
+        Exception: The errors for a damaged file have no common type.
+    """
+    return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and is_utf8(path))
 
 
 def save(content: Any, path: str | Path) -> None:
@@ -129,7 +145,7 @@ def damage(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-        torch.load(path, map_location='cpu', weights_only=True, mmap=True)  # its own reader is stricter than Python's
+        load(path, mapped=True)  # its own reader is stricter than Python's
     except Exception as error:
         return f'is damaged ({" ".join(str(error).split())[:100] or type(error).__name__})'
     return None if broken is None else f'is damaged (at {broken})'

@@ -7,8 +7,6 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from entropy_sde_plugin.checkpoints import files, training_state
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.distributed import warn
@@ -123,7 +121,7 @@ def _load(path: Path) -> dict[str, Any]:
     _check_whole(path)
     try:
         # On the CPU: the optimisers move what they load to where their parameters are.
-        state = torch.load(path, map_location='cpu', weights_only=True)
+        state = files.load(path)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise IncompleteError(f'{path} is unreadable ({str(error).splitlines()[0]})') from error
     if fault := training_state.fault(state, path):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.released import released_state, with_current_names
 from entropy_sde_plugin.errors import InputError, quoted
+from entropy_sde_plugin.utils.paths import is_utf8
 
 __all__ = ['SAFETENSORS', 'SETTINGS_KEY', 'Weights', 'WeightsFile', 'check_file', 'dense']
 
@@ -78,10 +79,11 @@ class WeightsFile:
 
     def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
         self.path = check_file(path)
-        is_small = self.path.stat().st_size <= _SMALL
-        self.on_disk = lazy and not is_small
+        # Libraries in Rust and C++ open only files whose names are UTF-8.
+        is_read_at_once = self.path.stat().st_size <= _SMALL or not is_utf8(self.path)
+        self.on_disk = lazy and not is_read_at_once
         try:
-            if is_small:
+            if is_read_at_once:
                 data = self.path.read_bytes()
                 begin = data[:9]
             else:

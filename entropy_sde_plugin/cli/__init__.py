@@ -15,7 +15,7 @@ import shtab
 
 from entropy_sde_plugin import __version__
 from entropy_sde_plugin.cli.arguments import named_path
-from entropy_sde_plugin.errors import InputError, print_error
+from entropy_sde_plugin.errors import InputError, print_error, printable
 from entropy_sde_plugin.utils import console, streams
 from entropy_sde_plugin.utils.waiting import wait_passively
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(error)
         return 1
     except OSError as error:
-        print_error(f"'{error.filename}': {error.strerror}." if error.filename else error)
+        print_error(printable(f"'{error.filename}': {error.strerror}." if error.filename else str(error)))
         return 1
     except KeyboardInterrupt:
         return 130

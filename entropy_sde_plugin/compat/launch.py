@@ -31,6 +31,7 @@ from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.devices import accelerator
 from entropy_sde_plugin.utils.distributed import on_first_process, warn
 from entropy_sde_plugin.utils.folder_lock import lock_folder
+from entropy_sde_plugin.utils.paths import is_utf8
 
 __all__ = ['patch_make_exp_dirs', 'patch_ordered_yaml', 'patch_parse_options', 'silence_runpy_warning']
 
@@ -184,13 +185,21 @@ def fall_back_to_cpu(opt: Options) -> None:
 
 
 def fall_back_to_no_tensorboard(opt: Options) -> None:
-    """Run without TensorBoard where it is not installed.
+    """Run without TensorBoard where it cannot run.
 
-    P+M logger.py:112. Symptom: ``No module named 'tensorboard'`` after the experiment's folder was made.
+    P+M logger.py:112. Symptoms: ``No module named 'tensorboard'`` after the experiment's folder was made; in a folder
+    whose name is not UTF-8, ``UnicodeEncodeError: … surrogates not allowed``.
     """
     logger = opt.get('logger') or {}
-    if logger.get('use_tb_logger') and importlib.util.find_spec('tensorboard') is None:
-        warn('logger.use_tb_logger: TensorBoard is not installed: running without (pip install tensorboard).')
+    if not logger.get('use_tb_logger'):
+        return
+    fault = ''
+    if importlib.util.find_spec('tensorboard') is None:
+        fault = 'TensorBoard is not installed: running without (pip install tensorboard)'
+    elif not is_utf8(folder := f'{opt["root_path"]}/tb_logger/{opt["name"]}'):
+        fault = f"TensorBoard cannot write to '{folder}', whose name is not UTF-8: running without"
+    if fault:
+        warn(f'logger.use_tb_logger: {fault}.')
         logger['use_tb_logger'] = False
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
+from entropy_sde_plugin.errors import printable
 
 __all__ = ['FolderFiles', 'files_below', 'listed']
 
@@ -72,4 +73,4 @@ def listed(paths: Sequence[Path]) -> str:
     """
     count = f'{len(paths)} {"file" if len(paths) == 1 else "files"}'
     rest = [f'and {len(paths) - _MOST_NAMES} more'] if len(paths) > _MOST_NAMES else []
-    return f'{count}: {", ".join([*map(str, paths[:_MOST_NAMES]), *rest])}'
+    return f'{count}: {", ".join([*(printable(str(path)) for path in paths[:_MOST_NAMES]), *rest])}'

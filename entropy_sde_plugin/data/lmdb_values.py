@@ -60,7 +60,7 @@ def open_environment(path: str | Path) -> lmdb.Environment:
             known = None
         if known is None:
             try:
-                environment = lmdb.open(real, readonly=True, lock=False, readahead=False, create=False)
+                environment = lmdb.open(os.fsencode(real), readonly=True, lock=False, readahead=False, create=False)
             except lmdb.Error as error:
                 raise InputError(f"'{path}' cannot be opened as an LMDB database: {error}") from None
             size = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
@@ -143,7 +143,7 @@ class ValueWriter:
         self._folder = folder
         self._map_size = _FIRST_MAP_SIZE
         # Nothing else uses the folder yet: no locks, and one sync at the end.
-        self._environment = lmdb.open(str(folder), map_size=self._map_size, lock=False, sync=False)
+        self._environment = lmdb.open(os.fsencode(folder), map_size=self._map_size, lock=False, sync=False)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Store a value; the map grows as needed.

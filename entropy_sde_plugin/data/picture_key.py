@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.utils.paths import utf8_name
+from entropy_sde_plugin.errors import printable
 
 __all__ = ['picture_key']
 
@@ -29,7 +29,7 @@ def picture_key(path: str, section: Mapping[str, Any]) -> str:
     """
     folder, place = section.get('dataroot_lq'), Path(path)
     if folder is not None and folder.endswith('.lmdb'):
-        return utf8_name(path)
+        return printable(path)
     if folder is not None and place.is_relative_to(folder):
-        return utf8_name(str(place.relative_to(folder).with_suffix('')))
-    return utf8_name(place.stem)
+        return printable(str(place.relative_to(folder).with_suffix('')))
+    return printable(place.stem)

@@ -6,6 +6,7 @@ and takes ``raw_image_visible`` and its pattern.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.extras import needs_extra
+from entropy_sde_plugin.utils.paths import is_utf8
 
 if TYPE_CHECKING:
     import rawpy
@@ -53,13 +55,23 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
     except InputError as error:
         raise InputError(f'{path}: {error}') from None
     try:
-        with rawpy.imread(str(path)) as raw:
+        with rawpy.imread(_source(path)) as raw:
             if raw.raw_type != rawpy.RawType.Flat or raw.raw_pattern is None:
                 raise InputError(f'{path}: no mosaic of colours (a linear or monochrome raw file); develop it first.')
             yield raw
     except rawpy.LibRawError as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
         raise InputError(f'{path}: not a readable raw file ({reason}); get the file again.') from None
+
+
+def _source(path: Path) -> str | io.BytesIO:
+    """Return what rawpy opens: a name that is UTF-8, or the content of a file that has no such name."""
+    if is_utf8(path):
+        return str(path)
+    try:
+        return io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read ({error.strerror}).') from None
 
 
 def developed_size(raw: rawpy.RawPy) -> tuple[int, int]:

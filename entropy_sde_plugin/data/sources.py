@@ -10,9 +10,8 @@ from typing import Literal, NamedTuple, Protocol
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.folders import FolderFiles, files_below, listed
 from entropy_sde_plugin.data.lmdb import LmdbReader
-from entropy_sde_plugin.errors import InputError, about
+from entropy_sde_plugin.errors import InputError, about, printable
 from entropy_sde_plugin.utils.distributed import warn
-from entropy_sde_plugin.utils.paths import utf8_name
 from entropy_sde_plugin.utils.problems import Problems, collecting
 
 __all__ = [
@@ -67,7 +66,7 @@ class ImageSource(NamedSizes, Protocol):
 class ImageFolder:
     """The images of a folder and its subfolders, named by their paths in it without suffix, as ``'trip/00001'``.
 
-    Bytes of a path that are not UTF-8 are escaped in its name (``utf8_name``), which goes into records and paths.
+    Bytes of a path that are not UTF-8 are escaped in its name (``printable``), which goes into records and paths.
     Hidden files are left alone.
 
     Args:
@@ -91,7 +90,7 @@ class ImageFolder:
         self.left_out = found.others
         files = defaultdict(list)
         for file in found.images:
-            files[utf8_name(file.relative_to(self.path).with_suffix('').as_posix())].append(file)
+            files[printable(file.relative_to(self.path).with_suffix('').as_posix())].append(file)
         with collecting(problems) as faults:
             for same in files.values():
                 if len(same) > 1:

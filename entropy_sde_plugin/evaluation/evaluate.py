@@ -14,7 +14,7 @@ import numpy as np
 
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.sources import ImageSource, check_sizes, match_pairs
-from entropy_sde_plugin.errors import InputError, MetricUnavailableError, suggestion
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError, printable, suggestion
 from entropy_sde_plugin.evaluation.scoring import Score, Scorer
 from entropy_sde_plugin.metrics.fid import FrechetInceptionDistance
 from entropy_sde_plugin.utils.atomic_file import atomic_file
@@ -110,7 +110,7 @@ def evaluate(
     scorer = Scorer({'metrics': {name: METRICS[name].section for name in metrics}})
     scores: dict[str, dict[str, Score]] = {}
     kept: list[tuple[RGBImage, RGBImage]] = []
-    for made, true in tracked(pairs, 'images', str(result.path)):
+    for made, true in tracked(pairs, 'images', printable(str(result.path))):
         assert true is not None  # every result has been paired
         pictures = (_bgr(result.image(made)), _bgr(truth.image(true)))
         scores[true] = scorer.of_picture(*pictures)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.picture_key import picture_key
-from entropy_sde_plugin.errors import InputError, MetricUnavailableError
+from entropy_sde_plugin.errors import InputError, MetricUnavailableError, printable
 from entropy_sde_plugin.evaluation.scoring import Planes, Score, Scorer
 from entropy_sde_plugin.utils.console import tracked
 from entropy_sde_plugin.utils.distributed import gather, on_first_process, process_info
@@ -143,7 +143,7 @@ def validate(
         RuntimeError: Another process failed.
     """
     dataset: Any = dataloader.dataset
-    name = dataset.opt['name']
+    name = printable(dataset.opt['name'])
     if len(dataset) == 0:
         raise InputError(f"Dataset '{name}' holds no images to validate on.")
     rows: list[Row] = []
@@ -176,7 +176,7 @@ def _shard(
     dataset: Any = dataloader.dataset
     indices = range(rank, len(dataset), world_size)
     loader = DataLoader(Subset(dataset, indices), collate_fn=dataloader.collate_fn, pin_memory=dataloader.pin_memory)
-    items = tracked(loader, 'images', dataset.opt['name'], show=progress and rank == 0)
+    items = tracked(loader, 'images', printable(dataset.opt['name']), show=progress and rank == 0)
     for index, data in zip(indices, items, strict=True):
         if scorer.needs_truth and 'gt' not in data:
             raise InputError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.inference.jobs import Job
 from entropy_sde_plugin.inference.pictures.picture import Picture, Samples, fit, read_picture, write_picture
 from entropy_sde_plugin.utils.console import Progress, tracked
@@ -56,21 +56,21 @@ def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, sh
     Raises:
         OSError: An output cannot be written.
     """
-    passed_over = 0
+    skipped = 0
     for job in tracked(jobs, 'images', show=show_progress):
-        start = time.perf_counter()
+        start, source = time.perf_counter(), printable(str(job.source))
         try:
             picture = _read(job)
         except InputError as error:
-            Progress.say(f'passed over: {error}')
-            passed_over += 1
+            Progress.say(f'skipped: {error}')
+            skipped += 1
             continue
         for note in picture.notes:
-            Progress.say(f'{job.source}: {note}.')
+            Progress.say(f'{source}: {note}.')
         _write(job, picture, enhance(picture.rgb, seed))
         height, width = picture.rgb.shape[:2]
-        _logger.info(f'{job.source}: {width}x{height} pixels in {time.perf_counter() - start:.1f} s')
-    return passed_over
+        _logger.info(f'{source}: {width}x{height} pixels in {time.perf_counter() - start:.1f} s')
+    return skipped
 
 
 def _read(job: Job) -> Picture:

@@ -15,7 +15,7 @@ from basicsr.utils import get_root_logger, tensor2img
 from torch import nn
 
 from entropy_sde_plugin.data.images import RGBImage, encode_png
-from entropy_sde_plugin.errors import MetricUnavailableError
+from entropy_sde_plugin.errors import MetricUnavailableError, printable
 from entropy_sde_plugin.evaluation.kept_pictures import kept_picture
 from entropy_sde_plugin.evaluation.records import file_sha256, weights_sha256, write_records
 from entropy_sde_plugin.evaluation.scoring import Scorer
@@ -72,7 +72,7 @@ class ValidatedModel(SRModel):
             WriteError: An image or the record could not be written.
         """
         val, settings = self.opt['val'], self.sampler_settings
-        name = dataloader.dataset.opt['name']
+        name = printable(dataloader.dataset.opt['name'])
         self._share_buffers()
         try:
             validation = validate(

@@ -39,8 +39,7 @@ class Locations:
             yield
         except InputError as error:
             place = self.of(error.option)
-            lines = [f'{place}: {line}' for line in str(error).splitlines()]
-            raise InputError('\n'.join(lines), option=error.option) from None
+            raise InputError([f'{place}: {fault}' for fault in error.faults], option=error.option) from None
 
     def of(self, option: str) -> str:
         """Return where an option was given; for a missing one, where its section was."""

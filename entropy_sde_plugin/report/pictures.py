@@ -17,7 +17,7 @@ from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.picture_key import picture_key
 from entropy_sde_plugin.data.raw_view import developed
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.evaluation.kept_pictures import kept_picture
 from entropy_sde_plugin.report.runs import Run, ValidationRecord
 
@@ -44,7 +44,7 @@ def read_samples(run: Run, dataset: str, names: Collection[str]) -> dict[str, Sa
         InputError: The data are not there, or not readable.
     """
     options = run.record['options']
-    sections = [section for section in options['datasets'].values() if section.get('name') == dataset]
+    sections = [each for each in options['datasets'].values() if printable(each.get('name', '')) == dataset]
     if not sections:
         raise InputError(f"run.json has no dataset '{dataset}'.")
     loaded = build_dataset(_rooted(sections[0], options.get('root_path', '.')))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.evaluation.evaluate import METRICS, NamedMetric
 from entropy_sde_plugin.evaluation.records import UNAVAILABLE, read_metrics, read_run
 from entropy_sde_plugin.evaluation.validator import Summary
@@ -124,8 +124,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def _label(folder: Path, record: Mapping[str, Any], others: Sequence[Run]) -> str:
-    name = record.get('name', folder.resolve().name)
-    return str(folder) if name in {run.label for run in others} else name
+    name = printable(record.get('name', folder.resolve().name))
+    return printable(str(folder)) if name in {run.label for run in others} else name
 
 
 def _validations(folder: Path, record: Mapping[str, Any]) -> list[ValidationRecord]:

@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
+from entropy_sde_plugin.errors import printable
+
 __all__ = ['Progress', 'quiet', 'report', 'tracked']
 
 INTERVAL = 30.0
@@ -34,7 +36,7 @@ def quiet() -> Iterator[None]:
 def report(line: str) -> None:
     """Say on standard output what was done."""
     if not _quiet.get():
-        print(line, flush=True)
+        print(printable(line), flush=True)
 
 
 class Progress:

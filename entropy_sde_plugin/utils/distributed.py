@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import torch.distributed
 
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.signals import InterruptionError
 
 __all__ = ['gather', 'greatest', 'on_first_process', 'process_info', 'warn']
@@ -26,7 +26,7 @@ def process_info() -> tuple[int, int]:
 def warn(message: str) -> None:
     """Print a warning in the first process; for use before the log exists."""
     if process_info()[0] == 0:
-        print(f'warning: {message}', file=sys.stderr, flush=True)
+        print(f'warning: {printable(message)}', file=sys.stderr, flush=True)
 
 
 def gather(work: Callable[[], Result]) -> list[Result]:
@@ -78,7 +78,8 @@ def _report(rank: int, error: Exception | None) -> Exception | None:
     """Return the error that the other processes raise. Only these classes are sure to be picklable."""
     if error is None:
         return None
-    for kind in (InputError, InterruptionError):
-        if isinstance(error, kind):
-            return kind(str(error))
+    if isinstance(error, InputError):
+        return InputError(error.faults)
+    if isinstance(error, InterruptionError):
+        return InterruptionError(str(error))
     return RuntimeError(f'Process {rank} failed: {type(error).__name__}: {error}')

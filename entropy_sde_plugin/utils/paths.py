@@ -1,13 +1,12 @@
-"""Why a path is not a regular file."""
+"""What is unusual about a path."""
 
 from __future__ import annotations
 
 import errno
-import re
 import stat
 from pathlib import Path
 
-__all__ = ['not_a_file', 'utf8_name']
+__all__ = ['is_utf8', 'not_a_file']
 
 
 def not_a_file(path: Path) -> str | None:
@@ -24,12 +23,16 @@ def not_a_file(path: Path) -> str | None:
     return None if stat.S_ISREG(mode) else f'it is {kind}, not a file'
 
 
-def utf8_name(name: str) -> str:
-    r"""Return a file name as text that every file and terminal takes: bytes that are not UTF-8 as ``%`` and two digits.
+def is_utf8(path: str | Path) -> bool:
+    r"""Return whether the bytes of a path are UTF-8, as libraries in C++ ask for.
 
     Example:
         >>> import os
-        >>> utf8_name(os.fsdecode(b'caf\xe9.png'))
-        'caf%E9.png'
+        >>> is_utf8('夜.png'), is_utf8(os.fsdecode(b'caf\xe9.png'))
+        (True, False)
     """
-    return re.sub(r'[\udc80-\udcff]', lambda match: f'%{ord(match[0]) - 0xDC00:02X}', name)  # PEP 383
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

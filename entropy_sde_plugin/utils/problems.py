@@ -14,14 +14,14 @@ class Problems:
     """A collection of input errors, so that a user sees all faults at once."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, str] = {}  # to the option at fault
+        self._faults: dict[str, str] = {}  # to the option at fault
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._faults)
 
-    def add(self, lines: str, option: str = '') -> None:
-        """Add a fault, or several, one per line; a repeated line is kept once."""
-        self._lines |= dict.fromkeys(lines.splitlines(), option)
+    def add(self, fault: str, option: str = '') -> None:
+        """Add a fault; a repeated one is kept once."""
+        self._faults[fault] = option
 
     @contextmanager
     def collect(self, option: str = '') -> Iterator[None]:
@@ -29,7 +29,8 @@ class Problems:
         try:
             yield
         except InputError as error:
-            self.add(str(error), error.option or option)
+            for fault in error.faults:
+                self.add(fault, error.option or option)
 
     def raise_any(self) -> None:
         """Raise the collected faults.
@@ -37,9 +38,9 @@ class Problems:
         Raises:
             InputError: One line per fault, in the order found; ``option`` is set if all faults share it.
         """
-        if self._lines:
-            options = set(self._lines.values())
-            raise InputError('\n'.join(self._lines), option=options.pop() if len(options) == 1 else '')
+        if self._faults:
+            options = set(self._faults.values())
+            raise InputError([*self._faults], option=options.pop() if len(options) == 1 else '')
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from safetensors.torch import save as safetensors_bytes
 
+from entropy_sde_plugin.checkpoints import weights_file
 from entropy_sde_plugin.checkpoints.model import Model, load_model, save_model
 from entropy_sde_plugin.checkpoints.weights import load_weights
 from entropy_sde_plugin.demo.photographs import FOLDER
@@ -46,6 +48,18 @@ def test_bare_weights_tell_their_size_and_are_read_under_the_papers_settings(tmp
     assert_same(model.network, network)
     assert not model.network.training
     assert model.options == IRSDEOptions()
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+@pytest.mark.parametrize('lazy', [False, True])
+def test_large_files_may_have_any_name(tmp_path, monkeypatch, suffix, lazy):
+    state = network_of(SIZES[0]).state_dict()
+    path = tmp_path / os.fsdecode(b'caf\xe9\n' + suffix.encode())
+    with path.open('wb') as file:
+        torch.save(state, file) if suffix == '.pth' else file.write(safetensors_bytes(state))
+    monkeypatch.setattr(weights_file, '_SMALL', 0)
+    read = weights_file.WeightsFile(path, lazy=lazy).weights().state
+    assert all(torch.equal(read[key], value) for key, value in state.items())
 
 
 @pytest.mark.parametrize('prefix', ['', 'module.'])

@@ -54,6 +54,15 @@ def test_the_format_is_basicsrs(tmp_path, bright):
         np.testing.assert_array_equal(np.asarray(image), picture)
 
 
+def test_its_folder_may_have_any_name(tmp_path, bright):
+    path = write(tmp_path / os.fsdecode(b'caf\xe9\n') / 'gt.lmdb', bright)
+    for name, picture in bright.items():
+        np.testing.assert_array_equal(LmdbReader(path).image(name), picture)
+    (entry, *_) = (path / 'meta_info.txt').read_text().splitlines()
+    options = {'type': 'lmdb', 'db_paths': [str(path)], 'client_keys': ['gt']}
+    assert FileClient(options.pop('type'), **options).get(entry.split('.')[0], 'gt').startswith(b'\x89PNG')
+
+
 @pytest.mark.parametrize('gt', ['gt.lmdb', 'lq.lmdb'])  # two databases, and one for both
 def test_basicsrs_own_dataset_reads_it(pairs, bright, gt):
     dataset = PairedImageDataset(

@@ -1,5 +1,6 @@
 """Camera raw files, against LibRaw's own development and by the known pattern."""
 
+import os
 import struct
 import sys
 
@@ -52,6 +53,14 @@ def test_it_is_upright(tmp_path, orientation):
         upright = np.rot90(develop(raw), {3: 2, 6: 3, 8: 1}[orientation])
         assert developed_size(lying) == develop(lying).shape[:2] == upright.shape[:2]
         np.testing.assert_array_equal(develop(lying), upright)
+
+
+@pytest.mark.parametrize('name', [os.fsdecode(b'caf\xe9.dng'), 'a\nb.dng'])
+def test_its_name_may_be_anything(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(DNG.read_bytes())
+    assert images.header_size(path) == (344, 256)
+    np.testing.assert_array_equal(images.read(path), images.read(DNG))
 
 
 @pytest.mark.parametrize(('camera', 'daylight', 'used'), [

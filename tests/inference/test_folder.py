@@ -185,7 +185,7 @@ def test_unreadable_files_are_named_and_the_others_done(photos, tmp_path, capsys
     (photos / 'clear.jpg').write_bytes(cv2.imencode('.png', np.full((8, 8, 4), 99, np.uint8))[1].tobytes())
 
     assert enhance_pictures(plan([photos], tmp_path / 'out'), gamma) == 6
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith('passed over: ')]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith('skipped: ')]
     assert [Path(line.split(': ')[1]).name for line in said] == [
         'clear.jpg', 'cut.png', 'empty.jpg', 'gone.png', 'pipe.png', 'text.jpg'
     ]  # fmt: skip

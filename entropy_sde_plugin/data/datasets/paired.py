@@ -9,8 +9,7 @@ from typing import Any
 from entropy_sde_plugin.data.datasets.base import PairDataset
 from entropy_sde_plugin.data.options import PairOptions, options_of
 from entropy_sde_plugin.data.sources import ImageSource, Pair, by_templates, match_pairs, open_source
-from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils.paths import utf8_name
+from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['PairedLowLightDataset', 'PairedLowLightOptions']
@@ -97,7 +96,7 @@ def _listed_names(path: str) -> Sequence[str]:
     except (OSError, ValueError) as error:  # a zero byte in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"meta_info_file '{path}' cannot be read ({reason}).", option='meta_info_file') from None
-    names = [utf8_name(str(PurePosixPath(line.split()[0]).with_suffix(''))) for line in lines if line.strip()]
+    names = [printable(str(PurePosixPath(line.split()[0]).with_suffix(''))) for line in lines if line.strip()]
     if not names:
         raise InputError(f"meta_info_file '{path}' names no images.", option='meta_info_file')
     return names
