@@ -16,8 +16,8 @@ from PIL import Image
 from entropy_sde_plugin.data.synthesis import darken
 from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.browser import FLAGS
-from tests.support.page import enhance, enhanced, served_page
-from tests.support.pictures import write_png
+from tests.support.page import SVG, enhance, enhanced, served_page
+from tests.support.pictures import png_header_alone, write_png
 
 WAIT = 60  # seconds, for a machine with other things to do
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
@@ -120,15 +120,22 @@ def test_steps_are_those_that_were_chosen(browser, address, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(path)), enhanced(dark, 7))
 
 
-def test_a_damaged_picture_is_reported_on_the_page(browser, address, tmp_path):
-    path = write_png(tmp_path / 'cut.png', photograph('coffee'))
-    path.write_bytes(path.read_bytes()[:50_000])
-    brighten(browser, address, path)
-    toast = until(browser, lambda: found(browser, '[data-testid="toast-body"]'))[0]
-    expected = until(browser, lambda: toast.text)
-    assert 'damaged or cut off' in expected
-    assert str(path.parent) not in expected
-    assert not found(browser, '#download')[0].is_enabled()
+def test_what_is_no_picture_is_reported_on_the_page(browser, address, tmp_path):
+    cut = write_png(tmp_path / 'cut.png', photograph('coffee'))
+    cut.write_bytes(cut.read_bytes()[:50_000])
+    for name, content, expected in (
+        ('cut.png', cut.read_bytes(), 'damaged or cut off'),
+        ('bomb.png', png_header_alone(100_000, 100_000), 'million pixels'),
+        ('drawing.svg', SVG, 'not a JPEG, PNG'),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        brighten(browser, address, path)
+        toast = until(browser, lambda: found(browser, '[data-testid="toast-body"]'))[0]
+        said = until(browser, lambda toast=toast: toast.text)
+        assert expected in said
+        assert str(tmp_path) not in said
+        assert not found(browser, '#download')[0].is_enabled()
 
 
 def test_a_port_that_is_taken_is_reported(address):

@@ -6,10 +6,8 @@ import http.client
 import io
 import json
 import socket
-import struct
 import threading
 import uuid
-import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -18,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.page import enhanced, served_page
-from tests.support.pictures import write_png
+from tests.support.page import SVG, enhanced, served_page
+from tests.support.pictures import png_header_alone, write_png
 
 FILE_DATA = {'meta': {'_type': 'gradio.FileData'}}
 REFUSED = 'This image is not on the page, or no longer: drop it in again.'
@@ -315,19 +313,11 @@ def test_served_to_the_network_it_answers_to_the_machines_name(tmp_path):
         assert client.ask('GET', '/config', headers={'Host': 'evil.example'})[0] == 403
 
 
-def header_bomb():
-    def chunk(kind, data):
-        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-
-    size = struct.pack('>IIBBBBB', 100_000, 100_000, 8, 2, 0, 0, 0)
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', size) + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
-
-
 @pytest.mark.parametrize(
     ('name', 'data', 'line'),
     [
-        ('bomb.png', header_bomb(), 'million pixels'),
-        ('x.svg', b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', 'not a JPEG, PNG'),
+        ('bomb.png', png_header_alone(100_000, 100_000), 'million pixels'),
+        ('x.svg', SVG, 'not a JPEG, PNG'),
         ('empty.png', b'', 'not a JPEG, PNG'),
         ('notes.txt', b'words', 'not a JPEG, PNG'),
     ],

@@ -13,6 +13,8 @@ from entropy_sde_plugin.data.synthesis import darken
 from entropy_sde_plugin.demo.photographs import photograph
 from tests.support.pictures import write_png
 
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+
 
 def enhance(image, settings):
     """Brighter, and different for all settings; in place of a model."""
