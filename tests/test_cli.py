@@ -45,7 +45,7 @@ def test_quiet_still_says_what_went_wrong(enhance, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == ''
     assert err.count('\n') == 2
-    assert 'passed over: dark/c.png' in err
+    assert 'skipped: dark/c.png' in err
 
 
 def test_every_verb_takes_quiet_and_verbose():

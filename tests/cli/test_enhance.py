@@ -106,7 +106,7 @@ def test_files_that_are_no_pictures_are_counted_and_named_at_the_end(photos, bui
         (photos / name).touch()
     assert enhance() == 0
     _, last = capsys.readouterr().out.splitlines()
-    assert last == 'No images, left alone: 2 files: photos/film.mov, photos/sub/notes.txt'
+    assert last == 'No images, skipped: 2 files: photos/film.mov, photos/sub/notes.txt'
 
 
 def test_every_option_reaches_its_place(photos, built, monkeypatch):
@@ -149,7 +149,7 @@ def test_an_unreadable_picture_is_named_and_the_exit_code_tells(photos, built, c
     (photos / 'bad.jpg').write_text('Dear diary,')
     assert enhance() == 1
     out, err = capsys.readouterr()
-    assert 'passed over: photos/bad.jpg: no JPEG' in err
+    assert 'skipped: photos/bad.jpg: not a JPEG' in err
     assert err.splitlines()[-1] == 'error: 1 of 4 images were skipped; see the errors above.'
     assert 'out: 3 images enhanced.' in out
 
@@ -268,7 +268,7 @@ def test_torchrun_shares_a_folder_out(photos, built):
     assert len(expected) == 4
     assert made == expected, err
     assert out.strip() == 'out: 4 images enhanced.'
-    assert 'passed over: photos/b.png' in err
+    assert 'skipped: photos/b.png' in err
     assert err.count('error: 1 of 5 images were skipped') == 1
     assert '3 of 3 images in' in err  # the progress of the first process
     assert '2 of 2 images in' not in err

@@ -117,7 +117,7 @@ def _defects(trial: Trial, code: int | None, errors: str, before: dict[str, str]
     if 'Traceback' in errors:
         yield 'a traceback'
     lines = [line for line in errors.replace('\r', '\n').splitlines() if line.strip()]
-    reports = [line for line in lines if re.match(r'error: |passed over: ', line)]
+    reports = [line for line in lines if re.match(r'error: |skipped: ', line)]
     if code == 0 and not trial.may_pass:
         yield 'passed as if nothing were wrong'
     if code not in (0, None):
@@ -135,8 +135,8 @@ def _defects(trial: Trial, code: int | None, errors: str, before: dict[str, str]
 
 
 def _faults_of_lines(trial: Trial, lines: list[str], reports: list[str]) -> Iterator[str]:
-    passed_over = [line for line in reports if line.startswith('passed over: ')]
-    if len(reports) != 1 + len(passed_over) or len(passed_over) > 1:
+    skipped = [line for line in reports if line.startswith('skipped: ')]
+    if len(reports) != 1 + len(skipped) or len(skipped) > 1:
         yield f'{len(reports)} lines where one belongs'
     if not reports or lines[-1] != reports[-1]:
         yield 'does not end with its line'
@@ -178,7 +178,9 @@ def _forked(command: tuple[str, ...], place: Path, out: int, err: int) -> int:
         os.chdir(place)
         os.dup2(out, 1)
         os.dup2(err, 2)
-        sys.stdout, sys.stderr = (os.fdopen(number, 'w', buffering=1) for number in (1, 2))
+        # As of a Python of its own, once its streams are secured (utils.streams).
+        sys.stdout = os.fdopen(1, 'w', buffering=1, errors='replace')
+        sys.stderr = os.fdopen(2, 'w', buffering=1, errors='backslashreplace')
         sys.excepthook = sys.__excepthook__
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         try:
