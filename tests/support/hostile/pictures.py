@@ -12,11 +12,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL.Image
+from PIL.ExifTags import Base
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from entropy_sde_plugin.inference.pictures.metadata import iptc_segment
 from tests.support.commands import ROOT
 from tests.support.hostile import materials
 from tests.support.hostile.damage import SURE, UNSURE
 from tests.support.hostile.harness import Build, Trial
+from tests.support.pictures import png_chunk, png_header_alone
 
 VICTIM = materials.NAMES[1]
 
@@ -42,7 +46,7 @@ def enhancement_cases() -> Iterator[tuple[str, Build]]:
         for name, damage in {**SURE, **UNSURE}.items():
             yield f'{suffix}, {name}', _to_be_enhanced(suffix, _damaged(suffix, damage), may_pass=name in UNSURE)
     for name, suffix, content, _ in _whole_pictures():
-        yield name, _to_be_enhanced(suffix, content, may_pass=name in _ENHANCED)
+        yield name, _to_be_enhanced(suffix, content, may_pass=name.startswith(_METADATA) or name in _ENHANCED)
     for name, make in _NO_FILES.items():
         yield name, _to_be_enhanced('png', make, may_pass=False)
 
@@ -152,10 +156,10 @@ def _whole_pictures() -> Iterator[tuple[str, str, Content, bool]]:
     yield 'a raw file', 'dng', lambda rng: _golden('raw/halide_grbg.dng'), False
     yield 'a raw file cut off', 'dng', lambda rng: _golden('raw/halide_grbg.dng')[:90000], False
     yield 'a JPEG called raw', 'nef', lambda rng: materials.encoded(VICTIM, 'jpg'), False
-    yield 'a header of 100,000 x 100,000', 'png', lambda rng: _png_header(100000, 100000), False
-    yield 'a header of 20,000 x 20,000 pixels', 'png', lambda rng: _png_header(20000, 20000), False
-    yield 'a header of 0 x 0', 'png', lambda rng: _png_header(0, 0), False
-    yield 'a header of 2^31 x 1', 'png', lambda rng: _png_header(2**31 - 1, 1), False
+    yield 'a header of 100,000 x 100,000', 'png', lambda rng: png_header_alone(100000, 100000), False
+    yield 'a header of 20,000 x 20,000 pixels', 'png', lambda rng: png_header_alone(20000, 20000), False
+    yield 'a header of 0 x 0', 'png', lambda rng: png_header_alone(0, 0), False
+    yield 'a header of 2^31 x 1', 'png', lambda rng: png_header_alone(2**31 - 1, 1), False
     yield 'a BMP of negative width', 'bmp', lambda rng: _bmp(-40, 40), False
     yield 'a BMP of 2^31 x 2^31', 'bmp', lambda rng: _bmp(2**31 - 1, 2**31 - 1), False
     yield 'EXIF that points nowhere', 'jpg', lambda rng: _with_exif(b'II*\0\xff\xff\xff\x7f'), True
@@ -166,6 +170,14 @@ def _whole_pictures() -> Iterator[tuple[str, str, Content, bool]]:
         True,
     )
     yield 'random EXIF', 'jpg', lambda rng: _with_exif(rng.bytes(200)), True
+    for name, packet in _packets().items():
+        yield f'XMP, {name}', 'jpg', lambda rng, p=packet: _saved(_image(), 'JPEG', xmp=p), True
+        yield f'XMP, {name}, of a TIFF', 'tif', lambda rng, p=packet: _tiff_with(Base.XMLPacket, p), True
+    for name, records in _RECORDS.items():
+        yield f'IPTC, {name}', 'jpg', lambda rng, r=records: _saved(_image(), 'JPEG', extra=iptc_segment(r)), True
+        yield f'IPTC, {name}, of a TIFF', 'tif', lambda rng, r=records: _tiff_with(Base.IPTCNAA, r), True
+    yield 'IPTC that ends before it does', 'jpg', lambda rng: _cut_off_iptc(), True
+    yield 'XMP that unpacks to 100 MB', 'png', lambda rng: _xmp_bomb(), True
     yield (
         'orientation 77',
         'jpg',
@@ -182,11 +194,14 @@ def _whole_pictures() -> Iterator[tuple[str, str, Content, bool]]:
     yield 'followed by other bytes', 'png', lambda rng: materials.encoded(VICTIM, 'png') + rng.bytes(1000), True
 
 
+_METADATA = ('EXIF', 'XMP', 'IPTC', 'random EXIF')
+"""Their faults are noted; the picture is sound."""
+
 _ENHANCED = {
     'a gray PNG', 'a gray JPEG', 'a JPEG called PNG', 'a TIFF called JPEG', 'a WebP called TIFF', '16-bit RGB PNG',
     '16-bit gray PNG', '16-bit RGB TIFF', 'a palette', 'one bit', 'partly transparent', '1x1', '1x1 JPEG',
-    'a HEIC called JPEG', 'a raw file', '20,000 wide', 'EXIF that points nowhere', 'EXIF in a circle', 'random EXIF',
-    'orientation 77', 'a text bomb', 'a profile that is none', 'followed by other bytes',
+    'a HEIC called JPEG', 'a raw file', '20,000 wide', 'orientation 77', 'a text bomb', 'a profile that is none',
+    'followed by other bytes',
 }  # fmt: skip
 
 
@@ -242,18 +257,52 @@ def _with_exif(block: bytes) -> bytes:
     return _saved(_image(), 'JPEG', exif=b'Exif\0\0' + block)
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
-
-
-def _png_header(width: int, height: int) -> bytes:
-    header = _chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
-    return b'\x89PNG\r\n\x1a\n' + header + _chunk(b'IDAT', zlib.compress(bytes(1000))) + _chunk(b'IEND', b'')
-
-
 def _text_bomb() -> bytes:
+    return _with_chunk(b'zTXt', b'Comment\0\0' + zlib.compress(bytes(100 << 20)))
+
+
+def _xmp_bomb() -> bytes:
+    return _with_chunk(b'iTXt', b'XML:com.adobe.xmp\0\1\0\0\0' + zlib.compress(bytes(100 << 20)))
+
+
+def _with_chunk(kind: bytes, content: bytes) -> bytes:
     data = materials.encoded(VICTIM, 'png')
-    return data[:33] + _chunk(b'zTXt', b'Comment\0\0' + zlib.compress(bytes(100 << 20))) + data[33:]
+    return data[:33] + png_chunk(kind, content) + data[33:]
+
+
+def _packets() -> dict[str, bytes]:
+    sound = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{}"/></rdf:RDF></x:xmpmeta>'
+    )
+    entities = ''.join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 9))
+    return {
+        'cut off': sound.format(1)[:120].encode(),
+        'not UTF-8': b'\xff\xfe' + sound.format(1).encode('utf-16-le'),
+        'orientation of 5,000 digits': sound.format('9' * 5000).encode(),
+        'orientation that is no number': sound.format('upright').encode(),
+        'entities that expand to gigabytes': f'<!DOCTYPE x [<!ENTITY e0 "dark">{entities}]><x>&e8;</x>'.encode(),
+        'zero bytes': bytes(1000),
+    }
+
+
+_RECORDS = {
+    'no records': b'dark night',
+    'a record longer than the list': b'\x1c\x02\x78\x7f\xff' + b'dark',
+    'a record of 2^31 bytes': b'\x1c\x02\x78\x80\x04\x7f\xff\xff\xff' + b'dark',
+}
+
+
+def _cut_off_iptc() -> bytes:
+    segment = bytearray(iptc_segment(b'\x1c\x02\x78\0\x04dark'))
+    struct.pack_into('>I', segment, segment.index(b'8BIM') + 8, 2**31 - 1)
+    return _saved(_image(), 'JPEG', extra=bytes(segment))
+
+
+def _tiff_with(tag: int, content: bytes) -> bytes:
+    tags = ImageFileDirectory_v2()
+    tags[tag] = content
+    return _saved(_image(), 'TIFF', tiffinfo=tags)
 
 
 def _webp_header(side: int) -> bytes:
