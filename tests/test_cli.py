@@ -71,6 +71,27 @@ def test_exit_codes(monkeypatch, error, code):
     assert cli.main(['report', 'experiments/a']) == code
 
 
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['enhance', '-i', '', '-o', 'out'],
+        ['enhance', '-i', 'dark', '-o', ''],
+        ['enhance', '-i', 'dark', '-o', 'out', '--model', ''],
+        ['evaluate', '--result', 'a', '--truth', ''],
+        ['convert', '', 'b.safetensors'],
+        ['export', '-o', ''],
+        ['prepare', 'lolv1', ''],
+        ['report', ''],
+        ['demo', '-o', ''],
+    ],
+)
+def test_an_empty_path_is_not_the_working_directory(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert 'the path is empty' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(('arguments', 'code'), [(['--version'], 0), (['--help'], 0), ([], 2), (['enhance', '--x'], 2)])
 def test_exit_codes_of_the_command_line(arguments, code, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from pathlib import Path
 
 import shtab
 
@@ -84,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 def _complete_paths(parser: argparse.ArgumentParser) -> None:
     """Let a shell complete the arguments that are paths."""
     for action in parser._actions:
-        if action.type in (Path, named_path):
+        if action.type is named_path:
             action.complete = shtab.FILE  # pyright: ignore[reportAttributeAccessIssue]
         elif isinstance(action, argparse._SubParsersAction):
             for verb in action.choices.values():

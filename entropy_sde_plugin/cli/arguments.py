@@ -33,7 +33,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, by default the packaged weights."""
     parser.add_argument(
         '--model',
-        type=Path,
+        type=named_path,
         default=packaged_model(),
         metavar='FILE',
         help='weights file, .pth or .safetensors [the packaged model]',

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.arguments import add_verbosity
+from entropy_sde_plugin.cli.arguments import add_verbosity, named_path
 from entropy_sde_plugin.utils import console
 
 SDE = ('max_sigma', 'T', 'schedule', 'eps')
@@ -21,8 +20,8 @@ def add_verb(verbs: Any) -> None:
         'code in it, and writes safetensors. The settings below are for files without settings; contradicting those of '
         "the file is an error. Settings that are not given are the paper's.",
     )
-    convert.add_argument('input', type=Path, metavar='INPUT', help='the weights to read')
-    convert.add_argument('output', type=Path, metavar='OUTPUT.safetensors', help='the file to write')
+    convert.add_argument('input', type=named_path, metavar='INPUT', help='the weights to read')
+    convert.add_argument('output', type=named_path, metavar='OUTPUT.safetensors', help='the file to write')
     convert.add_argument('--prediction', help='what the network predicts: noise, x0 or v')
     convert.add_argument('--max-sigma', help='stationary standard deviation of the noise in 8-bit units (paper: 50)')
     convert.add_argument('--T', help='number of diffusion steps (paper: 100)')

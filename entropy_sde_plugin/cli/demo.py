@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.cli.arguments import add_verbosity
+from entropy_sde_plugin.cli.arguments import add_verbosity, named_path
 
 
 def add_verb(verbs: Any) -> None:
@@ -21,7 +21,7 @@ def add_verb(verbs: Any) -> None:
     demo.add_argument(
         '-o',
         '--output',
-        type=Path,
+        type=named_path,
         default=Path('entropy_sde_demo'),
         metavar='FOLDER',
         help='output folder [%(default)s]',

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity
+from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity, named_path
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
 
@@ -36,8 +36,8 @@ def add_verb(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add('-i', '--input', type=Path, nargs='+', required=True, metavar='IMAGE_OR_FOLDER', help='images to enhance')
-    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='output folder')
+    add('-i', '--input', type=named_path, nargs='+', required=True, metavar='IMAGE_OR_FOLDER', help='images to enhance')
+    add('-o', '--output', type=named_path, required=True, metavar='FOLDER', help='output folder')
     add_model(parser)
     add('--sampler', metavar='NAME', help='sampler of the diffusion, e.g. posterior or ddim [posterior]')
     add('--steps', type=int, metavar='N', help='network calls per image [8]')

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.cli.arguments import add_verbosity
+from entropy_sde_plugin.cli.arguments import add_verbosity, named_path
 from entropy_sde_plugin.utils import console
 
 
@@ -23,14 +23,14 @@ def add_verb(verbs: Any) -> None:
     report.add_argument(
         'runs',
         nargs='+',
-        type=Path,
+        type=named_path,
         metavar='EXPERIMENT',
         help='experiments/NAME of a training or results/NAME of a test',
     )
     report.add_argument(
         '-o',
         '--output',
-        type=Path,
+        type=named_path,
         default=Path('report.html'),
         metavar='FILE.html',
         help='file to write [%(default)s]',

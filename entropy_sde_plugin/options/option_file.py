@@ -51,6 +51,11 @@ class PathOptions(msgspec.Struct, frozen=True):
     log: str = ''
     visualization: str = ''
 
+    def __post_init__(self) -> None:
+        for option in ('pretrain_network_g', 'resume_state'):
+            if getattr(self, option) == '':  # as of a shell's unset variable; a training would begin anew
+                raise InputError(f"'{option}' is empty: name a file, or write ~ for none.", option=option)
+
 
 class LoggerOptions(msgspec.Struct, frozen=True):
     """Section ``logger``, of trainings."""

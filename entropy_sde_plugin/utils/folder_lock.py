@@ -36,7 +36,8 @@ def lock_folder(folder: Path) -> None:
         >>> [path.name for path in experiments.iterdir()]
         ['.lolv1.lock']
     """
-    path = folder.with_name(f'.{folder.name}.lock')
+    real = folder.resolve()  # which a link may name too
+    path = real.with_name(f'.{real.name}.lock')
     if path in _held:
         return
     try:

@@ -119,6 +119,11 @@ def line_of(piece):
         ('width: 8', 'widht: 8', "Unknown option 'network_g.widht' of ConditionalNAFNet."),
         ('width: 8', 'width: 7', "Section 'network_g': width must be even"),
         ('pretrain_network_g', 'pretrain_netwrok_g', "Unknown option 'path.pretrain_netwrok_g'."),
+        (
+            'pretrain_network_g: ~',
+            "resume_state: ''",
+            "Options 'path': 'resume_state' is empty: name a file, or write ~",
+        ),
         ('lr: 2e-4', 'lr: 2e-4, beta: 1', "Unknown option 'train.optim_g.beta' of Adam."),
         ('lr: 2e-4', 'lr: .inf', "Option 'train.optim_g.lr': expected a finite number >= 0, but it is inf."),
         ('lr: 2e-4', 'lr: .nan', "Option 'train.optim_g.lr': expected a finite number >= 0, but it is nan."),

@@ -46,6 +46,13 @@ def test_a_folder_in_use_is_named_with_who_uses_it(tmp_path, holder):
     lock_folder(tmp_path / 'another')
 
 
+def test_a_link_to_a_folder_in_use_is_in_use(tmp_path, holder):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'link').symlink_to('run')
+    with pytest.raises(InputError, match="link' is in use by another run"):
+        lock_folder(tmp_path / 'link')
+
+
 def test_a_killed_process_leaves_no_lock_though_its_worker_lives(tmp_path, holder):
     holder.kill()
     holder.join()

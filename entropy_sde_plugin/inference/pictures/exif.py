@@ -48,13 +48,19 @@ def from_file(image: PIL.Image.Image) -> bytes | None:
     """Return the EXIF block of an opened and loaded file, without a prefix, or none.
 
     Where a file has no block of its own (but a TIFF file's tags, a PNG's text, an orientation in XMP), one is composed.
+
+    Raises:
+        ValueError: It has tags of which no block can be composed.
     """
     block = image.info.get('exif')
     if block is None:
         tags = image.getexif()
         for tag in set(tags) - _KEPT_TAGS:
             del tags[tag]
-        block = tags.tobytes() if len(tags) else b''
+        try:
+            block = tags.tobytes() if len(tags) else b''
+        except (struct.error, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f'a tag of another type: {error}') from None
     return block.removeprefix(_PREFIX) or None
 
 

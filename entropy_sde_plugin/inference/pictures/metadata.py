@@ -44,12 +44,11 @@ def metadata_of(file: ImageFile) -> tuple[Metadata, tuple[str, ...]]:
         The blocks, and what is left out of them, a phrase each.
     """
     notes: tuple[str, ...] = ()
-    block = exif.from_file(file)
-    if block is not None:
-        try:
-            block = exif.make_upright(block)
-        except ValueError as error:
-            notes, block = (f'the EXIF is damaged ({error}) and left out',), None
+    try:
+        block = exif.from_file(file)
+        block = block and exif.make_upright(block)
+    except ValueError as error:
+        notes, block = (f'the EXIF is damaged ({error}) and left out',), None
     packet = file.info.get('xmp')
     if packet:  # of a JPEG file the first part
         packet, xmp_notes = _clean_xmp(bytes(packet).rstrip(b'\0'))

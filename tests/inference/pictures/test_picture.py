@@ -11,11 +11,13 @@ import PIL.ImageCms
 import PIL.ImageOps
 import pytest
 import tifffile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import Picture, fit, read_picture, write_picture
 from tests.support.commands import ROOT
+from tests.support.pictures import png_chunk
 
 PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile('sRGB')).tobytes()
 GRAY_PROFILE = PROFILE[:16] + b'GRAY' + PROFILE[20:]
@@ -52,10 +54,6 @@ def with_opencv(path):
 def profile_of(path):
     with PIL.Image.open(path) as file:
         return file.info.get('icc_profile')
-
-
-def png_chunk(name, data):
-    return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
 
 
 # --- out --------------------------------------------------------------------------------------------------------------
@@ -226,6 +224,16 @@ def test_damaged_exif_is_reported_and_left_out(tmp_path, block):
     picture = read_picture(tmp_path / 'a.jpg')
     assert picture.exif is None
     assert 'EXIF is damaged' in picture.notes[0]
+
+
+def test_a_tag_of_another_type_is_reported_and_left_out(tmp_path):
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[ORIENTATION] = 1  # a byte, where EXIF has a short
+    tags[ORIENTATION] = b'\6'
+    PIL.Image.fromarray(noise((4, 5, 3))).save(tmp_path / 'a.tif', tiffinfo=tags)
+    picture = read_picture(tmp_path / 'a.tif')
+    assert 'EXIF is damaged (a tag of another type' in picture.notes[0]
+    np.testing.assert_array_equal(picture.rgb, noise((4, 5, 3)))
 
 
 def test_palettes_transparent_colours_and_few_bits_are_widened(tmp_path):
