@@ -53,8 +53,11 @@ def _add_images(datasets: Any, layout: Layout) -> None:
 
 
 def _add_raw(datasets: Any, archive: RawArchive) -> None:
-    epilog = [*archive.files, *archive.contents, 'Files that are missing or unreadable are listed, and then nothing is']
-    parser = _add_dataset(datasets, archive, [*epilog, "written. Reading raw files needs the extra 'raw'."])
+    rules = (
+        'Files that are missing or unreadable are listed, and then nothing is written. Reading raw files needs the',
+        "extra 'raw'.",
+    )
+    parser = _add_dataset(datasets, archive, [*archive.files, *archive.contents, *rules])
     parser.set_defaults(run=run_raw)
 
 
