@@ -1,7 +1,7 @@
 """Camera raw files: opening them, and developing what they hold into an RGB image.
 
 Needs the extra ``raw`` (rawpy, LibRaw). Opening and developing are apart: whoever needs the mosaic itself opens a file
-and takes ``raw_image_visible`` and its pattern.
+and takes ``raw_image_visible`` and its pattern; :mod:`.raw_frame` does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from entropy_sde_plugin.utils.paths import is_utf8
 if TYPE_CHECKING:
     import rawpy
 
-__all__ = ['RAW_SUFFIXES', 'develop', 'developed_size', 'open_raw', 'white_balance']
+__all__ = ['FOREIGN_SUFFIXES', 'RAW_SUFFIXES', 'develop', 'developed_size', 'open_raw', 'white_balance']
 
 RAW_SUFFIXES = frozenset(
     {
@@ -30,7 +30,13 @@ RAW_SUFFIXES = frozenset(
         '.nrw', '.orf', '.pef', '.raf', '.rw2', '.rwl', '.sr2', '.srf', '.srw',
     }
 )  # fmt: skip
-"""Without ``.raw``: LibRaw guesses the size and the pattern of a file without a header, and often wrongly."""
+"""Of the files that LibRaw reads."""
+
+FOREIGN_SUFFIXES = {
+    '.raw': 'LibRaw would have to guess the size and the pattern of a file without a header',
+    '.gpr': "LibRaw does not read GoPro's compression",
+}
+"""Suffixes of raw files that are refused, and why."""
 
 _SRGB_CURVE = (2.4, 12.92)
 """Exponent and slope near black, as LibRaw takes them (IEC 61966-2-1)."""
@@ -41,13 +47,14 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
     """Open a raw file. Its pixels are read when they are asked for.
 
     Args:
-        path: A file of a camera, or a DNG file with a mosaic.
+        path: A file of a camera, or a DNG file.
 
     Yields:
         rawpy's object.
 
     Raises:
-        InputError: rawpy is not installed, or, also in the block, the file is damaged or holds no mosaic of colours.
+        InputError: rawpy is not installed, or, also in the block, the file is damaged, of a kind that LibRaw does not
+            read, or without colours.
     """
     try:
         with needs_extra('raw'):
@@ -56,12 +63,14 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
         raise InputError(f'{path}: {error}') from None
     try:
         with rawpy.imread(_source(path)) as raw:
-            if raw.raw_type != rawpy.RawType.Flat or raw.raw_pattern is None:
-                raise InputError(f'{path}: no mosaic of colours (a linear or monochrome raw file); develop it first.')
+            if raw.raw_type == rawpy.RawType.Flat and raw.raw_pattern is None:
+                raise InputError(f'{path}: a raw file without colours (monochrome); develop it first.')
             yield raw
     except rawpy.LibRawError as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-        raise InputError(f'{path}: not a readable raw file ({reason}); get the file again.') from None
+        raise InputError(
+            f'{path}: not a raw file that LibRaw reads ({reason}); get the file again, or convert it to DNG.'
+        ) from None
 
 
 def _source(path: Path) -> str | io.BytesIO:

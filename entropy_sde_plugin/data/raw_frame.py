@@ -13,7 +13,8 @@ from PIL import Image
 
 from entropy_sde_plugin.data.raw import open_raw, white_balance
 from entropy_sde_plugin.data.raw_colour import camera_from_srgb
-from entropy_sde_plugin.data.raw_packing import pack_bayer
+from entropy_sde_plugin.data.raw_packing import RGGB, pack_bayer
+from entropy_sde_plugin.errors import InputError
 
 if TYPE_CHECKING:
     import rawpy
@@ -22,6 +23,11 @@ __all__ = ['RawFrame', 'RawMetadata', 'planes_size', 'read_frame', 'read_metadat
 
 _EXIF_SECTION = 0x8769
 _ISO = 0x8827
+
+_BAYER_COLOURS = b'RGBG'
+
+_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
+"""LibRaw's number -> that of EXIF."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,16 @@ class RawFrame:
         black: Black level of each plane, ADU.
         white: White level, ADU.
         metadata: What the file says of its exposure.
+        pattern: Colour indices of the planes in the upper left corner of the mosaic, row by row.
+        orientation: How the mosaic is to be turned, 1, 3, 6 or 8 as in EXIF.
     """
 
     planes: NDArray[np.float32]
     black: tuple[float, ...]
     white: float
     metadata: RawMetadata
+    pattern: tuple[tuple[int, ...], ...] = RGGB
+    orientation: int = 1
 
     @property
     def value_range(self) -> float:
@@ -70,7 +80,7 @@ def value_range(white: float, black: Sequence[float]) -> float:
 
 
 def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = False) -> RawFrame:
-    """Read a Bayer raw file: its visible area in planes.
+    """Read a Bayer raw file: its visible area in planes, without the last line of an odd side.
 
     Args:
         path: The file.
@@ -81,11 +91,25 @@ def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = 
         InputError: rawpy is not installed, or the file is damaged or holds no Bayer mosaic; see :func:`.raw.open_raw`.
     """
     with open_raw(path) as raw:
+        _check_bayer(raw, path)
         level = float(raw.white_level) if white is None else white
         black = tuple(map(float, raw.black_level_per_channel))
         pattern = np.asarray(raw.raw_pattern)
         planes = pack_bayer(raw.raw_image_visible, pattern, black, level, keep_negative=keep_negative)
-        return RawFrame(planes, black, level, _metadata(raw, path))
+        rows = tuple(map(tuple, pattern.tolist()))
+        return RawFrame(planes, black, level, _metadata(raw, path), rows, _ORIENTATIONS[raw.sizes.flip])
+
+
+def _check_bayer(raw: rawpy.RawPy, path: Path) -> None:
+    if raw.raw_pattern is None:
+        found = 'a linear raw file, whose colours are mixed already'
+    elif raw.raw_pattern.shape != (2, 2):
+        found = 'an X-Trans mosaic'
+    elif raw.color_desc != _BAYER_COLOURS or sorted(raw.raw_pattern.flat) != [0, 1, 2, 3]:
+        found = f'a mosaic of the colours {raw.color_desc.decode()} in the pattern {raw.raw_pattern.tolist()}'
+    else:
+        return
+    raise InputError(f'{path}: {found}; only Bayer mosaics can be restored as raw images.')
 
 
 def planes_size(path: Path) -> tuple[int, int]:

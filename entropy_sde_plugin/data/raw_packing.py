@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['RELEASED_WHITE', 'pack_bayer', 'pack_xtrans']
+__all__ = ['RELEASED_WHITE', 'RGGB', 'from_rggb', 'pack_bayer', 'pack_xtrans', 'to_rggb', 'unpack_bayer']
 
 RELEASED_WHITE = 16383.0
 """White level that the released ExposureDiffusion takes for every camera."""
+
+RGGB = ((0, 1), (3, 2))
+"""The most frequent Bayer pattern, in LibRaw's colour indices."""
 
 _XTRANS_BLACK = 1024.0
 
@@ -69,6 +72,71 @@ def pack_bayer(
         plane -= np.float32(black[colour])
         plane /= np.float32(white - black[colour])
     return np.clip(planes, None if keep_negative else 0, 1, out=planes)
+
+
+def unpack_bayer(
+    planes: NDArray[np.floating], pattern: NDArray[np.integer], black: Sequence[float], white: float
+) -> NDArray[np.uint16]:
+    """Unpack planes into a Bayer mosaic, the inverse of :func:`pack_bayer`.
+
+    Args:
+        planes: Of the colour indices 0…3, (4, H, W); what lies outside [0, 1] is clipped.
+        pattern: Colour indices of the upper left corner, (2, 2).
+        black: Black level of each colour index, ADU.
+        white: White level, ADU.
+
+    Returns:
+        The mosaic, (2 H, 2 W), rounded to the nearest ADU.
+
+    Example:
+        >>> mosaic = np.arange(8, dtype=np.uint16).reshape(2, 4)
+        >>> planes = pack_bayer(mosaic, np.array(RGGB), [0, 0, 0, 0], 7)
+        >>> unpack_bayer(planes, np.array(RGGB), [0, 0, 0, 0], 7).tolist()
+        [[0, 1, 2, 3], [4, 5, 6, 7]]
+    """
+    height, width = planes.shape[1:]
+    mosaic = np.empty((2 * height, 2 * width), np.uint16)
+    for (row, column), colour in np.ndenumerate(pattern):
+        values = planes[colour].clip(0, 1) * (white - black[colour]) + black[colour]
+        mosaic[row::2, column::2] = np.rint(values)
+    return mosaic
+
+
+def to_rggb(planes: NDArray[np.float32], pattern: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Pack the planes of any Bayer pattern as those of RGGB, on which networks are trained.
+
+    The planes of a pattern lie half a pixel apart from each other, in directions that depend on the pattern. Here the
+    mosaic begins one line earlier where red would not be first; the new lines mirror the mosaic.
+
+    Args:
+        planes: (4, H, W).
+        pattern: Colour indices of the upper left corner, (2, 2).
+
+    Returns:
+        (4, H or H + 1, W or W + 1).
+
+    Example:
+        >>> planes = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
+        >>> bggr = np.array([[2, 3], [1, 0]])
+        >>> to_rggb(planes, bggr).shape, bool((from_rggb(to_rggb(planes, bggr), bggr) == planes).all())
+        ((4, 3, 3), True)
+    """
+    return np.stack([np.pad(plane, added, 'edge') for plane, added in zip(planes, _added(pattern), strict=True)])
+
+
+def from_rggb(planes: NDArray[np.float32], pattern: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Undo :func:`to_rggb`."""
+    kept = [
+        tuple(slice(front, side - back) for (front, back), side in zip(added, planes.shape[1:], strict=True))
+        for added in _added(pattern)
+    ]
+    return np.stack([plane[place] for plane, place in zip(planes, kept, strict=True)])
+
+
+def _added(pattern: NDArray[np.integer]) -> list[list[tuple[int, int]]]:
+    """For each colour index and axis: how many lines :func:`to_rggb` adds in front and behind."""
+    places = [np.argwhere(pattern == colour)[0].tolist() for colour in range(4)]
+    return [[(red * own, red * (1 - own)) for own, red in zip(place, places[0], strict=True)] for place in places]
 
 
 def pack_xtrans(

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ['developed', 'eight_bits', 'viewed']
+__all__ = ['developed', 'eight_bits', 'light', 'viewed']
 
 _LEAST = 1e-8
 """Of linear light: the power has no slope at 0."""
@@ -40,10 +40,7 @@ def eight_bits(view: Tensor) -> NDArray[np.uint8]:
 
 
 def viewed(planes: Tensor, white_balance: Tensor, matrix: Tensor) -> Tensor:
-    """Develop packed planes, with gradient.
-
-    White balance, the mean of both greens, the camera's colour matrix, then the power 1/2.2 in place of the curve of
-    sRGB.
+    """Develop packed planes, with gradient: their :func:`light`, to the power 1/2.2 in place of the curve of sRGB.
 
     Args:
         planes: R, G, B, G in [0, 1], (B, 4, H, W); values outside are clipped.
@@ -53,8 +50,18 @@ def viewed(planes: Tensor, white_balance: Tensor, matrix: Tensor) -> Tensor:
     Returns:
         RGB, (B, 3, H, W), in [0, 1].
     """
+    return light(planes, white_balance, matrix).clamp_min(_LEAST) ** (1 / 2.2)
+
+
+def light(planes: Tensor, white_balance: Tensor, matrix: Tensor) -> Tensor:
+    """Return the linear light of packed planes: white balance, the mean of both greens, the camera's colour matrix.
+
+    Arguments as of :func:`viewed`.
+
+    Returns:
+        Linear RGB, (B, 3, H, W), in [0, 1].
+    """
     gains = white_balance / white_balance[:, 1:2]
     red, green, blue, second_green = (planes * gains[:, :, None, None]).clamp(0, 1).unbind(1)
     linear = torch.stack([red, (green + second_green) / 2, blue], dim=1)
-    light = torch.einsum('bij,bjhw->bihw', matrix, linear).clamp(0, 1)
-    return light.clamp_min(_LEAST) ** (1 / 2.2)
+    return torch.einsum('bij,bjhw->bihw', matrix, linear).clamp(0, 1)

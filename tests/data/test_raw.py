@@ -1,7 +1,6 @@
 """Camera raw files, against LibRaw's own development and by the known pattern."""
 
 import os
-import struct
 import sys
 
 import numpy as np
@@ -13,19 +12,14 @@ from entropy_sde_plugin.data.raw import develop, developed_size, open_raw
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import read_picture
 from tests.support.commands import ROOT
+from tests.support.raw_files import with_tag, write_dng
 
 DNG = ROOT / 'tests' / 'golden' / 'raw' / 'halide_grbg.dng'
 
 
 def turned(orientation):
-    """The file with an orientation in place of the name of the software; an entry is tag, type, count, value."""
-    data = bytearray(DNG.read_bytes())
-    (start,) = struct.unpack_from('<I', data, 4)
-    (count,) = struct.unpack_from('<H', data, start)
-    entries = range(start + 2, start + 2 + 12 * count, 12)
-    (software,) = (entry for entry in entries if struct.unpack_from('<H', data, entry) == (305,))
-    struct.pack_into('<HHIHH', data, software, 0x0112, 3, 1, orientation, 0)
-    return bytes(data)
+    """The file with an orientation in place of the name of the software."""
+    return with_tag(DNG.read_bytes(), 305, 0x0112, orientation)
 
 
 def test_developed_with_the_cameras_white_balance_in_srgb_at_16_bits():
@@ -83,8 +77,28 @@ def test_what_is_none_is_one_line(tmp_path, content):
     path = tmp_path / 'a.nef'
     path.write_bytes(content)
     for read in (images.read, read_picture):
-        with pytest.raises(InputError, match=r'^.*a\.nef: not a readable raw file \([^\n]*\); get the file again\.$'):
+        with pytest.raises(
+            InputError, match=r'^.*a\.nef: not a raw file that LibRaw reads \([^\n]*\); get [^\n]*DNG\.$'
+        ):
             read(path)
+
+
+@pytest.mark.parametrize('kind', ['linear', 'X-Trans'])
+def test_other_than_bayer_is_developed_too(tmp_path, kind):
+    """LibRaw interpolates X-Trans from 512 pixels a side on."""
+    path = tmp_path / 'a.dng'
+    if kind == 'linear':
+        write_dng(path, np.full((32, 40, 3), (2000, 4000, 3000)), gains=(2, 1, 1.5))
+        expected, value_range = [4000, 4000, 4500], 16383
+    else:
+        write_dng(path, np.full((516, 516), 4512), pattern='XTRANS', gains=(2, 1, 1.5))
+        expected, value_range = [8000, 4000, 6000], 16383 - 512
+    with open_raw(path) as raw:
+        assert developed_size(raw) == develop(raw).shape[:2]
+        matrix = raw.color_matrix[:, :3]
+    light = (matrix @ np.array(expected) / value_range).clip(0, 1)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(read_picture(path).rgb[8:-8, 8:-8].mean((0, 1)) / 65535, srgb, atol=5e-3)
 
 
 def test_the_missing_extra_is_named(monkeypatch):

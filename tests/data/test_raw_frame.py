@@ -7,9 +7,10 @@ import pytest
 import rawpy
 
 from entropy_sde_plugin.data.raw_frame import read_frame, read_metadata
+from entropy_sde_plugin.data.raw_packing import unpack_bayer
 from entropy_sde_plugin.errors import InputError
 from tests.support import GOLDEN
-from tests.support.raw_files import PATTERNS, write_dng
+from tests.support.raw_files import PATTERNS, with_tag, write_dng
 
 
 def coloured_mosaic(pattern, black):
@@ -65,8 +66,37 @@ def test_a_cameras_file():
             np.testing.assert_allclose(frame.planes[colour].ravel(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ('mosaic', 'pattern', 'words'),
+    [
+        (np.full((32, 40, 3), 600), 'RGGB', 'a linear raw file, whose colours are mixed already'),
+        (np.full((36, 48), 600), 'XTRANS', 'an X-Trans mosaic'),
+        (np.full((32, 40), 600), 'GMCY', 'a mosaic of the colours GMCY'),
+    ],
+)
+def test_other_than_bayer_is_refused(tmp_path, mosaic, pattern, words):
+    write_dng(tmp_path / 'a.dng', mosaic, pattern=pattern)
+    with pytest.raises(InputError, match=rf'a\.dng: {words}.*; only Bayer mosaics can be restored as raw images\.$'):
+        read_frame(tmp_path / 'a.dng')
+
+
+@pytest.mark.parametrize('pattern', PATTERNS)
+def test_the_place_of_every_plane(tmp_path, pattern):
+    write_dng(tmp_path / 'a.dng', coloured_mosaic(pattern, (500,) * 4), pattern=pattern, black=(500,) * 4)
+    frame = read_frame(tmp_path / 'a.dng')
+    mosaic = unpack_bayer(frame.planes, np.array(frame.pattern), frame.black, frame.white)
+    np.testing.assert_array_equal(mosaic, coloured_mosaic(pattern, (500,) * 4))
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+def test_the_orientation(tmp_path, orientation):
+    path = tmp_path / 'a.dng'
+    path.write_bytes(with_tag((GOLDEN / 'raw' / 'halide_grbg.dng').read_bytes(), 305, 0x0112, orientation))
+    assert read_frame(path).orientation == orientation
+
+
 def test_a_damaged_file(tmp_path):
     path = tmp_path / 'a.dng'
     path.write_bytes((GOLDEN / 'raw' / 'halide_grbg.dng').read_bytes()[:50000])
-    with pytest.raises(InputError, match=r'a\.dng: not a readable raw file'):
+    with pytest.raises(InputError, match=r'a\.dng: not a raw file that LibRaw reads'):
         read_frame(path)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import struct
+
 import numpy as np
 import tifffile
 
 PATTERNS = {'RGGB': (0, 1, 1, 2), 'BGGR': (2, 1, 1, 0), 'GRBG': (1, 0, 2, 1), 'GBRG': (1, 2, 0, 1)}
+FOREIGN_PATTERNS = {
+    'GMCY': (0, 1, 2, 3),
+    'XTRANS': tuple(map(int, '110112112110201021112110110112021201')),
+}
 MATRIX = (0.9, -0.3, -0.08, -0.4, 1.2, 0.2, -0.1, 0.2, 0.6)
 """From XYZ to the camera's colours."""
 
@@ -26,8 +33,8 @@ def write_dng(
 
     Args:
         path: The file; its folder is made.
-        mosaic: (H, W), uint16; LibRaw takes at least 22 pixels a side.
-        pattern: Colours of the upper left corner.
+        mosaic: (H, W), uint16; LibRaw takes at least 22 pixels a side. (H, W, 3) makes a linear file.
+        pattern: Colours of the upper left corner, of PATTERNS or FOREIGN_PATTERNS.
         black: Black levels by the position in the pattern, row by row.
         white: White level.
         gains: White balance of R, G, B.
@@ -39,17 +46,24 @@ def write_dng(
     tags = [
         (271, 's', 0, camera[0], True),
         (272, 's', 0, camera[1], True),
-        (33421, 'H', 2, (2, 2), True),
-        (33422, 'B', 4, bytes(PATTERNS[pattern]), True),
         (50706, 'B', 4, bytes((1, 4, 0, 0)), True),
         (50707, 'B', 4, bytes((1, 1, 0, 0)), True),
         (50708, 's', 0, camera[1], True),
-        (50713, 'H', 2, (2, 2), True),
-        (50714, 'H', 4, tuple(black), True),
         (50717, 'I', 1, white, True),
         (50728, '2I', 3, tuple(neutral), True),
         (50778, 'H', 1, 21, True),
     ]
+    mosaic = np.asarray(mosaic, np.uint16)
+    is_linear = mosaic.ndim == 3
+    if not is_linear:
+        colours = (PATTERNS | FOREIGN_PATTERNS)[pattern]
+        side = math.isqrt(len(colours))
+        tags += [
+            (33421, 'H', 2, (side, side), True),
+            (33422, 'B', len(colours), bytes(colours), True),
+            (50713, 'H', 2, (2, 2), True),
+            (50714, 'H', 4, tuple(black), True),
+        ]
     if matrix is not None:
         rationals = [part for value in matrix for part in (round(value * 10000), 10000)]
         tags.append((50721, '2i', 9, tuple(rationals), True))
@@ -58,4 +72,16 @@ def write_dng(
     if 'iso' in exposure:
         tags.append((34855, 'H', 1, exposure['iso'], True))
     path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, np.asarray(mosaic, np.uint16), photometric=32803, metadata=None, extratags=tags)
+    photometric = 34892 if is_linear else 32803
+    tifffile.imwrite(path, mosaic, photometric=photometric, metadata=None, extratags=tags)
+
+
+def with_tag(data, place, tag, value):
+    """A TIFF file's bytes with a tag of one 16-bit number in place of another; an entry is tag, type, count, value."""
+    changed = bytearray(data)
+    (start,) = struct.unpack_from('<I', changed, 4)
+    (count,) = struct.unpack_from('<H', changed, start)
+    entries = range(start + 2, start + 2 + 12 * count, 12)
+    (entry,) = (entry for entry in entries if struct.unpack_from('<H', changed, entry) == (place,))
+    struct.pack_into('<HHIHH', changed, entry, tag, 3, 1, value, 0)
+    return bytes(changed)
