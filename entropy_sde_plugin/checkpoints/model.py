@@ -19,6 +19,7 @@ from entropy_sde_plugin.diffusion.process import GaussianProcess
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks.architectures import architecture_of
 from entropy_sde_plugin.options.diffusion import DiffusionOptions
+from entropy_sde_plugin.options.exposure import ExposureOptions
 from entropy_sde_plugin.options.system import SystemOptions
 from entropy_sde_plugin.options.systems import system_of
 from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
@@ -53,6 +54,22 @@ class Model:
         """
         if not isinstance(self.options, DiffusionOptions):
             raise InputError(f"The model belongs to the system '{self.options.system}', which restores raw images.")
+        return self.options
+
+    @property
+    def restores_raw(self) -> bool:
+        """Whether it restores raw images, not RGB ones."""
+        return isinstance(self.options, ExposureOptions)
+
+    @property
+    def exposure(self) -> ExposureOptions:
+        """The options of the system ``exposurediffusion``.
+
+        Raises:
+            InputError: The model belongs to another system.
+        """
+        if not isinstance(self.options, ExposureOptions):
+            raise InputError(f"The model belongs to the system '{self.options.system}', which restores RGB images.")
         return self.options
 
     @property

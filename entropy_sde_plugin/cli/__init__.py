@@ -13,7 +13,7 @@ from importlib import import_module
 import shtab
 
 from entropy_sde_plugin import __version__
-from entropy_sde_plugin.cli.arguments import named_path
+from entropy_sde_plugin.cli.arguments import model_path, named_path
 from entropy_sde_plugin.errors import InputError, print_error, printable
 from entropy_sde_plugin.utils import console, streams
 from entropy_sde_plugin.utils.waiting import wait_passively
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 def _complete_paths(parser: argparse.ArgumentParser) -> None:
     """Let a shell complete the arguments that are paths."""
     for action in parser._actions:
-        if action.type is named_path:
+        if action.type in (model_path, named_path):
             action.complete = shtab.FILE  # pyright: ignore[reportAttributeAccessIssue]
         elif isinstance(action, argparse._SubParsersAction):
             for verb in action.choices.values():

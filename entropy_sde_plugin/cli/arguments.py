@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from entropy_sde_plugin.utils.resources import packaged_model
+from entropy_sde_plugin.errors import nearest
+from entropy_sde_plugin.utils.resources import PACKAGED_MODELS, packaged_model
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +31,21 @@ def named_path(text: str) -> Path:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, by default the packaged weights."""
+    """Add ``--model``, by default the packaged weights for RGB images."""
     parser.add_argument(
         '--model',
-        type=named_path,
+        type=model_path,
         default=packaged_model(),
-        metavar='FILE',
-        help='weights file, .pth or .safetensors [the packaged model]',
+        metavar='FILE|lowlight|exposure',
+        help='weights file, .pth or .safetensors, or a packaged model: lowlight, or exposure for raw images [lowlight]',
     )
+
+
+def model_path(text: str) -> Path:
+    """Read a model's file, or the name of a packaged model."""
+    if text in PACKAGED_MODELS:
+        return packaged_model(text)
+    path = named_path(text)
+    if not path.suffix and not path.exists() and (name := nearest(text, PACKAGED_MODELS)):
+        raise argparse.ArgumentTypeError(f"there is no '{text}'; did you mean '{name}'?")
+    return path

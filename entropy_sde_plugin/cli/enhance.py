@@ -13,17 +13,32 @@ from entropy_sde_plugin.utils import console
 
 DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF images, HEIC images (extra 'heif') and camera
 raw files (extra 'raw'). Transparency, colour profile, EXIF and XMP are kept; an input is never
-overwritten."""
+overwritten. With --model exposure, raw files are brightened as raw images and then developed."""
 
-EXAMPLE = """example:
+EXAMPLE = """examples:
   entropy-sde enhance -i photos -o bright --compare
+  entropy-sde enhance -i night.dng -o bright --model exposure
 
 Folders are read with all their subfolders. Images that are already in the output folder are skipped, so that an
 interrupted command can be repeated. Several processes share the images:
   torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright
 """
 
-_ENHANCER_OPTIONS = ('device', 'precision', 'sampler', 'steps', 'brightness', 'strength', 'tile', 'stride', 'compile')
+_ENHANCER_OPTIONS = (
+    'device',
+    'precision',
+    'sampler',
+    'steps',
+    'brightness',
+    'strength',
+    'tile',
+    'stride',
+    'compile',
+    'ratio',
+    'camera',
+    'gain',
+)
+"""Those that are given reach the enhancer, which has the defaults and knows which suit its model."""
 
 
 def add_verb(verbs: Any) -> None:
@@ -40,40 +55,54 @@ def add_verb(verbs: Any) -> None:
     add('-o', '--output', type=named_path, required=True, metavar='FOLDER', help='output folder')
     add_model(parser)
     add('--sampler', metavar='NAME', help='sampler of the diffusion, e.g. posterior or ddim [posterior]')
-    add('--steps', type=int, metavar='N', help='network calls per image [8]')
+    add('--steps', type=int, metavar='N', help='network calls per image [8; of raw images as in training]')
     add(
         '--brightness',
         type=_brightness,
-        default='auto',
         metavar='auto|model|keep|0.05…0.95',
         help="mean brightness of the result; model: the model's choice, auto: that choice, corrected, keep: the "
-        "input's [%(default)s]",
+        "input's [auto]",
     )
-    add('--strength', type=float, default=1.0, metavar='0…1', help='share of the result; the rest is the input [1]')
+    add('--strength', type=float, metavar='0…1', help='share of the result; the rest is the input [1]')
     add(
         '--tile',
         type=_tile,
-        default='auto',
         metavar='auto|N|0',
-        help='side of the tiles in pixels; 0: the whole image at once [%(default)s]',
+        help='side of the tiles in pixels; 0: the whole image at once [auto]',
     )
     add('--stride', type=int, metavar='N', help='average patches of --tile pixels at this distance, if the model can')
+    add(
+        '--ratio',
+        type=_ratio,
+        metavar='auto|N',
+        help='raw images: how many times longer the result is exposed; auto: what makes it bright, at most 300 [auto]',
+    )
+    add(
+        '--camera',
+        metavar='NAME|FILE.json',
+        help="raw images: calibrated camera, or a file of 'entropy-sde calibrate'; its gain at the file's ISO holds",
+    )
+    add('--gain', type=float, metavar='K', help="raw images: ADU per photon, in place of the camera's")
     add('--seed', type=_seed, default=0, metavar='N', help='seed of the noise [%(default)s]')
     add_device(parser)
     add(
         '--precision',
         choices=('auto', 'fp32', 'bf16', 'fp16'),
-        default='auto',
-        help='precision of the network [%(default)s]',
+        help='precision of the network [auto]',
     )
-    add('--compile', action='store_true', help='compile the network first: worth it for many images of one size')
+    add(
+        '--compile',
+        action='store_true',
+        default=None,
+        help='compile the network first: worth it for many images of one size',
+    )
     add('--suffix', default='', metavar='TEXT', help='text appended to the names, before the extension [none]')
     add(
         '--ext',
         default='auto',
-        metavar='auto|jpg|png|webp|tif',
+        metavar='auto|jpg|png|webp|tif|dng',
         help="format of the output; auto: the input's, and PNG for BMP, AVIF, HEIC and raw; 16 bits are rounded to 8 "
-        'for jpg and webp [%(default)s]',
+        'for jpg and webp; dng: of raw images [%(default)s]',
     )
     add('--compare', action='store_true', help='also write a before | after image of each')
     add('--overwrite', action='store_true', help='enhance images again that are already in the output folder')
@@ -98,6 +127,15 @@ def _brightness(text: str) -> str | float:
         raise argparse.ArgumentTypeError(
             f"'{text}' is neither auto, model, keep nor a number from 0.05 to 0.95"
         ) from None
+
+
+def _ratio(text: str) -> str | float:
+    if text == 'auto':
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither auto nor a number above 1") from None
 
 
 def _seed(text: str) -> int:
@@ -125,7 +163,7 @@ def run(options: argparse.Namespace) -> None:
         options.model,
         seed=options.seed,
         overwrite=options.overwrite,
-        **{name: getattr(options, name) for name in _ENHANCER_OPTIONS},
+        **{name: value for name in _ENHANCER_OPTIONS if (value := getattr(options, name)) is not None},
     )
     if counts is not None:
         _report(options.output, left_out, *counts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +16,8 @@ from entropy_sde_plugin.checkpoints.model import Model, load_model
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import Callback, standard_normal
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, PRECISIONS, SMALLEST_TILE, EnhancerOptions
+from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, EnhancerOptions, check_seed
+from entropy_sde_plugin.inference.memory import in_memory
 from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.networks.architectures import InferenceNetwork, architecture_of_network
 
@@ -56,8 +56,8 @@ class Enhancer:
 
     def __init__(self, model: Model, options: EnhancerOptions | None = None) -> None:
         options = options or EnhancerOptions()
+        self.options = options
         self.device = options.device
-        self.precision = options.precision
         self.network = self._for_inference(model, options)
         self.process = model.process
         states = len(self.process.times)
@@ -75,8 +75,7 @@ class Enhancer:
             if architecture.patches is None:
                 raise InputError(f'stride: a {architecture.name} has no patches: leave it out.', option='stride')
             prepare = partial(architecture.patches, stride=options.stride)
-        network, dtype = model.network.to(self.device), PRECISIONS[self.precision]
-        return prepare(network, tile=options.tile, dtype=dtype, compile=options.compile)
+        return prepare(model.network.to(self.device), **options.for_network)
 
     @classmethod
     def from_file(cls, path: str | Path, **options: Any) -> Enhancer:
@@ -93,9 +92,7 @@ class Enhancer:
         return cls(load_model(path), checked)
 
     def __str__(self) -> str:
-        threads = f', {torch.get_num_threads()} threads' if self.device.type == 'cpu' else ''
-        how = f'{self.sampler.type} in {self.sampler.steps} steps'
-        return f'{how}, {self.precision} on {self.device}{threads}'
+        return f'{self.sampler.type} in {self.sampler.steps} steps, {self.options}'
 
     def enhance(self, image: Image, *, seed: int = 0, callback: Callback | None = None) -> Image:
         """Brighten an image.
@@ -112,8 +109,7 @@ class Enhancer:
         Raises:
             InputError: Wrong shape or dtype, values outside [0, 1], or seed out of range.
         """
-        if not 0 <= seed < 2**63:
-            raise InputError(f'seed must lie in 0…2^63 - 1, got {seed}.')
+        check_seed(seed)
         if isinstance(image, Tensor):
             batch = _checked(image if image.dim() == 4 else image[None])
             return self._restore(batch, seed, callback).view(image.shape).to(image)
@@ -132,18 +128,10 @@ class Enhancer:
 
     def _restore(self, batch: Tensor, seed: int, callback: Callback | None) -> Tensor:
         """Sample on the device, (B, 3, H, W) in and out on the CPU; use smaller tiles if memory runs out."""
-        while True:
-            try:
-                return self._sampled(batch.to(self.device), seed, callback).cpu()
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error) or self.network.tile == SMALLEST_TILE:
-                    raise
-            height, width = batch.shape[-2:]
-            whole = int((height * width) ** 0.5)
-            self.network.tile = max(SMALLEST_TILE, (self.network.tile or whole) // 2)
-            logging.getLogger('basicsr.enhancer').warning(
-                f'Out of memory for an image of {width}x{height}: continuing with tiles of {self.network.tile}.'
-            )
+        height, width = batch.shape[-2:]
+        return in_memory(
+            lambda: self._sampled(batch.to(self.device), seed, callback).cpu(), self.network, height, width
+        )
 
     @torch.inference_mode()
     def _sampled(self, images: Tensor, seed: int, callback: Callback | None) -> Tensor:
@@ -168,9 +156,3 @@ def _checked(batch: Tensor) -> Tensor:
     if not (low >= 0 and high <= 1):
         raise InputError(f'Images must lie in [0, 1], got values from {low:.4g} to {high:.4g}.')
     return batch.float()
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # PyTorch's allocators for CPUs and for MPS have no exception of their own.
-    messages = 'DefaultCPUAllocator', 'MPS backend out of memory'
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in messages)

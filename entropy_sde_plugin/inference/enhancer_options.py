@@ -1,16 +1,26 @@
-"""The options of an enhancer."""
+"""The options of enhancers."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
 from entropy_sde_plugin.diffusion.brightness import Brightness
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.options.diffusion import SamplerOptions
+from entropy_sde_plugin.options.exposure import ExposureSamplerOptions
 from entropy_sde_plugin.utils.devices import choose_device
 from entropy_sde_plugin.utils.schema import parse
 
-__all__ = ['DEFAULT_SAMPLER', 'PRECISIONS', 'SMALLEST_TILE', 'EnhancerOptions']
+__all__ = [
+    'DEFAULT_SAMPLER',
+    'SMALLEST_TILE',
+    'ComputingOptions',
+    'EnhancerOptions',
+    'RawEnhancerOptions',
+    'check_seed',
+]
 
 DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8, brightness='auto')
 """No worse than 100 steps on the demonstration's photographs: `scripts/benchmarks/bench_sampling.py`."""
@@ -20,34 +30,64 @@ PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float
 SMALLEST_TILE = 16
 
 
-class EnhancerOptions:
-    """The options of an :class:`~entropy_sde_plugin.inference.enhancer.Enhancer`, checked and resolved.
+class ComputingOptions:
+    """How an enhancer computes, checked and resolved.
 
     Args:
         device: As :func:`~entropy_sde_plugin.utils.devices.choose_device` takes it.
         precision: Precision of the network: ``'fp32'``, ``'bf16'``, ``'fp16'``; ``'auto'`` is bf16 where the processor
             computes in it, else fp32. The diffusion is always float32.
-        sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); by default that of
-            :data:`DEFAULT_SAMPLER`.
-        steps: Network calls per image; by default those of :data:`DEFAULT_SAMPLER`, or fewer where the process has
-            fewer states.
-        eta: Share of fresh noise, for ``ddim`` only.
         tile: About ``tile`` x ``tile`` pixels at a time, 0 for the whole image, or ``'auto'`` for what suits the
             network. It decides speed and memory; for networks that work in tiles, not strips, the result as well.
-        stride: Restore patches of ``tile`` x ``tile`` pixels, each by itself, at this distance, and average them; for
-            networks that can.
-        brightness: Mean luma of the result, 0.05…0.95; ``'keep'`` is the input's, ``'model'`` the model's choice, and
-            ``'auto'`` that choice, corrected (:func:`~entropy_sde_plugin.diffusion.brightness.automatic_brightness`).
-        strength: Share of the result in the output, 0…1; the rest is the input.
         compile: Compile the network with torch.compile; takes about a minute once, and may pay off for many images.
 
     Attributes:
         device: The device.
         precision: A key of :data:`PRECISIONS`.
-        sampler: The sampler; its ``steps`` are None where none were given.
         tile: Pixels, 0 for the whole image, None for what suits the network.
-        stride: As given.
         compile: As given.
+
+    Raises:
+        InputError: An option is wrong, or the device does not exist.
+    """
+
+    def __init__(
+        self, *, device: str = 'auto', precision: str = 'auto', tile: int | str = 'auto', compile: bool = False
+    ) -> None:
+        self.device = choose_device(device)
+        self.precision = _precision(precision, self.device)
+        self.tile = _tile(tile)
+        self.compile = compile
+
+    @property
+    def for_network(self) -> dict[str, Any]:
+        """Keyword arguments of what prepares a network; see :mod:`entropy_sde_plugin.networks.architectures`."""
+        return {'tile': self.tile, 'dtype': PRECISIONS[self.precision], 'compile': self.compile}
+
+    def __str__(self) -> str:
+        threads = f', {torch.get_num_threads()} threads' if self.device.type == 'cpu' else ''
+        return f'{self.precision} on {self.device}{threads}'
+
+
+class EnhancerOptions(ComputingOptions):
+    """The options of an :class:`~entropy_sde_plugin.inference.enhancer.Enhancer`, checked and resolved.
+
+    Args:
+        sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); by default that of
+            :data:`DEFAULT_SAMPLER`.
+        steps: Network calls per image; by default those of :data:`DEFAULT_SAMPLER`, or fewer where the process has
+            fewer states.
+        eta: Share of fresh noise, for ``ddim`` only.
+        stride: Restore patches of ``tile`` x ``tile`` pixels, each by itself, at this distance, and average them; for
+            networks that can.
+        brightness: Mean luma of the result, 0.05…0.95; ``'keep'`` is the input's, ``'model'`` the model's choice, and
+            ``'auto'`` that choice, corrected (:func:`~entropy_sde_plugin.diffusion.brightness.automatic_brightness`).
+        strength: Share of the result in the output, 0…1; the rest is the input.
+        computing: Keyword arguments of :class:`ComputingOptions`.
+
+    Attributes:
+        sampler: The sampler; its ``steps`` are None where none were given.
+        stride: As given.
 
     Raises:
         InputError: An option is wrong, or the device does not exist.
@@ -61,20 +101,15 @@ class EnhancerOptions:
     def __init__(
         self,
         *,
-        device: str = 'auto',
-        precision: str = 'auto',
         sampler: str | None = None,
         steps: int | None = None,
         eta: float | None = None,
-        tile: int | str = 'auto',
         stride: int | None = None,
         brightness: Brightness = DEFAULT_SAMPLER.brightness,
         strength: float = 1.0,
-        compile: bool = False,
+        **computing: Any,
     ) -> None:
-        self.device = choose_device(device)
-        self.precision = _precision(precision, self.device)
-        self.tile = _tile(tile)
+        super().__init__(**computing)
         self.stride = stride
         chosen = {
             'type': DEFAULT_SAMPLER.type if sampler is None else sampler,
@@ -84,7 +119,40 @@ class EnhancerOptions:
             'strength': strength,
         }
         self.sampler = parse(SamplerOptions, chosen, 'sampler')
-        self.compile = compile
+
+
+class RawEnhancerOptions(ComputingOptions):
+    """The options of a :class:`~entropy_sde_plugin.inference.raw_enhancer.RawEnhancer`, checked and resolved.
+
+    Args:
+        steps: Network calls per image; by default as many as in training.
+        computing: Keyword arguments of :class:`ComputingOptions`; ``tile`` counts values of a plane, and never changes
+            the result.
+
+    Attributes:
+        steps: As given.
+
+    Raises:
+        InputError: An option is wrong, or the device does not exist.
+
+    Example:
+        >>> RawEnhancerOptions(device='cpu', steps=3).steps
+        3
+    """
+
+    def __init__(self, *, steps: int | None = None, **computing: Any) -> None:
+        super().__init__(**computing)
+        self.steps = parse(ExposureSamplerOptions, {'steps': steps}, 'sampler').steps
+
+
+def check_seed(seed: int) -> None:
+    """Check a seed of an image's noise.
+
+    Raises:
+        InputError: It is out of range.
+    """
+    if not 0 <= seed < 2**63:
+        raise InputError(f'seed must lie in 0…2^63 - 1, got {seed}.')
 
 
 def _precision(name: str, device: torch.device) -> str:

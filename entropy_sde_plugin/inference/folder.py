@@ -6,17 +6,26 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from entropy_sde_plugin.errors import InputError, printable
-from entropy_sde_plugin.inference.jobs import Job
+from entropy_sde_plugin.inference.jobs import DNG, Job
 from entropy_sde_plugin.inference.pictures.picture import Picture, Samples, fit, read_picture, write_picture
 from entropy_sde_plugin.utils.console import Progress, tracked
 
-__all__ = ['Enhance', 'check_output', 'enhance_pictures']
+__all__ = [
+    'Enhance',
+    'OpenedImage',
+    'check_output',
+    'enhance_images',
+    'fitted',
+    'open_picture',
+    'side_by_side',
+]
 
 _logger = logging.getLogger('basicsr.enhancer')
 
@@ -38,16 +47,37 @@ def check_output(folder: Path) -> None:
         raise InputError(f"'{folder}': the folder is not writable ({error.strerror}); choose another -o.") from None
 
 
-def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, show_progress: bool = True) -> int:
+class OpenedImage(Protocol):
+    """An image that was read, and that its output formats can hold.
+
+    Attributes:
+        notes: What will be missing or altered in the output, a phrase each.
+        size: Height and width in pixels.
+    """
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def write_enhanced(self, seed: int) -> None:
+        """Enhance the image with a seed and write the outputs of its job, whose folder exists."""
+        ...
+
+
+def enhance_images(
+    jobs: Sequence[Job], open_image: Callable[[Job], OpenedImage], *, seed: int = 0, show_progress: bool = True
+) -> int:
     """Enhance images and write them, replacing existing outputs.
 
     An image that cannot be read, or that the output format cannot hold, is reported on standard error and skipped. Any
-    other error, in ``enhance`` or in writing, ends the work; finished outputs are kept.
+    other error, in enhancing or in writing, ends the work; finished outputs are kept.
 
     Args:
         jobs: The images.
-        enhance: Called with the same seed for every image, so that the output does not depend on the other images.
-        seed: The seed.
+        open_image: Reads an image; raises ``InputError`` for one to be skipped.
+        seed: The same for every image, so that the output does not depend on the other images.
         show_progress: Show the progress on standard error.
 
     Returns:
@@ -60,38 +90,68 @@ def enhance_pictures(jobs: Sequence[Job], enhance: Enhance, *, seed: int = 0, sh
     for job in tracked(jobs, 'images', show=show_progress):
         start, source = time.perf_counter(), printable(str(job.source))
         try:
-            picture = _read(job)
+            image = open_image(job)
         except InputError as error:
             Progress.say(f'skipped: {error}')
             skipped += 1
             continue
-        for note in picture.notes:
+        for note in image.notes:
             Progress.say(f'{source}: {note}.')
-        _write(job, picture, enhance(picture.rgb, seed))
-        height, width = picture.rgb.shape[:2]
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        image.write_enhanced(seed)
+        height, width = image.size
         _logger.info(f'{source}: {width}x{height} pixels in {time.perf_counter() - start:.1f} s')
     return skipped
 
 
-def _read(job: Job) -> Picture:
-    """Read an image and check that its output formats can hold it, before it is enhanced."""
-    picture = read_picture(job.source)
+def open_picture(job: Job, enhance: Enhance) -> OpenedImage:
+    """Open an image that is enhanced as RGB, by ``enhance``.
+
+    Raises:
+        InputError: It cannot be read, or its output formats cannot hold it.
+    """
+    return _OpenedPicture(job, fitted(job, read_picture(job.source)), enhance)
+
+
+@dataclass(frozen=True)
+class _OpenedPicture:
+    job: Job
+    picture: Picture
+    enhance: Enhance
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self.picture.notes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.picture.size
+
+    def write_enhanced(self, seed: int) -> None:
+        enhanced = replace(self.picture, rgb=self.enhance(self.picture.rgb, seed))
+        if self.job.comparison is not None:
+            write_picture(side_by_side(self.picture, enhanced), self.job.comparison)
+        write_picture(enhanced, self.job.target)
+
+
+def fitted(job: Job, picture: Picture) -> Picture:
+    """Check, before an image is enhanced, that the formats of its outputs can hold it.
+
+    Returns:
+        The image as the format of the job's target holds it; see :func:`.pictures.picture.fit`.
+
+    Raises:
+        InputError: They cannot.
+    """
     try:
         if job.comparison is not None:
-            fit(_side_by_side(picture, picture.rgb), job.comparison.suffix)
-        return fit(picture, job.target.suffix)
+            fit(side_by_side(picture, picture), job.comparison.suffix)
+        return picture if job.target.suffix == DNG else fit(picture, job.target.suffix)
     except InputError as error:
         raise InputError(f'{job.source}: {error}') from None
 
 
-def _write(job: Job, picture: Picture, enhanced: Samples) -> None:
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    if job.comparison is not None:
-        write_picture(_side_by_side(picture, enhanced), job.comparison)
-    write_picture(replace(picture, rgb=enhanced), job.target)
-
-
-def _side_by_side(picture: Picture, enhanced: Samples) -> Picture:
+def side_by_side(before: Picture, after: Picture) -> Picture:
     """Return before | after, with the same profile; other metadata describe one image and stay with it."""
-    alpha = picture.alpha if picture.alpha is None else np.hstack((picture.alpha, picture.alpha))
-    return replace(picture, rgb=np.hstack((picture.rgb, enhanced)), alpha=alpha, exif=None, xmp=None, iptc=None)
+    alpha = after.alpha if after.alpha is None else np.hstack((after.alpha, after.alpha))
+    return replace(after, rgb=np.hstack((before.rgb, after.rgb)), alpha=alpha, exif=None, xmp=None, iptc=None)

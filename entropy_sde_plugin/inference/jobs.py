@@ -9,15 +9,19 @@ from pathlib import Path
 
 from entropy_sde_plugin.data.folders import files_below
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
+from entropy_sde_plugin.data.raw import FOREIGN_SUFFIXES
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
 from entropy_sde_plugin.utils.paths import not_a_file
 from entropy_sde_plugin.utils.problems import Problems
 
-__all__ = ['EXTENSIONS', 'Job', 'plan']
+__all__ = ['DNG', 'EXTENSIONS', 'Job', 'plan']
 
-EXTENSIONS = ('auto', 'jpg', 'png', 'webp', 'tif')
+EXTENSIONS = ('auto', 'jpg', 'png', 'webp', 'tif', 'dng')
 """Formats of the output; ``auto`` keeps the input's suffix, and writes PNG for what is read but not written."""
+
+DNG = '.dng'
+"""Suffix of the outputs of raw images that are written as such."""
 
 _LONGEST_NAME = 240
 """Maximum length in bytes. File systems allow 255; `atomic_file` lengthens the name while it writes."""
@@ -67,7 +71,7 @@ def plan(
         output: The output folder, which need not exist.
         suffix: Text appended to the names.
         extension: One of ``EXTENSIONS``.
-        compare: Add ``…_compare.<extension>``, a before | after image.
+        compare: Add ``…_compare.<extension>``, a before | after image; PNG beside DNG.
         left_out: Where to note what the folders hold beside images: other files, and links to folders.
 
     Returns:
@@ -87,16 +91,22 @@ def plan(
     for given in inputs:
         with problems.collect():
             for source, name in _pictures(given, output, others):
-                ending = source.suffix if extension == 'auto' else f'.{extension}'
-                ending = ending if ending.lower() in FORMATS else '.png'
+                ending = _ending(source, extension)
+                endings = {'': ending, '_compare': '.png' if ending == DNG else ending}
                 target, comparison = (
-                    output / name.with_name(f'{name.stem}{suffix}{mark}{ending}') for mark in ('', '_compare')
+                    output / name.with_name(f'{name.stem}{suffix}{mark}{ending}') for mark, ending in endings.items()
                 )
                 jobs.append(Job(source, target, comparison if compare else None))
     jobs = list(dict.fromkeys(jobs))
     _check_outputs(jobs, problems)
     problems.raise_any()
     return jobs
+
+
+def _ending(source: Path, extension: str) -> str:
+    if extension != 'auto':
+        return f'.{extension}'
+    return source.suffix if source.suffix.lower() in FORMATS else '.png'
 
 
 def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[Path, Path]]:
@@ -114,6 +124,8 @@ def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[P
         yield from ((path, path.relative_to(given)) for path in found.images)
     elif fault := not_a_file(given):
         raise InputError(f"'{given}': {fault}.")
+    elif why := FOREIGN_SUFFIXES.get(given.suffix.lower()):
+        raise InputError(f"'{given}': {why}; convert it to DNG.")
     elif given.suffix.lower() not in IMAGE_SUFFIXES:
         raise InputError(f"'{given}' does not have the suffix of an image, such as .jpg or .png.")
     else:

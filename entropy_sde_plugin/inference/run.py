@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from entropy_sde_plugin.checkpoints.model import load_model
-from entropy_sde_plugin.checkpoints.weights_file import check_file
+from entropy_sde_plugin.checkpoints.model import Model, load_model
+from entropy_sde_plugin.data.folders import listed
+from entropy_sde_plugin.data.raw import RAW_SUFFIXES
+from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer import Enhancer
-from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
-from entropy_sde_plugin.inference.folder import check_output, enhance_pictures
-from entropy_sde_plugin.inference.jobs import Job
+from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions, RawEnhancerOptions
+from entropy_sde_plugin.inference.folder import OpenedImage, check_output, enhance_images, open_picture
+from entropy_sde_plugin.inference.jobs import DNG, Job
+from entropy_sde_plugin.inference.raw_enhancer import RawEnhancer
+from entropy_sde_plugin.inference.raw_exposure import RawExposure
+from entropy_sde_plugin.inference.raw_files import open_raw_file
 from entropy_sde_plugin.inference.shard import Share
 
 __all__ = ['Counts', 'enhance_files']
+
+_RGB_OPTIONS = ('sampler', 'eta', 'brightness', 'strength', 'stride')
+_RAW_OPTIONS = ('ratio', 'camera', 'gain')
 
 
 class Counts(NamedTuple):
@@ -43,34 +51,65 @@ def enhance_files(
     Args:
         jobs: All images; the same list in every process (see :func:`entropy_sde_plugin.inference.jobs.plan`).
         output: The output folder, created if there is something to do.
-        model: A weights file, read only if there is something to do.
-        seed: Seed of the sampler's noise, the same for each image.
+        model: A weights file. One of raw images restores raw files as such; any other enhances them developed.
+        seed: Seed of the sampler's noise or of the photon counts, the same for each image.
         overwrite: Enhance again images that an earlier run finished.
         device: As of :class:`EnhancerOptions`; with several processes and devices, each process takes its own.
-        options: Further keyword arguments of :class:`EnhancerOptions`.
+        options: Further keyword arguments of :class:`EnhancerOptions`; with a model of raw images, of
+            :class:`RawEnhancerOptions` and :class:`RawExposure`.
 
     Returns:
         The counts of all processes in the first process, None in the others.
 
     Raises:
-        InputError: An option is wrong, the file does not hold a model, or ``output`` is not writable.
+        InputError: An option is wrong or none of the model's, the file does not hold a model, the model does not
+            restore one of the images, or ``output`` is not writable.
         OSError: An output cannot be written.
     """
     share = Share.from_environment()
     mine = share.part(jobs)
     pending = [job for job in mine if overwrite or not job.is_done]
-    check_file(model)  # wrong arguments are errors even if nothing is left to do
-    checked = EnhancerOptions(device=share.device(device), **options)
+    # Also where nothing is left to do: wrong arguments are errors even then.
+    enhancer, open_image = _prepared(load_model(model), jobs, {'device': share.device(device), **options})
     skipped = 0
     if pending:
-        enhancer = Enhancer(load_model(model), checked)
         check_output(output)
         logging.getLogger('basicsr.enhancer').info(f'{model}: {enhancer}')
-        skipped = enhance_pictures(
-            pending,
-            lambda image, seed: enhancer.enhance(image, seed=seed),
-            seed=seed,
-            show_progress=share.rank == 0,
-        )
+        skipped = enhance_images(pending, open_image, seed=seed, show_progress=share.rank == 0)
     counts = Counts(*share.total([len(pending) - skipped, len(mine) - len(pending), skipped]))
     return counts if share.rank == 0 else None
+
+
+Prepared = tuple[Enhancer | RawEnhancer, Callable[[Job], OpenedImage]]
+"""An enhancer, and how it opens the image of a job."""
+
+
+def _prepared(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepared:
+    return _raw(model, jobs, options) if model.restores_raw else _rgb(model, jobs, options)
+
+
+def _rgb(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepared:
+    for name in _RAW_OPTIONS:
+        if name in options:
+            message = f'{name}: only a model of raw images has this option; leave it out, or take --model exposure.'
+            raise InputError(message, option=name)
+    if any(job.target.suffix == DNG for job in jobs):
+        raise InputError('ext: only a model of raw images writes DNG files; take --model exposure, or another --ext.')
+    enhancer = Enhancer(model, EnhancerOptions(**options))
+    return enhancer, lambda job: open_picture(job, lambda image, seed: enhancer.enhance(image, seed=seed))
+
+
+def _raw(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepared:
+    for name in _RGB_OPTIONS:
+        if name in options:
+            raise InputError(f'{name}: a model of raw images has no such option; leave it out.', option=name)
+    others = [job.source for job in jobs if job.source.suffix.lower() not in RAW_SUFFIXES]
+    if others:
+        raise InputError(
+            f'{listed(others)}: no camera raw files, which is all that a model of raw images restores; leave them out, '
+            'or leave out --model.'
+        )
+    exposure = RawExposure(**{name: options[name] for name in _RAW_OPTIONS if name in options})
+    rest = {name: value for name, value in options.items() if name not in _RAW_OPTIONS}
+    enhancer = RawEnhancer(model, RawEnhancerOptions(**rest))
+    return enhancer, lambda job: open_raw_file(job, enhancer, exposure)

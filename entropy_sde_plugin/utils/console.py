@@ -34,9 +34,10 @@ def quiet() -> Iterator[None]:
 
 
 def report(line: str) -> None:
-    """Say on standard output what was done."""
+    """Say on standard output what was done, in a line that does not break a progress bar."""
     if not _quiet.get():
-        print(printable(line), flush=True)
+        with tqdm.external_write_mode(file=sys.stdout):
+            print(printable(line), flush=True)
 
 
 class Progress:

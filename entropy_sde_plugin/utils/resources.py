@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ['options_folder', 'packaged_model']
+__all__ = ['PACKAGED_MODELS', 'options_folder', 'packaged_model']
 
 _PACKAGE = Path(__file__).parents[1]
+
+PACKAGED_MODELS = ('lowlight', 'exposure')
+"""Names of the models that come with the package."""
 
 
 def options_folder() -> Path:
@@ -15,6 +18,10 @@ def options_folder() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / 'options'
 
 
-def packaged_model() -> Path:
-    """Return the file of the packaged weights; MODEL_CARD.md beside it describes them."""
-    return _PACKAGE / 'pretrained' / 'lowlight_small.safetensors'
+def packaged_model(name: str = 'lowlight') -> Path:
+    """Return the file of packaged weights; MODEL_CARD.md beside it describes them.
+
+    Args:
+        name: One of :data:`PACKAGED_MODELS`: ``lowlight`` restores RGB images, ``exposure`` raw ones.
+    """
+    return _PACKAGE / 'pretrained' / f'{name}_small.safetensors'

@@ -173,7 +173,7 @@ def empty(sid):
 @pytest.mark.parametrize(
     ('spoil', 'line'),
     [
-        (cut_off, 'long/00001_00_10s.dng: not a readable raw file'),
+        (cut_off, 'long/00001_00_10s.dng: not a raw file that LibRaw reads'),
         (reshape, 'differ in size'),
         (shrink, 'planes of 500x500 hold no patch of 512x512'),
         (empty, 'short holds no raw files'),

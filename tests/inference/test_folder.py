@@ -14,7 +14,7 @@ import pytest
 
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.inference.folder import check_output, enhance_pictures
+from entropy_sde_plugin.inference.folder import check_output, enhance_images, open_picture
 from entropy_sde_plugin.inference.jobs import plan
 from entropy_sde_plugin.inference.pictures.picture import Picture, read_picture, write_picture
 from entropy_sde_plugin.inference.shard import Share
@@ -28,6 +28,10 @@ def gamma(rgb, seed):
     top = np.iinfo(rgb.dtype).max
     noise = np.random.default_rng(seed).normal(0, 0.01, rgb.shape)
     return np.rint(top * np.clip((rgb / top) ** 0.45 + noise, 0, 1)).astype(rgb.dtype)
+
+
+def enhance_pictures(jobs, enhance, **options):
+    return enhance_images(jobs, lambda job: open_picture(job, enhance), **options)
 
 
 @pytest.fixture
@@ -263,9 +267,8 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
 WORK = """
 import sys
 from pathlib import Path
-from entropy_sde_plugin.inference.folder import enhance_pictures
 from entropy_sde_plugin.inference.jobs import plan
-from tests.inference.test_folder import gamma
+from tests.inference.test_folder import enhance_pictures, gamma
 
 jobs = plan([Path(sys.argv[1])], Path(sys.argv[2]))
 enhance_pictures([job for job in jobs if not job.is_done], gamma, seed=3)

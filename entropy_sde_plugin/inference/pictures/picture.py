@@ -56,6 +56,12 @@ class Picture:
     iptc: bytes | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width, _ = self.rgb.shape
+        return height, width
+
 
 def read_picture(path: Path) -> Picture:
     """Read a JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIF file, whatever its name, or a camera's raw file, by its suffix.
