@@ -71,6 +71,12 @@ COMMANDS = {
     'torchrun --nproc_per_node=4 -m entropy_sde_plugin.cli enhance -i photos -o bright': TestedBy(
         'test_torchrun_shares_a_folder_out'
     ),
+    'entropy-sde enhance -i night.dng -o bright': TestedBy(
+        'test_without_that_model_raw_files_of_every_kind_are_developed'
+    ),
+    'entropy-sde enhance -i night.dng -o bright --model exposure': TestedBy(
+        'test_raw_files_become_developed_images_of_16_bits'
+    ),
     'entropy-sde demo-page': TestedBy('test_a_photograph_becomes_before_and_after_and_a_download'),
     'entropy-sde prepare lolv1 datasets/LOLv1': Run(),
     'entropy-sde prepare sid datasets/SID': TestedBy('test_sids_training_patches'),
