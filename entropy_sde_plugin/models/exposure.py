@@ -19,6 +19,7 @@ from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.validator import Restoration
 from entropy_sde_plugin.losses.exposure import CallWeights, call_loss
 from entropy_sde_plugin.models.system import SystemModel
+from entropy_sde_plugin.networks.architectures import ARCHITECTURES
 from entropy_sde_plugin.networks.exposure import ResidualParts
 from entropy_sde_plugin.options.exposure import ExposureOptions
 from entropy_sde_plugin.options.system import SystemOptions
@@ -154,10 +155,10 @@ class ExposureDiffusionModel(SystemModel[LadderDraw]):
         return log | {f'w_{number}': weight for number, weight in enumerate(weights, 1)}
 
     def restored(self, network: nn.Module, generator: torch.Generator) -> Tensor:
-        """Restore the images fed in, (B, 4, H, W)."""
+        """Restore the images fed in, (B, 4, H, W), of any size."""
         everything = slice(None)
         return restore(
-            self._denoiser(network, everything),
+            self._denoiser(_for_whole_frames(network), everything),
             self.lq,
             self._process(everything).time_grid(self.options.steps),
             generator=generator,
@@ -227,6 +228,13 @@ class ExposureDiffusionModel(SystemModel[LadderDraw]):
     def _viewed(self, planes: Tensor, part: slice) -> Tensor:
         white_balance, matrix = (colours[part] for colours in self._colours)
         return viewed(planes, white_balance, matrix)
+
+
+def _for_whole_frames(network: nn.Module) -> Callable[[Tensor], Any]:
+    """Prepare a network of this package for frames of any size; any other is returned as it is."""
+    prepared = {architecture.network: architecture.for_raw_inference for architecture in ARCHITECTURES}
+    prepare = prepared.get(type(network))
+    return network if prepare is None else prepare(network)
 
 
 def _last_axis(image: Tensor) -> np.ndarray:
