@@ -113,14 +113,14 @@ class RawPair:
     Attributes:
         name: Of the pair.
         short: The short exposure.
-        long: The long one.
-        ratio: Exposure of the long over that of the short one, above 1.
+        long: The long one; None where there is no truth.
+        ratio: Exposure of the long, or of what is wanted, over that of the short one, above 1.
         brightened: Whether the planes of the short exposure are already times the ratio.
     """
 
     name: str
     short: FrameSource
-    long: FrameSource
+    long: FrameSource | None
     ratio: float
     brightened: bool = False
 

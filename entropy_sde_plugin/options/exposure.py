@@ -60,3 +60,9 @@ class ExposureOptions(SystemOptions, frozen=True):
                 wanted = str(self.exposure.keep_negative).lower()
                 path = f'datasets.{key}.keep_negative'
                 raise InputError(f"'{path}' must be {wanted}, as exposure.keep_negative is.", path)
+            if self.illumination_correction != 'none' and not options.has_truth:
+                raise InputError(
+                    f"'illumination_correction' is {self.illumination_correction}, but 'datasets.{key}' has no ground "
+                    'truth: write none.',
+                    'illumination_correction',
+                )

@@ -253,6 +253,8 @@ def test_without_truth():
 
 RAW = {'name': 'raw', 'type': 'SyntheticRawDataset', 'phase': 'train', 'dataroot_gt': 'photographs', 'gt_size': 16}
 RAW |= {'batch_size_per_gpu': 2, 'num_worker_per_gpu': 0}
+SHORT = {'name': 'short', 'type': 'RawPairDataset', 'phase': 'test', 'dataroot_lq': 'short', 'ratio': 100}
+WEIGHTS = {'datasets': {}, 'path__pretrain_network_g': 'weights.pth'}
 RGB = {'name': 'rgb', 'type': 'PairedLowLightDataset', 'phase': 'val', 'dataroot_lq': 'lq', 'dataroot_gt': 'gt'}
 
 
@@ -270,6 +272,11 @@ RGB = {'name': 'rgb', 'type': 'PairedLowLightDataset', 'phase': 'val', 'dataroot
             r"'datasets\.train\.type': SyntheticRawDataset holds raw planes",
         ),
         (options, {'exposure': {'keep_negative': True}}, r"'datasets\.train\.keep_negative' must be true, as exposure"),
+        (
+            options,
+            {'datasets__test': SHORT, 'is_train': False, 'illumination_correction': 'final', **WEIGHTS},
+            r"'illumination_correction' is final, but 'datasets\.test' has no ground truth: write none",
+        ),
         (irsde.options, {'val__metrics__psnr': {'type': 'calculate_psnr_raw'}}, 'compares raw planes, not RGB images'),
         (
             options,

@@ -17,7 +17,7 @@ from entropy_sde_plugin.data.raw_files import RawFilePair, exposure_ratio, raw_f
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader
 from entropy_sde_plugin.data.raw_noise import camera, gain_for
 from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
-from entropy_sde_plugin.data.raw_pairs import RawPair, file_pairs, stored_pairs
+from entropy_sde_plugin.data.raw_pairs import RawFile, RawPair, file_pairs, stored_pairs
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
@@ -90,29 +90,32 @@ class RawPairs(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         pair, options = self.pairs[index], self.options
-        short, long = pair.short.frame(), pair.long.frame()
-        if short.planes.shape != long.planes.shape:
+        short, long = pair.short.frame(), None if pair.long is None else pair.long.frame()
+        if long is not None and short.planes.shape != long.planes.shape:
             shapes = f'{short.planes.shape}, {long.planes.shape}'
-            raise InputError(f'{pair.short.where} and {pair.long.where} differ in size: {shapes}.')
+            raise InputError(f'{pair.short.where} and its long exposure differ in size: {shapes}.')
         rng = generator(options.seed, index)
         window = self._window(short.planes.shape, pair, rng)
-        planes = [short.planes[window] * np.float32(1 if pair.brightened else pair.ratio), long.planes[window]]
-        planes = [planes[0].clip(None if options.keep_negative else 0, 1), planes[1].clip(0, 1)]
+        bright = short.planes[window] * np.float32(1 if pair.brightened else pair.ratio)
+        planes = {'lq': bright.clip(None if options.keep_negative else 0, 1)}
+        if long is not None:
+            planes['gt'] = long.planes[window].clip(0, 1)
         if options.phase == 'train':
-            planes = turn_planes(planes, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
-        lq, gt = (torch.from_numpy(np.ascontiguousarray(each)) for each in planes)
+            turned = turn_planes([*planes.values()], rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
+            planes = dict(zip(planes, turned, strict=True))
+        colours = (long or short).metadata
         item: dict[str, Any] = {
-            'lq': lq,
-            'gt': gt,
+            **{kind: torch.from_numpy(np.ascontiguousarray(each)) for kind, each in planes.items()},
             'ratio': torch.tensor(pair.ratio),
             'gain': torch.tensor(options.gain or gain_for(short.metadata.iso, self._camera)),
             'value_range': torch.tensor(options.value_range or short.value_range),
-            'white_balance': torch.from_numpy(long.metadata.white_balance),
-            'matrix': torch.from_numpy(long.metadata.matrix),
+            'white_balance': torch.from_numpy(colours.white_balance),
+            'matrix': torch.from_numpy(colours.matrix),
             'key': pair.name,
             'lq_path': pair.short.where,
-            'gt_path': pair.long.where,
         }
+        if pair.long is not None:
+            item['gt_path'] = pair.long.where
         if options.phase == 'train':
             item['draw'] = torch.tensor(key_of(index))
         return item
@@ -149,14 +152,28 @@ class RawPairOptions(RawPairsOptions, kw_only=True, frozen=True):
 
     dataroot_lq: str
     """Folder of the short exposures."""
-    dataroot_gt: str
-    """Folder of the long exposures, of the same names."""
+    dataroot_gt: str | None = None
+    """Folder of the long exposures, of the same names; may be left out in validation and test."""
     ratio: Ratio | None = None
-    """Exposure of the long over that of the short frames; by default from the exposure times and ISO of the files."""
+    """Exposure of the long over that of the short frames; by default from the exposure times and ISO of the files.
+    Required without long exposures: how much brighter to make the images."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dataroot_gt is None and self.phase == 'train':
+            raise InputError("'dataroot_gt', the folder of the long exposures, is missing.", option='dataroot_gt')
+        if self.dataroot_gt is None and self.ratio is None:
+            raise InputError("'ratio' is missing: without long exposures nothing else tells it.", option='ratio')
+
+    @property
+    def has_truth(self) -> bool:
+        return self.dataroot_gt is not None
 
 
 class RawPairDataset(RawPairs):
-    """Anyone's pairs of raw files; see ``RawPairs``.
+    """Anyone's pairs of raw files, or short exposures alone; see ``RawPairs``.
+
+    Items without a long exposure have no ``gt``.
 
     Args:
         opt: Section of the option file; see ``RawPairOptions``.
@@ -176,12 +193,23 @@ class RawPairDataset(RawPairs):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         options = options_of(RawPairOptions, opt)
-        shorts, longs = raw_files(options.dataroot_lq, 'dataroot_lq'), raw_files(options.dataroot_gt, 'dataroot_gt')
-        missing = sorted(shorts.keys() ^ longs.keys())
-        if missing:
-            raise InputError(f"'{missing[0]}' has no partner of its name in the other folder.", option='dataroot_gt')
-        files = [
-            RawFilePair(name, short, longs[name], options.ratio or exposure_ratio(short, longs[name]))
-            for name, short in shorts.items()
-        ]
-        super().__init__(opt, options, file_pairs(files, **options.reading))
+        super().__init__(opt, options, _single_files(options) if options.dataroot_gt is None else _own_pairs(options))
+
+
+def _own_pairs(options: RawPairOptions) -> list[RawPair]:
+    assert options.dataroot_gt is not None
+    shorts, longs = raw_files(options.dataroot_lq, 'dataroot_lq'), raw_files(options.dataroot_gt, 'dataroot_gt')
+    missing = sorted(shorts.keys() ^ longs.keys())
+    if missing:
+        raise InputError(f"'{missing[0]}' has no partner of its name in the other folder.", option='dataroot_gt')
+    files = [
+        RawFilePair(name, short, longs[name], options.ratio or exposure_ratio(short, longs[name]))
+        for name, short in shorts.items()
+    ]
+    return file_pairs(files, **options.reading)
+
+
+def _single_files(options: RawPairOptions) -> list[RawPair]:
+    assert options.ratio is not None  # by __post_init__
+    shorts = raw_files(options.dataroot_lq, 'dataroot_lq')
+    return [RawPair(name, RawFile(path, **options.reading), None, options.ratio) for name, path in shorts.items()]

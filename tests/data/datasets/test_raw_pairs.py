@@ -104,6 +104,21 @@ def test_eld_takes_the_reference_next_to_each_input(tmp_path):
         ELDDataset({'name': 'ELD', 'phase': 'test', 'dataroot': str(tmp_path), 'ratio': 200})
 
 
+def test_short_exposures_alone(tmp_path):
+    write_dng(tmp_path / 'lq' / 'a.dng', np.full((40, 60), 612), gains=(2.0, 1.0, 1.5))
+    options = {'name': 'own', 'phase': 'test', 'dataroot_lq': str(tmp_path / 'lq'), 'gain': 1.5}
+    images = RawPairDataset(options | {'ratio': 50})
+    assert not images.options.has_truth
+    item = images[0]
+    assert item.keys() == {'lq', 'ratio', 'gain', 'value_range', 'white_balance', 'matrix', 'key', 'lq_path'}
+    torch.testing.assert_close(item['lq'], torch.full((4, 20, 30), 50 * 100 / (16383 - 512)))
+    torch.testing.assert_close(item['white_balance'] / item['white_balance'][1], torch.tensor([2, 1, 1.5, 1]))
+    with pytest.raises(InputError, match="'ratio' is missing: without long exposures"):
+        RawPairDataset(options)
+    with pytest.raises(InputError, match="'dataroot_gt', the folder of the long exposures, is missing"):
+        RawPairDataset(options | {'phase': 'train', 'gt_size': 8, 'ratio': 50})
+
+
 def test_what_is_missing_is_named(tmp_path):
     write_dng(tmp_path / 'lq' / 'a.dng', np.full((24, 24), 600))
     write_dng(tmp_path / 'gt' / 'a.dng', np.full((24, 24), 600))
