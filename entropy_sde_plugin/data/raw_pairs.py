@@ -113,7 +113,7 @@ class RawPair:
     Attributes:
         name: Of the pair.
         short: The short exposure.
-        long: The long one; None where there is no truth.
+        long: The long one; None without ground truth.
         ratio: Exposure of the long, or of what is wanted, over that of the short one, above 1.
         brightened: Whether the planes of the short exposure are already times the ratio.
     """

@@ -51,7 +51,7 @@ class ValidatedModel(SRModel):
 
     @property
     def shown_settings(self) -> dict[str, str]:
-        """Settings to show beside every figure, in the log and in ``metrics.csv``."""
+        """Settings to show with every figure, in the log and in ``metrics.csv``."""
         return {}
 
     def use_seed(self, seed: int) -> None:
