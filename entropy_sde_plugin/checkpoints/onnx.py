@@ -39,8 +39,8 @@ def export_onnx(model: Model, path: str | Path) -> None:
         path: The file to create or replace; its folder exists.
 
     Raises:
-        InputError: The extra is not installed, the name does not end in ``.onnx``, the folder is missing, or the
-            weights fill 2 GiB or more.
+        InputError: The model restores raw images, the extra is not installed, the name does not end in ``.onnx``, the
+            folder is missing, or the weights fill 2 GiB or more.
         OSError: It could not be written.
     """
     path = check_export(model, path)
@@ -60,6 +60,7 @@ def check_export(model: Model, path: str | Path) -> Path:
     Raises:
         InputError: As :func:`export_onnx`.
     """
+    _ = model.diffusion  # raises where there is none: networks of raw images have other inputs
     path = output_path(path, '.onnx')
     with needs_extra('onnx'):
         import onnx  # noqa: F401

@@ -11,8 +11,9 @@ from entropy_sde_plugin.checkpoints.model import Model, save_model
 from entropy_sde_plugin.checkpoints.onnx import export_onnx
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.networks import ConditionalNAFNet
+from entropy_sde_plugin.networks import ConditionalNAFNet, ExposureNAFNet
 from entropy_sde_plugin.options.diffusion import IRSDEOptions, LLDiffusionOptions, SDEOptions
+from entropy_sde_plugin.options.exposure import ExposureOptions
 from tests.support.lldiffusion import small_network
 
 INSTALL = "the extra is missing: pip install 'entropy-sde-plugin[onnx]'"
@@ -121,6 +122,11 @@ def test_weights_beyond_one_file_are_refused(tmp_path):
         network = ConditionalNAFNet(width=64, enc_blk_nums=[0] * 5, middle_blk_num=24, dec_blk_nums=[0] * 5)
     with pytest.raises(InputError, match='2 GiB'):
         export_onnx(Model(network, OPTIONS), tmp_path / 'network.onnx')
+
+
+def test_a_network_of_raw_images_is_refused(tmp_path):
+    with pytest.raises(InputError, match="system 'exposurediffusion', which restores raw images"):
+        export_onnx(Model(ExposureNAFNet(), ExposureOptions()), tmp_path / 'network.onnx')
 
 
 @pytest.mark.large
