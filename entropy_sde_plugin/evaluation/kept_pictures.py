@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 __all__ = ['kept_picture']
+
+_LONGEST_NAME = 240
+"""Maximum length in bytes. File systems allow 255; `atomic_file` lengthens the name while it writes."""
 
 
 def kept_picture(folder: Path, dataset: str, key: str, label: int | str, *, training: bool) -> Path:
@@ -13,7 +17,7 @@ def kept_picture(folder: Path, dataset: str, key: str, label: int | str, *, trai
     Args:
         folder: The run's ``visualization``.
         dataset: The data set's name.
-        key: The image's name within it; may have folders.
+        key: The image's name within it; may have folders. Names too long for a file are shortened.
         label: The iteration of a training; the suffix of a test.
         training: Whether the run is a training, which keeps the images of several iterations side by side.
 
@@ -23,5 +27,19 @@ def kept_picture(folder: Path, dataset: str, key: str, label: int | str, *, trai
         >>> print(kept_picture(Path('visualization'), 'LOL', 'trip/00001', 'mine', training=False))
         visualization/LOL/trip/00001_mine.png
     """
-    below = f'{key}/{key.rpartition("/")[2]}' if training else key
-    return Path(f'{folder}/{dataset}/{below}_{label}.png')  # a key that begins with a slash stays below the folder
+    *folders, name = key.split('/')
+    if training:
+        folders.append(name)
+    ending = f'_{label}.png'
+    below = [_shortened(each, _LONGEST_NAME) for each in folders]
+    below.append(_shortened(name, _LONGEST_NAME - len(ending.encode(errors='surrogateescape'))) + ending)
+    return Path(f'{folder}/{dataset}/{"/".join(below)}')  # a key that begins with a slash stays below the folder
+
+
+def _shortened(name: str, most: int) -> str:
+    """Return a name of at most so many bytes: the beginning of a longer one, and a hash that no other name has."""
+    content = name.encode()
+    if len(content) <= most:
+        return name
+    mark = f'~{hashlib.sha256(content).hexdigest()[:12]}'
+    return content[: most - len(mark)].decode(errors='ignore') + mark
