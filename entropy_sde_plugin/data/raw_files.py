@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from entropy_sde_plugin.data.folders import listed
+from entropy_sde_plugin.data.folders import files_below, listed
 from entropy_sde_plugin.data.raw import RAW_SUFFIXES
 from entropy_sde_plugin.data.raw_frame import read_metadata
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.distributed import warn
 
 __all__ = ['ELD_RATIOS', 'RawFilePair', 'eld_pairs', 'exposure_ratio', 'is_eld_input', 'raw_files', 'sid_pairs']
 
@@ -33,21 +34,33 @@ class RawFilePair:
 
 
 def raw_files(folder: str | Path, option: str = '') -> dict[str, Path]:
-    """Return the raw files of a folder by their names without suffix, sorted.
+    """Return the raw files of a folder and its subfolders, by their paths in it without suffix, sorted.
+
+    What else it holds is left out, with a warning.
 
     Args:
         folder: The folder.
         option: The option that names it, for errors.
 
     Raises:
-        InputError: There is no such folder, or no raw file in it.
+        InputError: There is no such folder, no raw file in it, or two of one name.
     """
-    place = Path(folder)
-    files = {path.stem: path for path in sorted(place.glob('*')) if path.suffix.lower() in RAW_SUFFIXES}
+    place, named = Path(folder), f"'{option}': " if option else ''
+    try:
+        images, others = files_below(place)
+    except (OSError, ValueError):  # the latter of a zero byte
+        raise InputError(f'{named}{place} is not a folder that can be read.', option=option) from None
+    files: dict[str, Path] = {}
+    for path in images:
+        if path.suffix.lower() not in RAW_SUFFIXES:
+            others.append(path)
+        elif (other := files.setdefault(path.relative_to(place).with_suffix('').as_posix(), path)) is not path:
+            raise InputError(f'{named}{other} and {path.name} share a name; rename or remove one.', option=option)
     if not files:
-        named = f"'{option}': " if option else ''
         raise InputError(f'{named}{place} holds no raw files.', option=option)
-    return files
+    if others:
+        warn(f'no raw files, left out of {place}: {listed([path.relative_to(place) for path in others])}')
+    return dict(sorted(files.items()))
 
 
 def exposure_ratio(short: Path, long: Path) -> float:

@@ -20,6 +20,7 @@ from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
 from entropy_sde_plugin.data.raw_pairs import RawFile, RawPair, file_pairs, stored_pairs
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.distributed import warn
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
 __all__ = ['RawPairDataset', 'RawPairOptions', 'RawPairs', 'RawPairsOptions', 'open_databases']
@@ -199,6 +200,8 @@ class RawPairDataset(RawPairs):
 def _own_pairs(options: RawPairOptions) -> list[RawPair]:
     assert options.dataroot_gt is not None
     shorts, longs = raw_files(options.dataroot_lq, 'dataroot_lq'), raw_files(options.dataroot_gt, 'dataroot_gt')
+    if Path(options.dataroot_lq).samefile(options.dataroot_gt):
+        warn(f"'{options.dataroot_gt}': its files are compared with themselves, since both folders are this one.")
     missing = sorted(shorts.keys() ^ longs.keys())
     if missing:
         raise InputError(f"'{missing[0]}' has no partner of its name in the other folder.", option='dataroot_gt')

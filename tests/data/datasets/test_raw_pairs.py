@@ -79,6 +79,25 @@ def test_ones_own_pairs_tell_their_exposure(tmp_path):
     assert list(RawPairDataset(options).sizes()) == [(20, 30)]
 
 
+def test_subfolders_are_read_and_what_else_there_is_is_named(tmp_path, capsys):
+    for folder in ('lq', 'gt'):
+        for name in ('a', 'b'):
+            write_dng(tmp_path / folder / name / '1.dng', np.full((40, 60), 612))
+    (tmp_path / 'lq' / 'notes.txt').touch()
+    (tmp_path / 'lq' / 'a' / 'preview.jpg').touch()
+    options = {'name': 'own', 'phase': 'val', 'ratio': 2, 'gain': 1}
+    roots = {f'dataroot_{kind}': str(tmp_path / kind) for kind in ('lq', 'gt')}
+    assert [pair.name for pair in RawPairDataset(options | roots).pairs] == ['a/1', 'b/1']
+    said = capsys.readouterr().err
+    assert f'no raw files, left out of {tmp_path}/lq: 2 files: notes.txt, a/preview.jpg' in said
+    assert 'themselves' not in said
+    RawPairDataset(options | roots | {'dataroot_lq': str(tmp_path / 'lq' / '..' / 'gt')})
+    assert 'its files are compared with themselves' in capsys.readouterr().err
+    (tmp_path / 'gt' / 'a' / '1.NEF').touch()
+    with pytest.raises(InputError, match=r"'dataroot_gt': .*1\.NEF and 1\.dng share a name"):
+        RawPairDataset(options | roots)
+
+
 def test_values_below_black_are_kept_on_request(tmp_path):
     for folder in ('lq', 'gt'):
         write_dng(tmp_path / folder / 'a.dng', np.full((40, 60), 502))
@@ -128,7 +147,7 @@ def test_what_is_missing_is_named(tmp_path):
     write_dng(tmp_path / 'lq' / 'b.dng', np.full((24, 24), 600))
     with pytest.raises(InputError, match="'b' has no partner"):
         RawPairDataset(options)
-    with pytest.raises(InputError, match='holds no raw files'):
+    with pytest.raises(InputError, match='is not a folder that can be read'):
         RawPairDataset(options | {'dataroot_lq': str(tmp_path / 'none')})
 
 
