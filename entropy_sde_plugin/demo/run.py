@@ -68,7 +68,7 @@ def run(folder: Path, overrides: Sequence[str] = ()) -> list[Score]:
     (folder / 'table.md').write_text(table, encoding='utf-8')
     shown = range(0, len(dark), len(EXPOSURES))  # the darker exposure of each photograph
     contact_sheet([(dark[i], ours[i], truth[i]) for i in shown], ('before', 'after', 'truth')).save(folder / 'demo.png')
-    print(f'\n{table}\nTable: {folder / "table.md"}\nPicture: {folder / "demo.png"}')
+    print(f'\n{table}\nTable: {folder / "table.md"}\nImage: {folder / "demo.png"}')
     return scores
 
 

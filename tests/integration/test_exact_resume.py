@@ -15,6 +15,7 @@ from entropy_sde_plugin.data.lmdb import lmdb_writer
 from entropy_sde_plugin.demo.photographs import photograph
 from tests.support import ENTROPY
 from tests.support.commands import ROOT, TORCHRUN, python, stock_options, write_options, write_pairs
+from tests.support.forks import python_m
 from tests.support.records import metrics_table
 
 NAFNET = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
@@ -53,14 +54,18 @@ def irsde(folder):
 
 
 def lldiffusion(folder):
-    """Several crops, antithetic times, and an encoder that is frozen after the third iteration."""
+    """Four iterations in epochs of three. Several crops, antithetic times, an encoder frozen after the second."""
     opt = irsde(folder) | {'model_type': 'LLDiffusionModel', 'network_g': LLDIFFUSION, 'prediction': 'v'}
-    opt['datasets']['train'] |= {'crops_per_image': 2, 'dataset_enlarge_ratio': 2}
+    opt['datasets']['train'] |= {'crops_per_image': 3, 'batch_size_per_gpu': 1, 'dataset_enlarge_ratio': 1}
     del opt['train']['objective']
-    opt['train'] |= {'degradation_opt': {'type': 'L1Loss'}, 'freeze': {'after_iter': 3}, 'resume_schedule': True}
-    opt['train'] |= {'total_iter': 6, 'scheduler': {'type': 'MultiStepLR', 'milestones': [2, 5], 'gamma': 0.5}}
-    opt['val'] |= {'val_freq': 6}
-    opt['logger'] |= {'save_checkpoint_freq': 6}
+    opt['train'] |= {'degradation_opt': {'type': 'L1Loss'}, 'freeze': {'after_iter': 2}, 'resume_schedule': True}
+    opt['train'] |= {
+        'total_iter': 4,
+        'warmup_iter': 2,
+        'scheduler': {'type': 'MultiStepLR', 'milestones': [1, 3], 'gamma': 0.5},
+    }
+    opt['val'] |= {'val_freq': 4}
+    opt['logger'] |= {'save_checkpoint_freq': 4}
     return opt
 
 
@@ -86,17 +91,20 @@ def swin(folder):
     return options(folder, network_g=SWIN | {'upsampler': '', 'upscale': 1, 'drop_path_rate': 0.5})
 
 
-def train(folder, opt, name, *arguments, module='basicsr.train', processes=1, **changes):
+def train(folder, opt, name, *arguments, module='basicsr.train', processes=1, torchrun=False, **changes):
     """Run a trainer; return its exit code and all it printed. Changes: ``section__key=value``."""
     opt = copy.deepcopy(opt) | {'name': name}
     sections = {**opt, 'data': opt['datasets']['train']}
     for change, value in changes.items():
         section, key = change.split('__')
         sections[section][key] = value
-    command = ['-m', module, '-opt', write_options(folder, opt), *arguments]
+    command = [module, '-opt', write_options(folder, opt), *arguments]
     if processes > 1:
-        command = [*TORCHRUN, *command, '--launcher', 'pytorch']
-    code, out, err = python(*command, cwd=folder, PYTHONPATH=str(ROOT))
+        command += ['--launcher', 'pytorch']
+    if torchrun:
+        code, out, err = python(*TORCHRUN, '-m', *command, cwd=folder, PYTHONPATH=str(ROOT))
+    else:
+        code, out, err = python_m(*command, cwd=folder, processes=processes)
     return code, out + err
 
 
@@ -186,14 +194,14 @@ def test_a_training_that_is_stopped_before_and_after_its_encoder_is_frozen(folde
     opt = lldiffusion(folder)
     code, output = train(folder, opt, 'frozen')
     assert code == 0, output
-    for iteration, resume in ((2, ()), (4, ('--auto_resume',))):
-        loss = accident(step=2, what='SIGTERM')
+    for step, iteration, resume in ((1, 1, ()), (2, 3, ('--auto_resume',))):
+        loss = accident(step, what='SIGTERM')
         code, output = train(folder, opt, 'frozen_cut', *resume, module=ACCIDENTS, train__pixel_opt=loss)
         assert code == 128 + 15, output
         assert f'SIGTERM: the training stops after iteration {iteration}' in output
     code, output = train(folder, opt, 'frozen_cut', '--auto_resume')
     assert code == 0, output
-    assert differences(checkpoint(folder, 'frozen', 6), checkpoint(folder, 'frozen_cut', 6)) == []
+    assert differences(checkpoint(folder, 'frozen', 4), checkpoint(folder, 'frozen_cut', 4)) == []
     assert table(folder, 'frozen_cut') == table(folder, 'frozen')
 
 
@@ -252,6 +260,7 @@ def test_two_processes_that_torchrun_stops(folder):
         'two_cut',
         module=ACCIDENTS,
         processes=2,
+        torchrun=True,
         train__pixel_opt=loss,
         data__num_worker_per_gpu=1,
     )

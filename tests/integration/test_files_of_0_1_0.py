@@ -13,7 +13,7 @@ from PIL import Image
 from entropy_sde_plugin.checkpoints.model import load_model
 from entropy_sde_plugin.inference.enhancer import Enhancer
 from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
-from tests.support.commands import python
+from tests.support.forks import python_m
 
 FOLDER = Path(__file__).with_name('files_of_0.1.0')
 WEIGHTS = [FOLDER / 'models' / 'net_g_4.pth', FOLDER / 'converted.safetensors']
@@ -42,8 +42,8 @@ def test_a_state_resumes_to_the_same_weights(tmp_path):
     for kind, name in (('models', 'net_g_2.pth'), ('training_states', '2.state')):
         (tmp_path / 'experiments/old' / kind).mkdir(parents=True)
         shutil.copy(FOLDER / kind / name, tmp_path / 'experiments/old' / kind / name)
-    command = ['-m', 'basicsr.train', '-opt', FOLDER / 'train.yml', '--force_yml', 'train:total_iter=6']
-    code, out, err = python(*command, 'path:resume_state=experiments/old/training_states/2.state', cwd=tmp_path)
+    command = ['basicsr.train', '-opt', FOLDER / 'train.yml', '--force_yml', 'train:total_iter=6']
+    code, out, err = python_m(*command, 'path:resume_state=experiments/old/training_states/2.state', cwd=tmp_path)
     assert code == 0, out + err
 
     made, expected, before = (

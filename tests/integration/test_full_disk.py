@@ -12,8 +12,8 @@ from entropy_sde_plugin.checkpoints import files, onnx
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.utils.atomic_file import atomic_file
 from entropy_sde_plugin.utils.resources import packaged_model
-from tests.support.commands import python
 from tests.support.disks import small_disk
+from tests.support.forks import python_m
 from tests.support.hostile import materials
 
 
@@ -98,7 +98,7 @@ def test_a_training_ends_in_one_line_and_its_checkpoints_are_whole(tmp_path):
     opt['logger']['save_checkpoint_freq'] = 1
     with small_disk(tmp_path / 'disk', '1m') as disk:
         file = materials.write_options(disk, opt)
-        code, _, err = python('-m', 'basicsr.train', '-opt', file, cwd=disk)
+        code, _, err = python_m('basicsr.train', '-opt', file, cwd=disk)
         assert code == 1
         assert 'Traceback' not in err
         expected = [line for line in err.splitlines() if line.startswith('error: ')]

@@ -10,7 +10,8 @@ import yaml
 from entropy_sde_plugin.demo.photographs import write_demo_databases
 from entropy_sde_plugin.utils.resources import options_folder
 from tests.support import ENTROPY
-from tests.support.commands import TORCHRUN, python, write_options
+from tests.support.commands import write_options
+from tests.support.forks import python_m
 
 
 @pytest.fixture(scope='module')
@@ -25,7 +26,7 @@ def options(name, **train):
     """The demonstration's options, smaller: a tiny network, four iterations, no validation."""
     opt = yaml.safe_load((options_folder() / 'demo.yml').read_text())
     opt |= {'name': name, 'network_g': TINY_NETWORK}
-    opt['train'] |= {'total_iter': 4, 'warmup_iter': -1, **train}
+    opt['train'] |= {'total_iter': 4, 'warmup_iter': -1} | train
     opt['datasets']['train'] |= {'gt_size': 32, 'batch_size_per_gpu': 4}
     del opt['val'], opt['datasets']['val']
     return opt
@@ -36,10 +37,8 @@ TINY_NETWORK = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'd
 
 def run(folder, opt, processes=1, module='basicsr.train'):
     """Run one of BasicSR's commands; return its exit code and all it printed."""
-    arguments = ['-m', module, '-opt', write_options(folder, opt)]
-    if processes > 1:
-        arguments = [*TORCHRUN, *arguments, '--launcher', 'pytorch']
-    code, out, err = python(*arguments, cwd=folder)
+    launcher = ['--launcher', 'pytorch'] if processes > 1 else []
+    code, out, err = python_m(module, '-opt', write_options(folder, opt), *launcher, cwd=folder, processes=processes)
     return code, out + err
 
 
@@ -52,13 +51,13 @@ def irsde(name):
 
 
 def lldiffusion(name):
-    """Antithetic times over both processes; from the third iteration on they share other gradients than before.
+    """Antithetic times over both processes; in the second iteration they share other gradients than in the first.
 
     SGD, since Adam would blow up the rounding of biases in front of a norm, whose gradient is zero.
     """
     sgd = {'type': 'SGD', 'lr': 0.1}
-    freeze, degradation = {'after_iter': 2, 'skip_degradation': True}, {'type': 'L1Loss'}
-    opt = options(name, entropy_opt=ENTROPY, degradation_opt=degradation, freeze=freeze, optim_g=sgd)
+    freeze, degradation = {'after_iter': 1, 'skip_degradation': True}, {'type': 'L1Loss'}
+    opt = options(name, entropy_opt=ENTROPY, degradation_opt=degradation, freeze=freeze, optim_g=sgd, total_iter=2)
     del opt['sde'], opt['train']['objective']
     network = {'type': 'LLDiffusionNet', 'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2}
     return opt | {'model_type': 'LLDiffusionModel', 'network_g': network}

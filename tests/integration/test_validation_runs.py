@@ -13,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.utils.resources import options_folder
-from tests.support.commands import TORCHRUN, options_for_testing, python, write_options, write_pairs
+from tests.support.commands import options_for_testing, write_options, write_pairs
+from tests.support.forks import python_m
 from tests.support.records import metrics_table
 
 NAMES = ('coffee', 'chelsea', 'rocket')
@@ -38,12 +39,12 @@ def runs(tmp_path_factory):
     opt['val'] |= {'val_freq': 2, 'seeds': [0, 1]}
     opt['val']['metrics'] |= {'niqe': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}
     opt['logger'] |= {'print_freq': 1, 'use_tb_logger': True}
-    trainer = ['-m', 'basicsr.train', '-opt', write_options(folder, opt), '--launcher', 'pytorch']
-    code, out, err = python(*TORCHRUN, *trainer, cwd=folder)
+    trainer = ['basicsr.train', '-opt', write_options(folder, opt), '--launcher', 'pytorch']
+    code, out, err = python_m(*trainer, cwd=folder, processes=2)
     assert code == 0, out + err
     test = options_for_testing(opt, 'tested', 'experiments/trained/models/net_g_latest.pth')
     test['path'] |= {'param_key_g': 'params_ema'}
-    code, out, err = python('-m', 'basicsr.test', '-opt', write_options(folder, test), cwd=folder)
+    code, out, err = python_m('basicsr.test', '-opt', write_options(folder, test), cwd=folder)
     assert code == 0, out + err
     return folder
 

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.check import check
-from tests.support.commands import ROOT, TORCHRUN, python
+from tests.support.commands import ROOT
+from tests.support.forks import python_m
 from tests.support.records import metrics_table
 from tests.support.validation import METRICS, Pictures, options, validate
 
@@ -28,7 +29,7 @@ def table(folder):
 def two_processes(tmp_path_factory):
     """The folder in which two processes did ``tests.support.validation``."""
     folder = tmp_path_factory.mktemp('two_processes')
-    code, out, err = python(*TORCHRUN, '-m', 'tests.support.validation', folder, cwd=ROOT, PYTHONPATH=str(ROOT))
+    code, out, err = python_m('tests.support.validation', folder, cwd=ROOT, processes=2)
     assert code == 0, out + err
     return folder
 

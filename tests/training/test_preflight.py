@@ -17,7 +17,7 @@ from entropy_sde_plugin.checkpoints.model import load_model, save_model
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.check import check
 from entropy_sde_plugin.training import preflight
-from tests.support.commands import python
+from tests.support.forks import python_m
 from tests.support.hostile import materials
 
 pytestmark = pytest.mark.usefixtures('one_run')
@@ -213,7 +213,7 @@ def test_commands_tell_it_in_one_line_and_make_nothing(tmp_path, module):
     materials.write_folders(Path())
     opt = materials.training()
     opt['datasets']['train']['gt_size'] = 41
-    code, out, err = python('-m', module, '-opt', materials.write_options(Path(), opt), cwd=tmp_path)
+    code, out, err = python_m(module, '-opt', materials.write_options(Path(), opt), cwd=tmp_path)
     assert code == 1
     assert err.startswith(f'error: opt.yml, line {line_of(opt, "datasets.train.gt_size")}: lq: crops of 41 pixels')
     assert err.count('\n') == 1

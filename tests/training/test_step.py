@@ -10,7 +10,8 @@ from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.check import check
 from entropy_sde_plugin.training.save_on_error import StepWatch
 from tests.support import ENTROPY, validation  # noqa: F401  BufferedNetwork
-from tests.support.commands import ROOT, TORCHRUN, python
+from tests.support.commands import ROOT
+from tests.support.forks import python_m
 from tests.support.irsde import batch, model, options, same, spy, weights
 from tests.support.training import PLAIN_DESCENT, InfiniteValue
 
@@ -122,7 +123,7 @@ def test_parts_make_the_step_of_the_whole_batch(parts, reduction):
 def test_processes_share_the_parts_and_the_decision(tmp_path):
     """Two processes, each with two images in two parts, make the step of four images; what is infinite in one of
     them is skipped in both, and told with the images of both."""
-    code, out, err = python(*TORCHRUN, '-m', 'tests.support.training', tmp_path, cwd=ROOT)
+    code, out, err = python_m('tests.support.training', tmp_path, cwd=ROOT, processes=2)
     assert code == 0, err
     for rank in (0, 1):
         assert json.loads((tmp_path / f'rank{rank}.json').read_text()) == {'unchanged': True, 'skipped': 1}
