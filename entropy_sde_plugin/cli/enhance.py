@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,14 @@ def _tile(text: str) -> int | str:
 
 
 def _brightness(text: str) -> str | float:
+    from entropy_sde_plugin.diffusion.brightness import HIGHEST, LOWEST
+
     if text in ('auto', 'model', 'keep'):
         return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is neither auto, model, keep nor a number from 0.05 to 0.95"
-        ) from None
+    with contextlib.suppress(ValueError):
+        if LOWEST <= float(text) <= HIGHEST:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is neither auto, model, keep nor a number from {LOWEST} to {HIGHEST}")
 
 
 def _ratio(text: str) -> str | float:

@@ -89,7 +89,7 @@ class Progress:
             self._bar.set_description_str(self.label, refresh=False)
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(done - self._bar.n)
-        elif self._lines and time.monotonic() - self._said >= INTERVAL:
+        elif self._lines and done != self.total and time.monotonic() - self._said >= INTERVAL:
             self._say_line(note)
 
     @staticmethod

@@ -130,9 +130,9 @@ def _explain(value: Any, kind: Any, message: str) -> str:
 
 
 def _in_words(kind: Any) -> str:
-    """Return a type as text, e.g. ``int >= 0``."""
+    """Return a type as text, e.g. ``float >= 0 and <= 1``."""
     info = msgspec.inspect.type_info(kind)
     bounds = {'ge': '>=', 'gt': '>', 'le': '<=', 'lt': '<'}
-    limits = {sign: getattr(info, bound, None) for bound, sign in bounds.items()}
-    name = type(info).__name__.removesuffix('Type').lower()
-    return ' '.join([name, *(f'{sign} {limit}' for sign, limit in limits.items() if limit is not None)])
+    given = {sign: getattr(info, bound, None) for bound, sign in bounds.items()}
+    limits = ' and '.join(f'{sign} {limit}' for sign, limit in given.items() if limit is not None)
+    return f'{type(info).__name__.removesuffix("Type").lower()} {limits}'.rstrip()

@@ -78,8 +78,8 @@ def test_brightness_and_strength_reach_the_enhancer(photos, built, text, brightn
     ('arguments', 'message'),
     [
         (['--brightness', 'dim'], "'dim' is neither auto, model, keep nor a number"),
-        (['--brightness', '2'], "'sampler.brightness'"),
-        (['--brightness', 'nan'], "'sampler.brightness'"),
+        (['--brightness', '2'], "'2' is neither auto, model, keep nor a number from 0.05 to 0.95"),
+        (['--brightness', 'nan'], "'nan' is neither"),
         (['--strength', '-1'], "'sampler.strength'"),
     ],
 )

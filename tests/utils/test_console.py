@@ -25,10 +25,10 @@ def clock(monkeypatch):
 
 
 def test_a_pipe_gets_a_plain_line_every_half_minute_and_one_at_the_end(clock, capsys):
-    for _ in tracked(range(10), 'images', 'set5'):
+    for _ in tracked(range(12), 'images', 'set5'):
         clock[0] += 8
     assert capsys.readouterr().err == (
-        'set5: 4 of 10 images in 00:32\nset5: 8 of 10 images in 01:04\nset5: 10 of 10 images in 01:20\n'
+        'set5: 4 of 12 images in 00:32\nset5: 8 of 12 images in 01:04\nset5: 12 of 12 images in 01:36\n'
     )
 
 
