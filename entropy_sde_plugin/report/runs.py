@@ -111,9 +111,10 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     for folder in folders:
         record, steps = read_run(folder), read_steps(folder)
         if not record and not steps:
+            fault = 'holds neither run.json nor the log of a training' if folder.is_dir() else 'is not a folder'
             raise InputError(
-                f"'{folder}' holds neither run.json nor the log of a training: give the folder of an experiment or of "
-                "a test's results (experiments/NAME, results/NAME)."
+                f"'{folder}' {fault}: give the folder of an experiment or of a test's results (experiments/NAME, "
+                'results/NAME).'
             )
         if any(run.folder.resolve() == folder.resolve() for run in runs):
             raise InputError(f"'{folder}' is given twice.")

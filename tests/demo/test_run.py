@@ -1,19 +1,30 @@
-"""The demonstration, whole, through the command, with a tiny network and two iterations instead of thousands."""
+"""The demonstration, whole, through the command: reduced photographs, a tiny network, two iterations."""
 
 import re
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from entropy_sde_plugin.cli import main
+from entropy_sde_plugin.demo import photographs
 from entropy_sde_plugin.demo.photographs import HELD_OUT
 from entropy_sde_plugin.evaluation.baselines import BASELINES
-from tests.support.forks import python_m
 
 
-def test_the_demonstration_leaves_a_table_and_a_picture(tmp_path):
+@pytest.fixture(autouse=True)
+def reduced(monkeypatch, tmp_path):
+    """Photographs of a ninth of the pixels, and a working directory."""
+    whole = photographs.photograph
+    monkeypatch.setattr(photographs, 'photograph', lambda name: whole(name)[::3, ::3])
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_demonstration_leaves_a_table_and_a_picture(tmp_path, capfd):
     short = ['train:total_iter=2', 'sampler:steps=1', 'datasets:train:gt_size=32']
     short += ['network_g:width=4', 'network_g:enc_blk_nums=[1]', 'network_g:dec_blk_nums=[1]']
-    code, out, err = python_m('entropy_sde_plugin.cli', 'demo', '-o', 'out', '--force_yml', *short, cwd=tmp_path)
+    code = main(['demo', '-o', 'out', '--force_yml', *short])
+    out, err = capfd.readouterr()
     assert code == 0, out + err
     assert 'Traceback' not in err
 
@@ -34,10 +45,9 @@ def test_the_demonstration_leaves_a_table_and_a_picture(tmp_path):
     assert before.mean() < 0.5 * truth.mean()
 
 
-def test_a_failing_training_is_reported(tmp_path):
-    wrong = 'train:objective=x1'
-    code, _, err = python_m('entropy_sde_plugin.cli', 'demo', '-o', 'out', '--force_yml', wrong, cwd=tmp_path)
-    assert code == 1
+def test_a_failing_training_is_reported(tmp_path, capfd):
+    assert main(['demo', '-o', 'out', '--force_yml', 'train:objective=x1']) == 1
+    err = capfd.readouterr().err
     assert "'x1' is not one of its values" in err
     assert err.strip().splitlines()[-1].startswith('error: The training stopped with exit code 1')
     assert not (tmp_path / 'out' / 'table.md').exists()

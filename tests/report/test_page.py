@@ -209,13 +209,19 @@ def test_moved_data_are_reported_on_the_page(folder, tmp_path):
     assert 'The runs kept no images' in text
 
 
-@pytest.mark.parametrize('folders', [['nothing'], ['experiments/a', 'experiments/a']])
-def test_folders_that_are_no_runs_are_refused(folder, folders, capsys, tmp_path):
+@pytest.mark.parametrize(
+    ('folders', 'fault'),
+    [
+        (['nothing'], "nothing' is not a folder: give the folder of an experiment"),
+        (['experiments'], "experiments' holds neither run.json nor the log of a training: give"),
+        (['experiments/a', 'experiments/a'], "experiments/a' is given twice."),
+    ],
+)
+def test_folders_that_are_no_runs_are_refused(folder, folders, fault, capsys, tmp_path):
     arguments = [str(folder / name) for name in folders]
     assert cli.main(['report', *arguments, '-o', str(tmp_path / 'report.html')]) == 1
     message = capsys.readouterr().err
-    assert message.startswith(f"error: '{folder}")
-    assert ('neither run.json nor' in message) == (folders == ['nothing'])
+    assert message.startswith(f"error: '{folder}/{fault}")
     assert not (tmp_path / 'report.html').exists()
 
 
