@@ -35,7 +35,7 @@ def developed(
 
 
 def eight_bits(view: Tensor) -> NDArray[np.uint8]:
-    """Return one picture of :func:`viewed`, (3, H, W), as RGB, uint8, (H, W, 3), rounded down."""
+    """Return one image of :func:`viewed`, (3, H, W), as RGB, uint8, (H, W, 3), rounded down."""
     return (view * 255).floor().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
 
 

@@ -1,6 +1,6 @@
 """ExposureProcess: a short raw exposure lengthened by the photons of a prediction (ExposureDiffusion, ICCV 2023).
 
-States are packed raw pictures, brightened to the reference exposure. The exposure of a state, lambda, counts in short
+States are packed raw images, brightened to the reference exposure. The exposure of a state, lambda, counts in short
 exposures: the short frame has 1 and the reference r, the ratio of the two.
 """
 
@@ -28,9 +28,9 @@ class ExposureProcess(Process):
     """The process of one batch of exposures.
 
     Args:
-        ratio: r, exposure of the reference over that of the short frame, above 1: one for all pictures, or (B,).
-        gain: K of the sensor in ADU per photon, above 0: one for all pictures, or (B,).
-        value_range: White less black level, ADU: one for all pictures, or (B,).
+        ratio: r, exposure of the reference over that of the short frame, above 1: one for all images, or (B,).
+        gain: K of the sensor in ADU per photon, above 0: one for all images, or (B,).
+        value_range: White less black level, ADU: one for all images, or (B,).
 
     Raises:
         InputError: A ratio, a gain or a range outside its own.
@@ -79,25 +79,25 @@ class ExposureProcess(Process):
 
         Args:
             between: Exposures between the first, 1, and the reference.
-            generators: One for each picture.
-            from_one: Draw distinct whole numbers from 1…r - 1, as the release does for batches of one picture: drawing
+            generators: One for each image.
+            from_one: Draw distinct whole numbers from 1…r - 1, as the release does for batches of one image: drawing
                 1, with probability ``between / (r - 1)``, leaves one network call fewer. Else from 2…r - 1.
 
         Returns:
             Increasing exposures, each (B,), and ``CLEAN``.
 
         Raises:
-            InputError: A ratio with too few whole numbers below, or ``from_one`` for several pictures.
+            InputError: A ratio with too few whole numbers below, or ``from_one`` for several images.
         """
         ratios = self.ratio.expand(len(generators))
         if from_one and len(generators) > 1:
-            raise InputError('A batch of several pictures has as many network calls for each: draw exposures from 2.')
+            raise InputError('All images of a batch need the same number of network calls: draw exposures from 2.')
         rows = []
         for ratio, generator in zip(ratios.tolist(), generators, strict=True):
             first = 1 if from_one else 2
             last = int(ratio) - 1 if from_one else max(int(ratio), between + 2) - 1
             if last - first + 1 < between:
-                raise InputError(f'A ratio of {ratio:g} has fewer than {between} whole exposures below.', 'ratio')
+                raise InputError(f'Fewer than {between} whole exposures lie below the ratio {ratio:g}.', 'ratio')
             drawn = torch.randperm(last - first + 1, generator=generator)[:between] + first
             rows.append(sorted({1, *drawn.tolist()}))
         return [*torch.tensor(rows, dtype=torch.float64).T, CLEAN]
@@ -107,13 +107,13 @@ class ExposureProcess(Process):
         return state * self._on(state, exposure / (self.ratio * self.gain))
 
     def lengthen(self, short: Tensor, picture: Tensor, to: Tensor, counts: Counts) -> Tensor:
-        """Return the state of a longer exposure: the photons of the short frame and those that a picture adds.
+        """Return the state of a longer exposure: the photons of the short frame and those that an image adds.
 
         The gradient passes through the counts as if they were their mean (straight-through).
 
         Args:
             short: The short exposure x_T, (B, 4, H, W).
-            picture: The predicted clean picture, shaped as ``short``.
+            picture: The predicted clean image, shaped as ``short``.
             to: The exposure of arrival, () or (B,).
             counts: Draws photon counts.
 
@@ -134,7 +134,7 @@ def photon_counts(generators: torch.Generator | Sequence[torch.Generator]) -> Co
     """Make a source of Poisson counts.
 
     Args:
-        generators: One source for the batch, or one for each of its pictures, whose draws then do not depend on the
+        generators: One source for the batch, or one for each of its images, whose draws then do not depend on the
             others. Counts are drawn on their device, so that a CPU generator gives the same on every machine.
     """
 

@@ -28,7 +28,7 @@ _MULTIPLE = 16
 
 
 class ExposureDenoiser(Generic[Parts]):
-    """A network read as an estimator of the clean picture.
+    """A network read as an estimator of the clean image.
 
     Args:
         network: (planes) -> (picture, parts of it).
@@ -56,7 +56,7 @@ class ExposureDenoiser(Generic[Parts]):
         self.concat_origin = concat_origin
 
     def __call__(self, state: Tensor, short: Tensor, exposure: Tensor) -> tuple[Tensor, Parts]:
-        """Return the picture (B, 4, H, W), and what else the network gives."""
+        """Return the image (B, 4, H, W), and what else the network gives."""
         planes = [state]
         if self.photon_plane:
             planes.append(self.process.photon_plane(state, exposure))
@@ -71,7 +71,7 @@ class NetworkCall(Generic[Parts]):
 
     Attributes:
         state: What the network saw, (B, 4, H, W).
-        predicted: Its picture.
+        predicted: Its image.
         picture: The same at the brightness of the truth, where that is corrected.
         parts: What else the network gave.
     """
@@ -90,11 +90,11 @@ def network_calls(
     Every state starts again from the short exposure, as in the release; the paper adds to the previous state.
 
     Args:
-        denoiser: Estimates the clean picture.
+        denoiser: Estimates the clean image.
         short: The short exposure, (B, 4, H, W), brightened to the reference.
         times: Exposures and ``CLEAN`` (see :meth:`.ExposureProcess.time_grid` and ``draw_times``).
         counts: Draws photon counts.
-        truth: The clean picture, whose brightness each prediction is to take; None for what is predicted.
+        truth: The clean image, whose brightness each prediction is to take; None for what is predicted.
     """
     state = short
     for exposure, to in pairwise(times):
@@ -117,15 +117,15 @@ def restore(
     """Restore short exposures of any size.
 
     Args:
-        denoiser: Estimates the clean picture.
+        denoiser: Estimates the clean image.
         short: The short exposures, (B, 4, H, W), brightened to the reference, sides of at least 10.
         times: Exposures and ``CLEAN``.
-        generator: Source of the photon counts, or one for each picture.
-        truth: The clean pictures, shaped as ``short``; only for a correction.
+        generator: Source of the photon counts, or one for each image.
+        truth: The clean images, shaped as ``short``; only for a correction.
         illumination_correction: See :data:`IlluminationCorrection`.
 
     Returns:
-        The clean pictures, shaped as ``short``.
+        The clean images, shaped as ``short``.
 
     Raises:
         InputError: A correction without the truth, or sides too small to be padded.

@@ -93,7 +93,7 @@ class _OpenedRawFile:
 
 
 def _undeveloped(frame: RawFrame, block: bytes | None) -> Picture:
-    """A picture of the size and with the metadata of the developed one, and without memory of its own."""
+    """An image of the size and with the metadata of the developed one, and without memory of its own."""
     height, width = (2 * side for side in frame.planes.shape[1:])
     size = (width, height) if frame.orientation in _QUARTER_TURNS else (height, width)
     black = np.broadcast_to(np.uint16(0), (*size, 3))

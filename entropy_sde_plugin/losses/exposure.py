@@ -12,7 +12,7 @@ from torch.nn import functional as F
 __all__ = ['CRITERIA', 'CallLoss', 'CallWeights', 'Criterion', 'Weighting', 'call_loss', 'poisson_kl', 'released_kl']
 
 Criterion = Literal['l1', 'poisson_kl', 'released_kl']
-"""How a picture is compared with the truth."""
+"""How an image is compared with the truth."""
 
 Weighting = Literal['released', 'softmax', 'fixed', 'sum']
 """How calls are weighted: by the released learned weights, by learned weights above 0 whose sum is 1 (``softmax``), by
@@ -26,7 +26,7 @@ class CallLoss(NamedTuple):
     """What one network call loses.
 
     Attributes:
-        picture: Of its picture, a scalar.
+        picture: Of its image, a scalar.
         parts: The auxiliary loss, of the parts of the adaptive layer; 0 without one.
     """
 
@@ -44,8 +44,8 @@ def call_loss(
         parts: Mask, direct and residual prediction of the adaptive layer, as a
             :class:`~entropy_sde_plugin.networks.exposure.ResidualParts`, whose differences the mask mixes. None
             for no auxiliary loss.
-        truth: The clean picture, (B, 4, H, W).
-        criterion: How the picture is compared.
+        truth: The clean image, (B, 4, H, W).
+        criterion: How the image is compared.
 
     Example:
         >>> truth = torch.full((1, 4, 2, 2), 0.5)
@@ -72,7 +72,7 @@ def poisson_kl(picture: Tensor, truth: Tensor, least: float = 1e-4) -> Tensor:
 
 
 def released_kl(picture: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean of the release's option ``kl``, for a picture b and the truth a.
+    """Return the mean of the release's option ``kl``, for an image b and the truth a.
 
     b log(b / a) + a - b where both are 0.2 or more, elsewhere |b - a|.
     """

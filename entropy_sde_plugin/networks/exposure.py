@@ -20,8 +20,8 @@ class ResidualParts(NamedTuple):
 
     Attributes:
         mask: M, the share of ``direct``, (B, 1, H, W), in (0, 1).
-        direct: X, the picture predicted as such, (B, 4, H, W), not clipped.
-        residual: The picture predicted as a change of the state, clip(x_t + R), (B, 4, H, W), in [0, 1].
+        direct: X, the image predicted as such, (B, 4, H, W), not clipped.
+        residual: The image predicted as a change of the state, clip(x_t + R), (B, 4, H, W), in [0, 1].
     """
 
     mask: Tensor
@@ -30,7 +30,7 @@ class ResidualParts(NamedTuple):
 
 
 def adaptive_residual(output: Tensor, state: Tensor) -> tuple[Tensor, ResidualParts]:
-    """Mix two predictions of the clean picture pixel by pixel (formula 12 of the paper).
+    """Mix two predictions of the clean image pixel by pixel (formula 12 of the paper).
 
     Args:
         output: Of the last convolution, (B, 9, H, W): M before its sigmoid, X, R.

@@ -62,7 +62,7 @@ class ExposureNAFBlock(NAFBlock):
 
 
 class ExposureNAFNet(NAFNet):
-    """NAFNet that predicts a clean raw picture from the state of an exposure. It has no time input.
+    """NAFNet that predicts a clean raw image from the state of an exposure. It has no time input.
 
     The paper's NAFNet-1 is the default. Its NAFNet-2 is ``enc_blk_nums=[2, 2, 4, 4], middle_blk_num=12,
     dec_blk_nums=[2, 2, 2, 2]`` (6,897,865 parameters).
@@ -109,16 +109,16 @@ class ExposureNAFNet(NAFNet):
         )
 
     def forward(self, planes: Tensor) -> tuple[Tensor, ResidualParts | None]:
-        """Predict the clean picture.
+        """Predict the clean image.
 
-        The release does not crop the parts where sides were padded; here they are as large as the picture.
+        The release does not crop the parts where sides were padded; here they are as large as the image.
 
         Args:
             planes: The state x_t, then what the arguments add: x_t in photons, the short exposure; (B, 4 to 12, H, W),
                 of any size.
 
         Returns:
-            The picture (B, 4, H, W) in [0, 1], and the parts that the adaptive layer mixed, if there is one.
+            The image (B, 4, H, W) in [0, 1], and the parts that the adaptive layer mixed, if there is one.
         """
         output, state = self.through_levels(planes), planes[:, :RAW_PLANES]
         return adaptive_residual(output, state) if self.adaptive else ((output + state).clamp(0, 1), None)

@@ -31,12 +31,12 @@ SIZE_MULTIPLE = 2 ** (len(WIDTHS) - 1)
 
 
 class ExposureUNet(nn.Module):
-    """U-Net that predicts a clean raw picture from the state of an exposure. It has no time input.
+    """U-Net that predicts a clean raw image from the state of an exposure. It has no time input.
 
     The published ones take 8 planes (7,761,801 parameters) or, with ``concat_origin``, 12 (7,762,953).
 
     Args:
-        adaptive: End in the adaptive residual layer; else the last convolution is the picture.
+        adaptive: End in the adaptive residual layer; else the last convolution is the image.
         photon_plane: The planes include the state in photons.
         concat_origin: The planes include the short exposure.
 
@@ -64,14 +64,14 @@ class ExposureUNet(nn.Module):
         self.add_module(f'conv{level}_2', nn.Conv2d(outputs, outputs, 3, padding=1))
 
     def forward(self, planes: Tensor) -> tuple[Tensor, ResidualParts | None]:
-        """Predict the clean picture.
+        """Predict the clean image.
 
         Args:
             planes: The state x_t, then what the arguments add: x_t in photons, the short exposure; (B, 4 to 12, H, W),
                 sides that are multiples of 16.
 
         Returns:
-            The picture (B, 4, H, W) in [0, 1], and the parts that the adaptive layer mixed, if there is one.
+            The image (B, 4, H, W) in [0, 1], and the parts that the adaptive layer mixed, if there is one.
 
         Raises:
             InputError: Sides that are no multiples of 16.

@@ -119,7 +119,7 @@ class ExposureTrainOptions(TrainOptions, frozen=True):
     """Section ``train`` of an ``ExposureDiffusionModel``; its defaults follow the release."""
 
     criterion: Criterion = 'l1'
-    """How the picture of a network call is compared with the truth: ``l1``, the paper's divergence of Poisson
+    """How the image of a network call is compared with the truth: ``l1``, the paper's divergence of Poisson
     distributions (``poisson_kl``), or the divergence that the release offers (``released_kl``)."""
     auxiliary_loss: bool = True
     """Compare the parts of the adaptive residual layer with the truth too."""
