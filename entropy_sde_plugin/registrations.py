@@ -17,6 +17,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     """
     from entropy_sde_plugin.data import datasets
     from entropy_sde_plugin.losses import SpatialEntropyLoss
+    from entropy_sde_plugin.losses.perceptual import LPIPSLoss
     from entropy_sde_plugin.metrics import fid, gt_mean, lldiffusion, perceptual, raw
     from entropy_sde_plugin.models.exposure import ExposureDiffusionModel
     from entropy_sde_plugin.models.irsde import IRSDEModel
@@ -35,7 +36,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
             datasets.SyntheticLowLightDataset,
             datasets.SyntheticRawDataset,
         ),
-        'loss': (SpatialEntropyLoss,),
+        'loss': (LPIPSLoss, SpatialEntropyLoss),
         'metric': (
             perceptual.calculate_lpips,
             perceptual.calculate_dists,

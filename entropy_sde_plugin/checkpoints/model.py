@@ -33,7 +33,7 @@ class Model:
 
     Attributes:
         network: In evaluation mode, on the CPU, float32.
-        options: The options of its system.
+        options: The options of its system; of the sampler only the ``times``, where the network was trained for a few.
 
     Example:
         >>> from entropy_sde_plugin.utils.resources import packaged_model
@@ -83,7 +83,7 @@ class Model:
     @property
     def metadata(self) -> dict[str, str]:
         """The metadata of a file with the weights: ``SETTINGS_KEY`` with the settings as JSON."""
-        return {SETTINGS_KEY: json.dumps(self.options.settings(), sort_keys=True)}
+        return {SETTINGS_KEY: json.dumps(self.options.carried(), sort_keys=True)}
 
 
 def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> Model:

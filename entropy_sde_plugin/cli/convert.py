@@ -27,6 +27,13 @@ def add_verb(verbs: Any) -> None:
     convert.add_argument('--T', help='number of diffusion steps (paper: 100)')
     convert.add_argument('--schedule', help='cosine, linear or constant (paper: cosine)')
     convert.add_argument('--eps', help='share of the difference between clean and dark image left at T (paper: 0.005)')
+    convert.add_argument(
+        '--times',
+        type=int,
+        nargs='+',
+        metavar='T',
+        help="times of the sampler's network calls, the noisiest first, that enhance takes by default",
+    )
     convert.add_argument('--half', action='store_true', help='store the weights in float16: half the size')
     add_verbosity(convert)
     convert.set_defaults(run=run)
@@ -38,11 +45,12 @@ def run(options: argparse.Namespace) -> None:
 
     model = load_model(options.input, _settings(options))
     save_model(model, options.output, half=options.half)
-    console.report(f'{options.output}: {model.options.settings()}')
+    console.report(f'{options.output}: {model.options.carried()}')
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the given settings, as in a checkpoint."""
     sde = {key: value for key in SDE if (value := getattr(options, key)) is not None}
-    settings = {'sde': sde, 'prediction': options.prediction}
+    sampler = {} if options.times is None else {'times': options.times}
+    settings = {'sde': sde, 'prediction': options.prediction, 'sampler': sampler}
     return {key: value for key, value in settings.items() if value not in (None, {})}

@@ -87,6 +87,7 @@ def patch_parse_options() -> None:
         with opt.locations.in_errors():
             opt.checked = option_check.check(opt)
             opt.weights = preflight.check(opt, opt.checked)
+            opt.teacher = preflight.read_teacher(opt, opt.checked)
         keep_to_one_run(opt)
         basicsr.utils.misc.set_random_seed(opt['manual_seed'] + opt['rank'])
         fill_in_defaults(opt)

@@ -108,9 +108,9 @@ class NetworkDenoiser:
         """Return an estimate of x0, not clamped."""
         return self.x0(xt, cond, self.network(xt, cond, t), t)
 
-    def noise(self, xt: Tensor, cond: Tensor, t: Time) -> Tensor:
-        """Return an estimate of the noise in x_t."""
-        return self.prediction.noise(self.process, xt, cond, self.network(xt, cond, t), t)
+    def noise(self, xt: Tensor, cond: Tensor, output: Tensor, t: Time) -> Tensor:
+        """Return the noise in x_t that an output of the network implies."""
+        return self.prediction.noise(self.process, xt, cond, output, t)
 
     def target(self, x0: Tensor, cond: Tensor, noise: Tensor, t: Time) -> Tensor:
         """Return the output that is exact at the state that ``noise`` makes of clean images."""

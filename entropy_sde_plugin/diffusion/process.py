@@ -14,6 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import torch
@@ -153,6 +154,19 @@ class GaussianProcess(Process):
         if not 1 <= steps <= len(self.times):
             message = f'sampler.steps must lie in 1…{len(self.times)} (the noisy states), got {steps}.'
             raise InputError(message, option='sampler.steps')
+
+    def grid_of(self, times: Sequence[int]) -> TimeGrid:
+        """Return the grid of a sampler that visits given noisy states.
+
+        Raises:
+            InputError: One is none of the noisy states, or they do not strictly decrease.
+        """
+        decreasing = all(here > there for here, there in pairwise(times))
+        if not decreasing or not all(t in self.times for t in times):
+            first, last = self.times[0], self.times[-1]
+            message = f'sampler.times must decrease and lie in {first}…{last} (the noisy states), got {list(times)}.'
+            raise InputError(message, option='sampler.times')
+        return [*times, CLEAN]
 
     def _check(self, t: Time) -> Tensor:
         first, last = self.times[0], self.times[-1]

@@ -63,6 +63,7 @@ class Sampler(Protocol):
         cond: Condition images, (B, C, H, W), in the process's range.
         times: Strictly decreasing times; the last is ``CLEAN`` for a clean image (see ``process.time_grid``).
         noise: Source of the initial and the injected noise (see :func:`standard_normal`).
+        start: State at the first time, shaped as cond, to sample from; by default it is drawn.
         callback: Called after each denoiser call.
         clip: Clamp the estimates of x0 to the process's range; the released DDPM code does not.
         options: Arguments of the sampler itself, e.g. ``eta`` of :func:`ddim`.
@@ -87,6 +88,7 @@ class Sampler(Protocol):
         times: TimeGrid,
         *,
         noise: Noise,
+        start: Tensor | None = None,
         callback: Callback | None = None,
         clip: bool = True,
         **options: Any,
@@ -128,12 +130,13 @@ def _sampler(make_step: Callable[..., Step]) -> Sampler:
         times: TimeGrid,
         *,
         noise: Noise,
+        start: Tensor | None = None,
         callback: Callback | None = None,
         clip: bool = True,
         **options: Any,
     ) -> Tensor:
         step = make_step(process, cond, noise, **options)
-        x = process.start(cond, noise(cond))
+        x = process.start(cond, noise(cond)) if start is None else start
         for index, (t, to) in enumerate(pairwise(times)):
             assert t is not CLEAN
             x0 = denoiser(x, cond, t)

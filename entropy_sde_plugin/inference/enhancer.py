@@ -14,6 +14,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
+from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import Callback, standard_normal
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, EnhancerOptions, check_seed
@@ -60,10 +61,8 @@ class Enhancer:
         self.device = options.device
         self.network = self._for_inference(model, options)
         self.process = model.process
-        states = len(self.process.times)
-        steps = options.sampler.steps or min(DEFAULT_SAMPLER.steps or states, states)
-        self.sampler = msgspec.structs.replace(options.sampler, steps=steps)
-        self.times = self.process.time_grid(steps)
+        self.times = _time_grid(model, options.sampler.steps)
+        self.sampler = msgspec.structs.replace(options.sampler, steps=len(self.times) - 1)
         self._denoiser_of = partial(NetworkDenoiser, process=model.process, prediction=model.prediction)
 
     def _for_inference(self, model: Model, options: EnhancerOptions) -> InferenceNetwork:
@@ -145,6 +144,14 @@ class Enhancer:
             noise=standard_normal([torch.Generator().manual_seed(seed) for _ in images]),
             callback=callback,
         )
+
+
+def _time_grid(model: Model, steps: int | None) -> TimeGrid:
+    """Return the sampler's times: the model's own, if it has any and ``steps`` is None or their number."""
+    own = model.diffusion.sampler.times
+    if own is not None and steps in (None, len(own)):
+        return model.diffusion.times()
+    return model.process.time_grid(steps or min(DEFAULT_SAMPLER.steps or 1, len(model.process.times)))
 
 
 def _checked(batch: Tensor) -> Tensor:

@@ -75,8 +75,8 @@ class EnhancerOptions(ComputingOptions):
     Args:
         sampler: Name of a sampler (:mod:`entropy_sde_plugin.diffusion.samplers`); by default that of
             :data:`DEFAULT_SAMPLER`.
-        steps: Network calls per image; by default those of :data:`DEFAULT_SAMPLER`, or fewer where the process has
-            fewer states.
+        steps: Network calls per image; by default those that the model's file names, else those of
+            :data:`DEFAULT_SAMPLER`, or fewer where the process has fewer states.
         eta: Share of fresh noise, for ``ddim`` only.
         stride: Restore patches of ``tile`` x ``tile`` pixels, each by itself, at this distance, and average them; for
             networks that can.

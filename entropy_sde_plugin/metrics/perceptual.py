@@ -14,11 +14,11 @@ from entropy_sde_plugin.errors import InputError, MetricUnavailableError, sugges
 from entropy_sde_plugin.metrics.backbones import as_batch, evaluation_device, inference, torchvision_features
 from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, rgb_pair
 
-__all__ = ['calculate_dists', 'calculate_lpips']
+__all__ = ['LPIPS_SMALLEST_SIDE', 'LPIPSNet', 'calculate_dists', 'calculate_lpips', 'lpips_network']
 
 LPIPSNet = Literal['alex', 'vgg', 'squeeze']
-# Below this, a pooling layer would have no output.
-_LPIPS_SMALLEST_SIDE = {'alex': 31, 'vgg': 16, 'squeeze': 17}
+LPIPS_SMALLEST_SIDE = {'alex': 31, 'vgg': 16, 'squeeze': 17}
+"""In pixels, of each backbone; below it, a pooling layer would have no output."""
 
 
 @ignore_better
@@ -49,10 +49,10 @@ def calculate_lpips(
         MetricUnavailableError: The backbone's weights are not available, or the image is too small for it.
         InputError: Unknown backbone, or the images differ in shape.
     """
-    if net not in _LPIPS_SMALLEST_SIDE:
-        raise InputError(f"net '{net}' of calculate_lpips: {suggestion(net, _LPIPS_SMALLEST_SIDE)}")
+    if net not in LPIPS_SMALLEST_SIDE:
+        raise InputError(f"net '{net}' of calculate_lpips: {suggestion(net, LPIPS_SMALLEST_SIDE)}")
     first, second = rgb_pair(img, img2, crop_border, input_order)
-    smallest = _LPIPS_SMALLEST_SIDE[net]
+    smallest = LPIPS_SMALLEST_SIDE[net]
     if min(first.shape[:2]) < smallest:
         height, width = first.shape[:2]
         raise MetricUnavailableError(f'LPIPS ({net}) needs {smallest} pixels a side, not {width}x{height}.')
@@ -89,13 +89,25 @@ def calculate_dists(
 
 
 # The packages are imported when a metric is used, since every start of BasicSR imports this module.
-@functools.cache
-def _lpips(net: LPIPSNet, device: torch.device) -> nn.Module:
+def lpips_network(net: LPIPSNet) -> nn.Module:
+    """Return LPIPS as a network on the CPU: (B, 3, H, W), (B, 3, H, W) -> (B, 1, 1, 1), in [-1, 1], or with
+    ``normalize=True`` in [0, 1].
+
+    Raises:
+        MetricUnavailableError: The backbone's weights are not available.
+        InputError: Unknown backbone.
+    """
     import lpips
 
-    with torchvision_features(lpips.pretrained_networks, 'tv'):
-        network = lpips.LPIPS(net=net, verbose=False)
-    return network.to(device)
+    if net not in LPIPS_SMALLEST_SIDE:
+        raise InputError(f"net: LPIPS has no backbone '{net}'. {suggestion(net, LPIPS_SMALLEST_SIDE)}", option='net')
+    with torch.device('cpu'), torchvision_features(lpips.pretrained_networks, 'tv'):
+        return lpips.LPIPS(net=net, verbose=False)
+
+
+@functools.cache
+def _lpips(net: LPIPSNet, device: torch.device) -> nn.Module:
+    return lpips_network(net).to(device)
 
 
 @functools.cache

@@ -16,9 +16,10 @@ from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.samplers import standard_normal
 from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.models.system import SystemModel
-from entropy_sde_plugin.options.diffusion import DiffusionOptions
-from entropy_sde_plugin.options.training import DiffusionTrainOptions
+from entropy_sde_plugin.options.diffusion import DiffusionOptions, SamplerOptions
+from entropy_sde_plugin.options.training import DiffusionTrainOptions, DistillationOptions
 from entropy_sde_plugin.options.training import TrainOptions as CommonTrainOptions
+from entropy_sde_plugin.training.distillation import Distillation, read_teacher
 
 __all__ = ['DiffusionModel', 'Draw']
 
@@ -74,7 +75,16 @@ class DiffusionModel(SystemModel[Draw]):
 
     def init_training_settings(self) -> None:
         super().init_training_settings()
-        self.cri_pix = build_loss(self.train_options.pixel_opt).to(self.device)
+        train = self.train_options
+        self.cri_pix = build_loss(train.pixel_opt).to(self.device)
+        self.cri_perceptual = build_loss(train.perceptual_opt).to(self.device) if train.perceptual_opt else None
+        self.distillation = self._distillation(train.distillation) if train.distillation else None
+
+    def _distillation(self, options: DistillationOptions) -> Distillation:
+        read = getattr(self.opt, 'teacher', None)  # before the run
+        teacher = read or read_teacher(options, self.options, type(self.get_bare_model(self.net_g)))
+        teacher.network.to(self.device)
+        return Distillation(options, self.options, teacher, self.training_step.run)
 
     def denoiser(self, network: Callable[..., Tensor]) -> NetworkDenoiser:
         """Read a network as the system's estimator of the clean image."""
@@ -96,12 +106,33 @@ class DiffusionModel(SystemModel[Draw]):
             current_iter: The iteration.
             position: Of the image in the global batch.
         """
-        return self.process.draw_time(generator)
+        if self.train_options.times == 'all':
+            return self.process.draw_time(generator)
+        times = torch.tensor(self.options.call_times())
+        return times[torch.randint(len(times), (), generator=generator)]
+
+    def clean_target(self, gt: Tensor, xt: Tensor, cond: Tensor, t: Tensor, **inputs: Tensor) -> Tensor:
+        """Return the clean images to learn: the ground truth, or what a teacher makes of the states.
+
+        Args:
+            gt: The ground truth, (B, C, H, W), as all images in the process's range.
+            xt: Its states.
+            cond: The dark images.
+            t: Times, (B,).
+            inputs: Further inputs of the network.
+        """
+        return gt if self.distillation is None else self.distillation.target(gt, xt, cond, t, **inputs)
+
+    def checkpoint_options(self) -> DiffusionOptions:
+        """Return the options, of the sampler only its times, where the network is trained for no others."""
+        times = tuple(self.options.call_times()) if self.train_options.times == 'sampler' else None
+        sampler = SamplerOptions(times=times)
+        return msgspec.structs.replace(self.options, sampler=sampler)
 
     @property
     def sampler_settings(self) -> dict[str, Any]:
         sampler = self.options.sampler
-        return msgspec.structs.asdict(sampler) | {'steps': sampler.steps or len(self.process.times)}
+        return msgspec.structs.asdict(sampler) | {'steps': len(self.options.call_times())}
 
     def feed_data(self, data: dict[str, Any]) -> None:
         super().feed_data(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
@@ -44,14 +43,18 @@ class IRSDEModel(DiffusionModel):
 
     def losses(self, part: slice, draw: Draw) -> Losses:
         gt, lq, t = self.gt[part], self.lq[part], draw.t
-        denoiser = self.denoiser(partial(self.training_step.predict, **self._brightness_input(gt, draw.chance)))
+        inputs = self._brightness_input(gt, draw.chance)
+        denoiser = self.denoiser(self.net_g)
         xt = self.process.draw(gt, lq, t, draw.noise)
+        output = self.training_step.predict(xt, lq, t, **inputs)
+        estimate, clean = denoiser.x0(xt, lq, output, t), self.clean_target(gt, xt, lq, t, **inputs)
         if self.train_options.objective == 'x0':
-            predicted, target = denoiser(xt, lq, t), gt
+            predicted, target = estimate, clean
         else:
-            predicted = self.process.reverse_sde_mean(xt, lq, denoiser.noise(xt, lq, t), t)
-            target = self.process.optimal_step(xt, gt, lq, t)
-        return self.weighted({'l_pix': self.cri_pix, 'l_entropy': self.cri_entropy}, predicted, target, draw)
+            predicted = self.process.reverse_sde_mean(xt, lq, denoiser.noise(xt, lq, output, t), t)
+            target = self.process.optimal_step(xt, clean, lq, t)
+        losses = self.weighted({'l_pix': self.cri_pix, 'l_entropy': self.cri_entropy}, predicted, target, draw)
+        return losses | self.weighted({'l_percep': self.cri_perceptual}, estimate, clean, draw)
 
     def _brightness_input(self, gt: Tensor, chance: Tensor) -> dict[str, Tensor]:
         """The truth's brightness as the network's input; for some images 0, so that it also learns to choose."""

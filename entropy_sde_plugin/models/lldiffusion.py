@@ -63,21 +63,23 @@ class LLDiffusionModel(DiffusionModel):
         self._set_encoder_mode(first=part.start == 0)
         output, *degraded = self.training_step.run(self._outputs, xt, low, draw.t, high)
         denoiser = self.denoiser(self.net_g)
-        target = denoiser.target(high, low, draw.noise, draw.t)
+        clean = self.clean_target(high, xt, low, draw.t)
+        noise = draw.noise if self.distillation is None else self.process.noise_from_x0(xt, low, clean, draw.t)
+        target = denoiser.target(clean, low, noise, draw.t)
         losses = self.weighted({'l_pix': self.cri_pix}, output, target, draw)
         for image in degraded:
             dark = self.process.to_unit(image).clamp(0, 1)
             losses |= self.weighted({'l_deg': self.cri_degradation}, dark, self.lq[part], draw)
-        if self.cri_entropy is not None:
-            estimate = self.process.to_unit(denoiser.x0(xt, low, output, draw.t))
-            weight = self._entropy_weight(draw.t).to(estimate)
-            losses |= self.weighted({'l_entropy': self.cri_entropy}, estimate, self.gt[part], draw, weight)
-        return losses
+        estimate, truth = (self.process.to_unit(image) for image in (denoiser.x0(xt, low, output, draw.t), clean))
+        weight = self._entropy_weight(draw.t).to(estimate)
+        losses |= self.weighted({'l_entropy': self.cri_entropy}, estimate, truth, draw, weight)
+        return losses | self.weighted({'l_percep': self.cri_perceptual}, estimate, truth, draw)
 
     def draw_time(self, generator: torch.Generator, current_iter: int, position: int) -> Tensor:
-        """Antithetic times: of n images, those from the (n // 2 + 1)th on take T - 1 - t of the first ones."""
+        """Antithetic times: of n images, those from the (n // 2 + 1)th on take T - 1 - t of the first ones. Those of
+        a sampler are drawn independently."""
         drawn = self.gt.shape[0] * self.opt['world_size'] // 2 + 1
-        if position < drawn:
+        if position < drawn or self.train_options.times == 'sampler':
             return super().draw_time(generator, current_iter, position)
         partner = self.process.draw_time(self.generator(current_iter, position - drawn))
         return self.process.times[0] + self.process.times[-1] - partner

@@ -187,7 +187,11 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
 
     def checkpoint_entries(self) -> dict[str, Any]:
         """Return the entries of a checkpoint besides its weights."""
-        return {SETTINGS_KEY: self.options.settings()}
+        return {SETTINGS_KEY: self.checkpoint_options().carried()}
+
+    def checkpoint_options(self) -> SystemOptions:
+        """Return the options that a checkpoint carries."""
+        return self.options
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
         """Save as BasicSR does, and delete checkpoints beyond ``keep_last_checkpoints``."""

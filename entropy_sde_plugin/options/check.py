@@ -20,7 +20,7 @@ from entropy_sde_plugin.options.datasets import (
 )
 from entropy_sde_plugin.options.networks import build_network, check_network
 from entropy_sde_plugin.options.option_file import read_file
-from entropy_sde_plugin.options.training import check_losses, check_training
+from entropy_sde_plugin.options.training import DiffusionTrainOptions, check_distillation, check_losses, check_training
 from entropy_sde_plugin.options.validation import ValOptions, check_validation
 from entropy_sde_plugin.utils.schema import parse
 
@@ -74,6 +74,8 @@ def check(opt: Mapping[str, Any]) -> Options:
         check_truth(datasets, file.val.metrics or {})
     if file.train is not None:
         check_training(file.train)
+        if isinstance(file.train, DiffusionTrainOptions):
+            check_distillation(file.train, states=len(own.process().times))
         crops = getattr(datasets.get('train'), 'crops_per_image', 1)
         check_parts(file.train.accumulate_steps, int(sections['train']['batch_size_per_gpu']) * crops)
     return Options(own, file.train, file.val, datasets, network)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from entropy_sde_plugin.diffusion import DDPM, IRSDE, GaussianProcess
 from entropy_sde_plugin.diffusion.brightness import Brightness
 from entropy_sde_plugin.diffusion.denoiser import PREDICTIONS
-from entropy_sde_plugin.diffusion.process import TimeGrid
+from entropy_sde_plugin.diffusion.process import CLEAN, TimeGrid
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, Sampler
 from entropy_sde_plugin.diffusion.schedules import SCHEDULES
 from entropy_sde_plugin.errors import InputError
@@ -71,6 +71,8 @@ class SamplerOptions(msgspec.Struct, frozen=True):
     """The sampler."""
     steps: AtLeastOne | None = None
     """Network calls per image; the diffusion's ``T`` at most and by default."""
+    times: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)] | None = None
+    """Times of the network calls, the noisiest first, instead of ``steps``."""
     eta: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     """Share of fresh noise, for ``ddim`` only."""
     clip: bool = True
@@ -85,6 +87,8 @@ class SamplerOptions(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.eta is not None and self.type != 'ddim':
             raise InputError(f"eta belongs to the sampler 'ddim', not to '{self.type}': leave it out.", option='eta')
+        if self.times is not None and self.steps is not None:
+            raise InputError('steps and times exclude each other: leave one out.', option='steps')
 
     def build(self) -> Sampler:
         """Return the sampler's function with its own arguments bound."""
@@ -108,14 +112,25 @@ class DiffusionOptions(SystemOptions, frozen=True):
         """Build the diffusion process."""
         raise NotImplementedError
 
+    def carried(self) -> dict[str, Any]:
+        """Return the settings, and the sampler's times where they are given."""
+        times = self.sampler.times
+        return self.settings() | ({} if times is None else {'sampler': {'times': list(times)}})
+
     def times(self) -> TimeGrid:
         """Return the sampler's time grid.
 
         Raises:
-            InputError: More steps than there are noisy states.
+            InputError: More steps than there are noisy states; times that are none of them, or do not decrease.
         """
         process = self.process()
+        if self.sampler.times is not None:
+            return process.grid_of(self.sampler.times)
         return process.time_grid(self.sampler.steps or len(process.times))
+
+    def call_times(self) -> list[int]:
+        """Return the times of the sampler's network calls."""
+        return [t for t in self.times() if t is not CLEAN]
 
 
 class IRSDEOptions(DiffusionOptions, frozen=True):

@@ -30,12 +30,14 @@ class RunOptions(OrderedDict[str, Any]):
         checked: The sections as checked structs; None until they are checked. Copies share them, and later changes of
             an option do not change them.
         weights: The ``WeightsFile`` to start from, if the checks have read it; the model uses and releases it.
+        teacher: The ``Model`` to learn from, if there is one.
     """
 
     seed_is_given = True
     locations: Locations | None = None
     checked: Options | None = None
     weights: Any = None
+    teacher: Any = None
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key != 'root_path' or key not in self:

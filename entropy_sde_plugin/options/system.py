@@ -31,9 +31,13 @@ class SystemOptions(msgspec.Struct, frozen=True):
         """Return the options that weights depend on, as plain values, and the system's name, for a checkpoint."""
         return {name: msgspec.to_builtins(getattr(self, name)) for name in self.trained} | {'system': self.system}
 
+    def carried(self) -> dict[str, Any]:
+        """Return what a checkpoint says of its weights: the settings, and how to use the weights."""
+        return self.settings()
+
     @classmethod
     def from_settings(cls: type[Own], settings: Mapping[str, Any]) -> Own:
-        """Read what :meth:`settings` returned, or a part of it.
+        """Read what :meth:`carried` returned, or a part of it.
 
         Raises:
             InputError: Unknown setting, or one out of its range.

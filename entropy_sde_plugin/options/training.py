@@ -18,16 +18,18 @@ from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive
 __all__ = [
     'LOSSES',
     'DiffusionTrainOptions',
+    'DistillationOptions',
     'ExposureTrainOptions',
     'FreezeOptions',
     'IRSDETrainOptions',
     'LLDiffusionTrainOptions',
     'TrainOptions',
+    'check_distillation',
     'check_losses',
     'check_training',
 ]
 
-LOSSES = ('pixel_opt', 'entropy_opt', 'degradation_opt')
+LOSSES = ('pixel_opt', 'entropy_opt', 'perceptual_opt', 'degradation_opt')
 """The options of ``train`` that name a loss; not every model has all of them."""
 
 _TRIED_SIDE = 64
@@ -70,11 +72,29 @@ class TrainOptions(msgspec.Struct, frozen=True):
     """Number of checkpoints (weights and training state) to keep; all by default."""
 
 
+class DistillationOptions(msgspec.Struct, frozen=True):
+    """Section ``train.distillation``: learn what a trained model, the teacher, makes of a state in many calls."""
+
+    teacher: str
+    """File of the teacher: a model of the same diffusion and kind of network, of any size and ``prediction``."""
+    teacher_steps: AtLeastOne = 8
+    """Network calls that take the teacher from pure noise to a clean image."""
+    truth: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """Share of the ground truth in the target; the rest is the teacher's image."""
+
+
 class DiffusionTrainOptions(TrainOptions, kw_only=True, frozen=True):
     """Section ``train`` of a model with a Gaussian process."""
 
     pixel_opt: dict[str, Any]
     """The loss: ``type``, a registered loss, and its arguments; ``reduction`` mean or sum."""
+    perceptual_opt: dict[str, Any] | None = None
+    """A loss of the estimated clean image in addition to ``pixel_opt``, such as ``LPIPSLoss``."""
+    times: Literal['all', 'sampler'] = 'all'
+    """Times that training draws: ``all`` of the diffusion, or those that the ``sampler`` visits, for a network of few
+    calls."""
+    distillation: DistillationOptions | None = None
+    """Learn the images of a teacher instead of the ground truth."""
 
 
 class IRSDETrainOptions(DiffusionTrainOptions, frozen=True):
@@ -159,6 +179,22 @@ def check_training(train: TrainOptions) -> None:
     for name in LOSSES:
         if (loss := getattr(train, name, None)) is not None:
             _check_loss(loss, f'train.{name}')
+
+
+def check_distillation(train: DiffusionTrainOptions, states: int) -> None:
+    """Check the teacher's number of steps.
+
+    Args:
+        train: The section.
+        states: Number of noisy states of the process.
+
+    Raises:
+        InputError: The teacher takes more steps than there are states.
+    """
+    steps = 0 if train.distillation is None else train.distillation.teacher_steps
+    if steps > states:
+        path = 'train.distillation.teacher_steps'
+        raise InputError(f"'{path}' must lie in 1…{states} (the noisy states), got {steps}.", path)
 
 
 def _check_loss(section: Mapping[str, Any], where: str) -> None:

@@ -11,14 +11,16 @@ from typing import Any
 import torch
 
 from entropy_sde_plugin.checkpoints import weights
+from entropy_sde_plugin.checkpoints.model import Model
 from entropy_sde_plugin.checkpoints.weights_file import WeightsFile
 from entropy_sde_plugin.errors import InputError, about
 from entropy_sde_plugin.options import arguments
 from entropy_sde_plugin.options.check import Options
 from entropy_sde_plugin.options.run_options import DatasetSection
+from entropy_sde_plugin.training import distillation
 from entropy_sde_plugin.utils.distributed import warn
 
-__all__ = ['check']
+__all__ = ['check', 'read_teacher']
 
 _MOST_DRAWS = 100_000_000
 """Maximum draws of an epoch: BasicSR keeps them in a list, about 40 bytes each."""
@@ -100,6 +102,19 @@ def _borders(opt: Mapping[str, Any]) -> dict[str, int]:
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
+
+
+def read_teacher(opt: Mapping[str, Any], options: Options) -> Model | None:
+    """Read the model that a training learns from (``train.distillation``), for the model; None if there is none.
+
+    Raises:
+        InputError: The file does not hold a model, or one of another process or kind of network.
+    """
+    wanted = getattr(options.train, 'distillation', None)
+    if wanted is None:
+        return None
+    network = arguments.named_class('arch', opt['network_g'], 'network_g')
+    return distillation.read_teacher(wanted, options.model, network)
 
 
 def _resumes(opt: Mapping[str, Any]) -> bool:

@@ -43,6 +43,14 @@ def test_a_checkpoint_keeps_its_settings_and_so_does_what_was_made_of_it(state):
     assert_converted(state, SETTINGS)
 
 
+def test_the_times_of_the_calls_stay_and_can_be_changed(state):
+    torch.save({'params': state, 'entropy_sde': SETTINGS}, 'in.pth')
+    for arguments, times in ((['--times', '50', '20'], (50, 20)), ([], (50, 20)), (['--times', '50'], (50,))):
+        assert main(['convert', 'in.pth', 'out.safetensors', *arguments]) == 0
+        assert_converted(state, SETTINGS | {'sampler': {'times': times}})
+        Path('out.safetensors').rename('in.pth')
+
+
 def test_what_nobody_says_is_the_papers_and_is_reported(state, capsys):
     torch.save(state, 'in.pth')
     with pytest.warns(UserWarning, match="using the paper's"):
@@ -61,6 +69,7 @@ def test_what_nobody_says_is_the_papers_and_is_reported(state, capsys):
         (['in.pth', 'out.safetensors', '--max-sigma', 'nan'], "'sde.max_sigma'"),
         (['in.pth', 'out.safetensors', '--schedule', ''], "'sde.schedule'"),
         (['in.pth', 'out.safetensors', '--prediction', ''], "'prediction'"),
+        (['in.pth', 'out.safetensors', '--times', '20', '50'], 'sampler.times must decrease and lie in 1…50'),
         (['in.pth', 'out.pth'], 'must end in .safetensors'),
         (['in.pth', 'absent/out.safetensors'], "no folder 'absent'"),
         (['absent.pth', 'out.safetensors'], 'do not exist'),

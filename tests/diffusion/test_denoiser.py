@@ -47,7 +47,7 @@ def test_an_exact_output_gives_the_clean_image_and_the_noise(process, name):
 
     denoiser = NetworkDenoiser(lambda x, c, time: output, process, name)
     torch.testing.assert_close(denoiser(xt, cond, t), x0, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(denoiser.noise(xt, cond, t), noise, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(denoiser.noise(xt, cond, output, t), noise, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(denoiser.target(x0, cond, noise, t), output, rtol=1e-9, atol=1e-9)
 
 

@@ -111,6 +111,7 @@ COMMANDS = {
     'python -m basicsr.train -opt options/train_sid_exposure_eld.yml': STARTS,
     'python -m basicsr.test -opt options/test_sid_exposure.yml': STARTS,
     'python -m basicsr.train -opt options/finetune_own_pairs.yml': STARTS,
+    'python -m basicsr.train -opt options/distil_lowlight_small.yml': STARTS,
     'python -m basicsr.train -opt options/train_lolv1_entropy.yml --auto_resume': TestedBy(
         'test_resuming_passes_over_a_cut_off_state'
     ),

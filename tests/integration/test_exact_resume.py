@@ -11,15 +11,19 @@ import shutil
 import pytest
 import torch
 
+from entropy_sde_plugin.checkpoints.model import Model, load_model, save_model
 from entropy_sde_plugin.data.lmdb import lmdb_writer
 from entropy_sde_plugin.demo.photographs import photograph
+from entropy_sde_plugin.options.diffusion import LLDiffusionOptions
 from tests.support import ENTROPY
 from tests.support.commands import ROOT, TORCHRUN, python, stock_options, write_options, write_pairs
 from tests.support.forks import python_m
+from tests.support.lldiffusion import SMALL, small_network
 from tests.support.records import metrics_table
 
 NAFNET = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}
-LLDIFFUSION = {'type': 'LLDiffusionNet', 'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2}
+LLDIFFUSION = {'type': 'LLDiffusionNet', **SMALL}
+TEACHER = 'teacher.safetensors'
 # With dropped paths, which BasicSR's own networks draw from the global generator.
 SWIN = {'type': 'SwinIR', 'img_size': 16, 'window_size': 8, 'depths': [2], 'num_heads': [1], 'embed_dim': 4}
 
@@ -54,8 +58,12 @@ def irsde(folder):
 
 
 def lldiffusion(folder):
-    """Four iterations in epochs of three. Several crops, antithetic times, an encoder frozen after the second."""
+    """Four iterations in epochs of three. Several crops, a teacher, the two times of a sampler, an encoder frozen after
+    the second."""
     opt = irsde(folder) | {'model_type': 'LLDiffusionModel', 'network_g': LLDIFFUSION, 'prediction': 'v'}
+    opt['sampler'] = {'type': 'ddim', 'times': [999, 500]}
+    save_model(Model(small_network(), LLDiffusionOptions.from_settings({'prediction': 'x0'})), folder / TEACHER)
+    opt['train'] |= {'times': 'sampler', 'distillation': {'teacher': TEACHER, 'teacher_steps': 3}}
     opt['datasets']['train'] |= {'crops_per_image': 3, 'batch_size_per_gpu': 1, 'dataset_enlarge_ratio': 1}
     del opt['train']['objective']
     opt['train'] |= {'degradation_opt': {'type': 'L1Loss'}, 'freeze': {'after_iter': 2}, 'resume_schedule': True}
@@ -202,6 +210,7 @@ def test_a_training_that_is_stopped_before_and_after_its_encoder_is_frozen(folde
     code, output = train(folder, opt, 'frozen_cut', '--auto_resume')
     assert code == 0, output
     assert differences(checkpoint(folder, 'frozen', 4), checkpoint(folder, 'frozen_cut', 4)) == []
+    assert load_model(folder / 'experiments/frozen/models/net_g_4.pth').options.sampler.times == (999, 500)
     assert table(folder, 'frozen_cut') == table(folder, 'frozen')
 
 

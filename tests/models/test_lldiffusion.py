@@ -7,14 +7,18 @@ import pytest
 import torch
 from torch.nn import functional
 
+from entropy_sde_plugin.checkpoints.model import Model, load_model, save_model
+from entropy_sde_plugin.diffusion import CLEAN, samplers
+from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.losses import SpatialEntropyLoss
 from entropy_sde_plugin.models import diffusion
 from entropy_sde_plugin.models.diffusion import Draw
 from entropy_sde_plugin.options.check import check
+from entropy_sde_plugin.options.diffusion import LLDiffusionOptions
 from tests.support import GOLDEN, irsde
 from tests.support.irsde import same, spy, weights
-from tests.support.lldiffusion import SIZES, filled, image
+from tests.support.lldiffusion import SIZES, filled, image, small_network
 
 TRAINING = np.load(GOLDEN / 'lldiffusion_training.npz')
 SMALL = {'type': 'LLDiffusionNet', 'ch': 32, 'ch_mult': [1] * 6, 'num_res_blocks': 1, 'enc_ch': 2}
@@ -316,3 +320,31 @@ def test_the_network_alone_runs_in_low_precision():
 def test_a_network_without_its_methods_is_refused():
     with pytest.raises(InputError, match=r"'network_g\.type': ConditionalNAFNet is not a network for LLDiff"):
         check(options(network_g={'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}))
+
+
+# --- distillation -----------------------------------------------------------------------------------------------------
+
+
+def test_a_teachers_image_becomes_the_output_that_makes_it(tmp_path):
+    """The velocity that gives, at a time of the sampler, an image that is half the teacher's and half the truth."""
+    diffusion = {'ddpm': {'T': 50}, 'prediction': 'v'}
+    file = tmp_path / 'teacher.safetensors'
+    save_model(Model(small_network(), LLDiffusionOptions.from_settings(diffusion)), file)
+    few = {'sampler': {'type': 'ddim', 'times': [49, 20]}, 'train__times': 'sampler'}
+    m = model(**diffusion, **few, train__distillation={'teacher': str(file), 'teacher_steps': 5, 'truth': 0.5})
+    data = batch()
+    m.feed_data(data)
+    m.cri_pix, seen = spy(m.cri_pix)
+    draw = m.draw(1)
+    m.optimize_parameters(1)
+    taught = load_model(file)
+    for i, t in enumerate(draw.t.tolist()):
+        dark, clean = (2 * data[name][i : i + 1] - 1 for name in ('lq', 'gt'))
+        a, s = m.process.decays[t].item(), m.process.stds[t].item()
+        xt = a * clean + s * draw.noise[i : i + 1]
+        denoiser = NetworkDenoiser(taught.network, taught.process, 'v')
+        times = [t, *(to for to in (40, 30, 20, 10, 0) if to < t), CLEAN]
+        with torch.no_grad():
+            taught_image = samplers.ddim(denoiser, taught.process, dark, times, start=xt, noise=torch.randn_like)
+        target = (taught_image + clean) / 2
+        torch.testing.assert_close(seen[0][1][i : i + 1], a * (xt - a * target) / s - s * target, rtol=1e-4, atol=1e-4)

@@ -387,7 +387,7 @@ def test_text_numbers_reach_basicsrs_loader_as_numbers(parse):
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
-def test_the_option_files_are_right(monkeypatch, file):
+def test_the_option_files_are_right(monkeypatch, file, real_weights, cache):
     monkeypatch.setattr(sys, 'argv', ['run.py', '-opt', str(file)])
     parse_options('.', is_train=not file.stem.startswith('test_'))
 
