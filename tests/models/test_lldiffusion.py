@@ -109,13 +109,15 @@ def test_two_epochs_are_the_released_ones(start, monkeypatch):
         first = torch.tensor([(10 + 37 * j) % 1000, (500 + 53 * j) % 1000, (990 + 71 * j) % 1000])
         return Draw(iteration, torch.cat([first, 999 - first])[:4], 4 * (image(SHAPE, 3 + j) - 0.5), torch.zeros(4))
 
+    # Adam divides by the gradients' size, so rounding grows from step to step: the sixth loss is 3e-4 off on some
+    # machines, and the weights as the tolerances below say.
     m = released(start, monkeypatch, draws, train__freeze={'after_iter': 3})
     found = {name: [start[name]] for name in TRAINING['trace_names']}
     for iteration in range(1, 7):
         m.update_learning_rate(iteration)
         train(m, [iteration], released_batch(4, (iteration - 1) % 3))
         _, noise_loss, image_loss, rate, *_ = TRAINING['trace'][iteration - 1]
-        assert m.get_current_log()['l_pix'] == pytest.approx(noise_loss, rel=1e-4)
+        assert m.get_current_log()['l_pix'] == pytest.approx(noise_loss, rel=1e-5 if iteration == 1 else 1e-3)
         if iteration <= 3:
             assert m.get_current_log()['l_deg'] == pytest.approx(0.1 * image_loss, rel=1e-4)
         assert m.get_current_learning_rate() == [pytest.approx(rate)]
@@ -123,8 +125,8 @@ def test_two_epochs_are_the_released_ones(start, monkeypatch):
             for name, values in found.items():
                 values.append(m.net_g.state_dict()[name].clone())
     average = m.net_g_ema.state_dict()
-    # Adam divides by the gradients' size, so rounding shows: 1.1e-3 in the worst row on another machine than the
-    # release ran on. It decides the gradient of the first convolution: inputs changed by 1e-6 change its row by 1.5 %.
+    # 1.1e-3 in the worst row on another machine than the release ran on. Rounding decides the gradient of the first
+    # convolution: inputs changed by 1e-6 change its row by 1.5 %.
     tolerances = dict.fromkeys(found, 2e-3) | {'encoder.encoder.layer1.0.weight_orig': 0.05}
     for (name, (first, frozen, last)), norms in zip(found.items(), TRAINING['trace_norms'], strict=True):
         assert first.double().norm().item() == pytest.approx(norms[0], rel=1e-5)
