@@ -65,33 +65,36 @@ def wanted_brightness(brightness: Brightness, images: Tensor, truth: Tensor | No
     return images.new_full((images.shape[0],), brightness, dtype=torch.float32)
 
 
-def automatic_brightness(chosen: Tensor, present: Tensor) -> Tensor:
+def automatic_brightness(chosen: Tensor, present: Tensor, dark: Tensor) -> Tensor:
     """Return the brightness that a model chose, but at least :data:`AUTOMATIC_LEAST`.
 
     One dark image says little about how bright its scene was, and models err towards dark. An image that the model
-    brightened less than twofold is corrected less, one that it left alone not at all.
+    brightened less than twofold is corrected less, one that it left alone not at all, one that is lit in part by the
+    share of the rest.
 
     Args:
         chosen: Mean luma of the model's results, (B,).
         present: That of the dark images.
+        dark: Share of the pixels that are dark.
 
     Returns:
         Wanted mean luma, (B,).
 
     Example:
-        >>> automatic_brightness(torch.tensor([0.25, 0.5, 0.3]), torch.tensor([0.05, 0.1, 0.3]))
+        >>> automatic_brightness(torch.tensor([0.25, 0.5, 0.3]), torch.tensor([0.05, 0.1, 0.3]), torch.ones(3))
         tensor([0.3500, 0.5000, 0.3000])
     """
     doublings = torch.log2(chosen.clamp(min=1e-3) / present.clamp(min=1e-3))
-    return torch.lerp(chosen, chosen.clamp(min=AUTOMATIC_LEAST), doublings.clamp(0, 1))
+    return torch.lerp(chosen, chosen.clamp(min=AUTOMATIC_LEAST), dark * doublings.clamp(0, 1))
 
 
-def match_brightness(images: Tensor, wanted: Tensor) -> Tensor:
+def match_brightness(images: Tensor, wanted: Tensor, weights: Tensor | None = None) -> Tensor:
     """Bring images to a brightness by a power law, image = image^gamma; nothing clips.
 
     Args:
         images: (B, 3, H, W) in [0, 1].
         wanted: Mean luma of each result, (B,); 0 leaves an image as it is.
+        weights: Weight of each pixel in that mean, (B, 1, H, W).
 
     Returns:
         Images whose mean luma is the wanted one to 1e-3; black and white images cannot change.
@@ -101,13 +104,14 @@ def match_brightness(images: Tensor, wanted: Tensor) -> Tensor:
         >>> round(mean_luma(match_brightness(dark, torch.tensor([0.6]))).item(), 3)
         0.6
     """
-    return torch.stack([_matched(image, target.item()) for image, target in zip(images, wanted, strict=True)])
+    each = [None] * len(images) if weights is None else [weight.double().flatten() for weight in weights]
+    return torch.stack([_matched(*image) for image in zip(images, wanted.tolist(), each, strict=True)])
 
 
-def _matched(image: Tensor, wanted: float) -> Tensor:
+def _matched(image: Tensor, wanted: float, weight: Tensor | None) -> Tensor:
     if wanted == 0:
         return image
-    levels, shares = _histogram(image)
+    levels, shares = _histogram(image, weight)
     low, high = _GAMMAS
     for _ in range(40):
         gamma = (low * high) ** 0.5
@@ -118,7 +122,7 @@ def _matched(image: Tensor, wanted: float) -> Tensor:
     return image ** ((low * high) ** 0.5)
 
 
-def _histogram(image: Tensor) -> tuple[Tensor, Tensor]:
+def _histogram(image: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Levels of an image and their shares in its mean luma, (3, bins) each, so that no gamma needs all pixels.
 
     The bins are even in the square root, fine enough that each level of an 8-bit image has its own.
@@ -127,8 +131,9 @@ def _histogram(image: Tensor) -> tuple[Tensor, Tensor]:
     values = image.double().flatten(1)
     counts, sums = [], []
     for channel, index in zip(values, indices, strict=True):
-        counts.append(torch.bincount(index, minlength=_BINS + 1))
-        sums.append(torch.bincount(index, weights=channel, minlength=_BINS + 1))
-    count = torch.stack(counts).double()
-    weights = count.new_tensor(LUMA_WEIGHTS)[:, None] / values.shape[1]
-    return torch.stack(sums) / count.clamp(min=1), weights * count
+        weighted = channel if weight is None else channel * weight
+        counts.append(torch.bincount(index, weights=weight, minlength=_BINS + 1).double())
+        sums.append(torch.bincount(index, weights=weighted, minlength=_BINS + 1))
+    count = torch.stack(counts)
+    shares = count / count.sum(1, keepdim=True) * count.new_tensor(LUMA_WEIGHTS)[:, None]
+    return torch.stack(sums) / count.clamp(min=torch.finfo(count.dtype).tiny), shares

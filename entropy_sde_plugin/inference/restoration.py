@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from entropy_sde_plugin.diffusion import GaussianProcess
-from entropy_sde_plugin.diffusion.brightness import automatic_brightness, match_brightness, wanted_brightness
+from entropy_sde_plugin.diffusion.brightness import (
+    Brightness,
+    automatic_brightness,
+    match_brightness,
+    wanted_brightness,
+)
+from entropy_sde_plugin.diffusion.highlights import keep_highlights, lit
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import Callback, Denoiser, Noise
 from entropy_sde_plugin.networks.brightness import with_brightness
@@ -71,6 +77,18 @@ def restore(
     cond = process.from_unit(images)
     sampled = sampler.build()(denoiser, process, cond, times, noise=noise, callback=callback)
     results = process.to_unit(sampled)
-    if sampler.brightness == 'auto':
-        wanted = automatic_brightness(mean_luma(results), mean_luma(images))
-    return torch.lerp(images, match_brightness(results, wanted), sampler.strength)
+    return torch.lerp(images, _finished(results, images, wanted, sampler.brightness), sampler.strength)
+
+
+def _finished(results: Tensor, images: Tensor, wanted: Tensor, brightness: Brightness) -> Tensor:
+    """Keep the highlights and bring the results to the wanted brightness, unless the model's are wanted as they are."""
+    if brightness == 'model':
+        return results
+    if brightness == 'keep':  # only the noise goes, in the highlights too
+        return match_brightness(results, wanted)
+    results = keep_highlights(results, images)
+    if brightness != 'auto':
+        return match_brightness(results, wanted)
+    dark = 1 - lit(images)
+    wanted = automatic_brightness(mean_luma(results, dark), mean_luma(images, dark), dark.mean((1, 2, 3)))
+    return match_brightness(results, wanted, dark)

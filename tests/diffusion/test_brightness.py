@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 
 from entropy_sde_plugin.diffusion.brightness import automatic_brightness, match_brightness, wanted_brightness
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.luma import mean_luma
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -57,6 +58,22 @@ def test_a_black_or_white_image_stays_as_it_is(value):
     assert torch.equal(match_brightness(images, torch.tensor([0.5])), images)
 
 
+def test_weights_say_which_pixels_count():
+    images = random_images(2, 0.6)
+    weights = torch.rand(2, 1, 40, 50, generator=torch.Generator().manual_seed(2))
+    result = match_brightness(images, torch.tensor([0.3, 0.5]), weights)
+    means = [
+        np.average(LUMA @ one.flatten(1).double().numpy(), weights=w.flatten())
+        for one, w in zip(result, weights, strict=True)
+    ]
+    assert means == pytest.approx([0.3, 0.5], abs=1e-4)
+
+
+def test_an_image_without_a_pixel_that_counts_stays_as_it_is():
+    images, nothing = random_images(1, 0.6), torch.zeros(1, 1, 40, 50)
+    assert torch.equal(match_brightness(images, mean_luma(images, nothing), nothing), images)
+
+
 def test_what_is_wanted():
     dark, truth = random_images(2, 0.2), random_images(2, 0.9)
     for brightness in ('model', 'auto'):
@@ -82,9 +99,14 @@ def test_the_truths_brightness_needs_a_truth():
     ],
 )
 def test_the_model_s_choice_is_corrected(present, chosen, wanted):
-    result = automatic_brightness(torch.tensor([chosen]), torch.tensor([present]))
+    result = automatic_brightness(torch.tensor([chosen]), torch.tensor([present]), torch.ones(1))
     assert result.item() == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_black_image_gets_a_finite_brightness():
-    assert torch.isfinite(automatic_brightness(torch.zeros(1), torch.zeros(1))).all()
+    assert torch.isfinite(automatic_brightness(torch.zeros(1), torch.zeros(1), torch.ones(1))).all()
+
+
+def test_an_image_that_is_lit_in_part_is_corrected_in_part():
+    result = automatic_brightness(torch.full((3,), 0.25), torch.full((3,), 0.05), torch.tensor([1, 0.6, 0]))
+    assert result.tolist() == pytest.approx([0.35, 0.31, 0.25])
