@@ -44,4 +44,4 @@ def camera_from_xyz(srgb_from_camera: NDArray[np.floating]) -> NDArray[np.float6
         >>> np.linalg.inv(camera_from_srgb(camera_from_xyz(matrix))).round(6)[0]
         array([ 1.6, -0.4, -0.2])
     """
-    return np.linalg.inv(_XYZ_FROM_SRGB @ srgb_from_camera.astype(np.float64))
+    return np.linalg.inv(_XYZ_FROM_SRGB @ srgb_from_camera).astype(np.float64)
