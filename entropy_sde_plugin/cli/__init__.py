@@ -20,7 +20,7 @@ from entropy_sde_plugin.utils.waiting import wait_passively
 
 __all__ = ['main']
 
-VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'export', 'prepare', 'calibrate')
+VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'export', 'prepare', 'calibrate', 'bench_gpu')
 """Modules of this package; each has ``add_verb(verbs)``, which adds a parser whose ``run`` default does the work."""
 
 

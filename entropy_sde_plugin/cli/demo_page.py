@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity
 from entropy_sde_plugin.utils.extras import needs_extra
+from entropy_sde_plugin.utils.signals import exit_on_sigterm
 
 
 def add_verb(verbs: Any) -> None:
@@ -35,7 +34,7 @@ def add_verb(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the folder is deleted then, too
+    exit_on_sigterm()  # the folder is deleted then, too
     with tempfile.TemporaryDirectory(prefix='entropy-sde-') as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder  # read when gradio is imported: for uploads and results
         _serve(options, Path(folder))

@@ -23,6 +23,7 @@ __all__ = [
     'InterruptionError',
     'blocked',
     'check',
+    'exit_on_sigterm',
     'expect_children_to_end',
     'leave',
     'received',
@@ -54,6 +55,11 @@ def watch() -> None:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=_end_at_second, args=(reading,), daemon=True).start()
     os.register_at_fork(after_in_child=_leave)
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM end this process by ``SystemExit``, so that what it has begun is cleaned up."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def received() -> int:

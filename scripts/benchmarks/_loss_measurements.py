@@ -11,12 +11,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from _memory import resident
+import torch
+
+from entropy_sde_plugin.benchmark.loss_cases import PAPER, Case
+from entropy_sde_plugin.benchmark.memory import PeakMemory
+from entropy_sde_plugin.benchmark.timing import seconds
 
 ENGINES = ('torch', 'native')
 #: The materialising forms of `_materialising.py`.
@@ -27,32 +29,9 @@ TUNED_ALLOCATOR = {'MALLOC_MMAP_THRESHOLD_': str(1 << 40), 'MALLOC_TRIM_THRESHOL
 LEAN_COPIES = {'hellinger': 12, 'relative_entropy': 9}
 
 
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One setting of the loss and the images it is called with.
-
-    Attributes:
-        pair: ``photograph``: the middle of one, and the same with noise; ``noise``: two of uniform noise.
-    """
-
-    distance: str
-    windows: tuple[int, ...]
-    levels: int
-    batch: int
-    side: int
-    neighbours: str = 'all_channels'
-    pair: str = 'photograph'
-
-    def __str__(self) -> str:
-        windows = '-'.join(map(str, self.windows))
-        return f'{self.distance} {windows}, L {self.levels}, {self.batch}x3x{self.side}x{self.side}'
-
-    @property
-    def lean_bytes(self) -> int:
-        return 4 * LEAN_COPIES[self.distance] * self.batch * 3 * self.side**2 * self.levels**2
-
-
-PAPER = Case('hellinger', (1, 3, 5), 32, 8, 128)
+def lean_bytes(case: Case) -> int:
+    """Memory that the lean form needs."""
+    return 4 * LEAN_COPIES[case.distance] * case.batch * 3 * case.side**2 * case.levels**2
 
 
 class Bench:
@@ -103,24 +82,17 @@ class Bench:
 
 def measure(job: dict[str, Any]) -> dict[str, float]:
     """Time a case: forward and backward pass, and the peak of memory above what was held before the first call."""
-    import torch
-
     torch.set_num_threads(job['threads'])
     case = Case(**{**job['case'], 'windows': tuple(job['case']['windows'])})
     device = torch.device(job['device'])
     call = _call(job['what'], case)
-    images = [image.to(device) for image in _images(case)]
+    images = [image.to(device) for image in case.images()]
     warm_up = dataclasses.replace(case, levels=8, windows=(3,))
     _call(job['what'], warm_up)(*(image[:1, :, :16, :16].contiguous() for image in images))
-    memory = _Peak(device)
-    seconds = []
-    for _ in range(job['repeats']):
-        start = time.perf_counter()
-        value = call(*images)
-        if device.type != 'cpu':
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return {'seconds': min(seconds), 'bytes': memory.above_baseline(), 'value': value}
+    memory = PeakMemory(device)
+    values: list[float] = []
+    times = [seconds(lambda: values.append(call(*images))) for _ in range(job['repeats'])]
+    return {'seconds': min(times), 'bytes': memory.above_baseline(), 'value': values[-1]}
 
 
 def count_operations(device: str) -> dict[str, float]:
@@ -131,7 +103,6 @@ def count_operations(device: str) -> dict[str, float]:
     Returns:
         Operations, each one kernel launch at least, and the bytes that they read and write.
     """
-    import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
@@ -155,7 +126,7 @@ def count_operations(device: str) -> dict[str, float]:
     pytorch_engine.CHUNK_ELEMENTS_CPU = pytorch_engine.CHUNK_ELEMENTS
     pytorch_engine.GROUP_PIXELS_CPU = pytorch_engine.GROUP_PIXELS
     pytorch_engine.WINDOW_SUMS = {}
-    images = [image.to(device) for image in _images(PAPER)]
+    images = [image.to(device) for image in PAPER.images()]
     counter = Counter()
     inside = pytorch_engine.distance_and_gradient
 
@@ -174,64 +145,16 @@ def _call(what: str, case: Case) -> Callable[..., float]:
 
     from entropy_sde_plugin.losses.spatial_entropy.functional import spatial_entropy
 
-    options: dict[str, Any] = {
-        'distance': case.distance,
-        'levels': case.levels,
-        'windows': case.windows,
-        'neighbour_normalisation': case.neighbours,
-    }
-
     def forward_and_backward(pred: Any, target: Any) -> float:
         pred = pred.detach().requires_grad_()
         if what in FORMS:
-            loss = (lean if what == LEAN else as_released)(pred, target, **options)
+            loss = (lean if what == LEAN else as_released)(pred, target, **case.options)
         else:
-            loss = spatial_entropy(pred, target, engine=what, **options)
+            loss = spatial_entropy(pred, target, engine=what, **case.options)
         loss.backward()
         return loss.item()
 
     return forward_and_backward
-
-
-def _images(case: Case) -> list[Any]:
-    import numpy as np
-    import torch
-
-    from entropy_sde_plugin.demo.photographs import TRAIN, photograph
-
-    rng = np.random.default_rng(0)
-    shape = (case.batch, 3, case.side, case.side)
-    if case.pair == 'noise':
-        return [torch.tensor(rng.uniform(size=shape), dtype=torch.float32) for _ in range(2)]
-    target = np.empty(shape)
-    for k in range(case.batch):
-        image = photograph(TRAIN[k % len(TRAIN)])
-        image = np.tile(image, (-(-case.side // image.shape[0]), -(-case.side // image.shape[1]), 1))
-        top, left = (image.shape[0] - case.side) // 2, (image.shape[1] - case.side) // 2
-        target[k] = image[top : top + case.side, left : left + case.side].transpose(2, 0, 1) / 255
-    pred = target + 0.05 * rng.normal(size=shape)
-    return [torch.tensor(image, dtype=torch.float32) for image in (pred, target)]
-
-
-class _Peak:
-    """Peak of the memory in use since this was made, above what was in use then."""
-
-    def __init__(self, device: Any) -> None:
-        import torch
-
-        self.device = device
-        if device.type == 'cpu':
-            Path('/proc/self/clear_refs').write_text('5')  # resets the peak
-            self.before = resident('VmRSS')
-        else:
-            torch.cuda.reset_peak_memory_stats()
-            self.before = torch.cuda.memory_allocated()
-
-    def above_baseline(self) -> float:
-        import torch
-
-        after = resident('VmHWM') if self.device.type == 'cpu' else torch.cuda.max_memory_allocated()
-        return max(after - self.before, 1)
 
 
 if __name__ == '__main__':

@@ -105,9 +105,15 @@ def train(environment: dict[str, str], steps: int) -> Cost:
 
 
 def training_cost(steps: int) -> Cost:
-    from _training_steps import batch_of, model_in_training, step, training_options
+    from entropy_sde_plugin.benchmark.training_steps import (
+        TRAININGS,
+        batch_of,
+        model_in_training,
+        step,
+        training_options,
+    )
 
-    opt = training_options('demo')
+    opt = training_options(TRAININGS['demo'])
     model = model_in_training(opt)
     batch = batch_of(*(opt['datasets']['train'][key] for key in ('batch_size_per_gpu', 'gt_size')))
     step(model, batch)

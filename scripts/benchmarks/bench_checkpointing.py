@@ -16,11 +16,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from _memory import resident
-from _training_steps import TRAININGS, batch_of, model_in_training, seconds, step, training_options
 from torch import multiprocessing
 
-from entropy_sde_plugin.models import IRSDEModel
+from entropy_sde_plugin.benchmark.memory import resident
+from entropy_sde_plugin.benchmark.timing import seconds
+from entropy_sde_plugin.benchmark.training_steps import (
+    TRAININGS,
+    batch_of,
+    model_in_training,
+    step,
+    training_options,
+)
+from entropy_sde_plugin.models.system import SystemModel
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def main() -> None:
     parser.add_argument('--size', type=int, default=128, help='their sides, in pixels [%(default)s]')
     parser.add_argument('--steps', type=int, default=2, help='timed steps of a case [%(default)s]')
     options = parser.parse_args()
-    opt, threads = training_options(options.training), torch.get_num_threads()
+    opt, threads = training_options(TRAININGS[options.training]), torch.get_num_threads()
     opt['train']['ema_decay'] = 0
     costs = {}
     for name, checkpointed in (('kept', False), ('checkpointed', True)):
@@ -75,7 +82,7 @@ def measure(opt: dict[str, Any], pictures: int, size: int, steps: int, threads: 
     return Cost(parameters, activations, resident('VmHWM'), min(times))
 
 
-def forward_memory(model: IRSDEModel, batch: dict[str, Any]) -> int:
+def forward_memory(model: SystemModel[Any], batch: dict[str, Any]) -> int:
     """Bytes of resident memory that the forward pass of a training step adds."""
     seen = []
 

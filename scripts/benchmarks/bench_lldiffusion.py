@@ -23,10 +23,10 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from _memory import reset_peak, resident
 from torch import Tensor, multiprocessing
 from torch.nn import functional
 
+from entropy_sde_plugin.benchmark.memory import reset_peak, resident
 from entropy_sde_plugin.checkpoints.model import load_model
 from entropy_sde_plugin.diffusion import DDPM
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser

@@ -21,7 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from _loss_measurements import ENGINES, FORMS, LEAN, PAPER, RELEASED, Bench, Case
+from _loss_measurements import ENGINES, FORMS, LEAN, RELEASED, Bench, lean_bytes
+
+from entropy_sde_plugin.benchmark.loss_cases import PAPER, Case
 
 #: Cases with the least (time ratio, memory ratio) that the project asks of each engine.
 TARGETS = {
@@ -100,7 +102,7 @@ def show_large(bench: Bench, cases: list[Case], engines: list[str]) -> None:
         for name in engines:
             cell = amount(bench.run(name, case))
             cells.append(f'{cell} (target {PAPER_TARGETS[name]} MB)' if case.batch == PAPER.batch else cell)
-        print_row([case, *cells, f'{case.lean_bytes / 1e9:.0f} GB'])
+        print_row([case, *cells, f'{lean_bytes(case) / 1e9:.0f} GB'])
 
 
 def show_growth(bench: Bench, sides: tuple[int, ...], levels: tuple[int, ...], engines: list[str]) -> None:
@@ -161,7 +163,7 @@ def plot(bench: Bench, path: Path, sides: tuple[int, ...], levels: tuple[int, ..
     figure, axes = pyplot.subplots(2, 2, figsize=(8.5, 6), sharex='col', sharey='row', layout='constrained')
     for (label, cases), column in zip(columns.items(), axes.T, strict=True):
         for what in [*FORMS, *engines]:
-            drawn = {x: case for x, case in cases.items() if what in engines or case.lean_bytes < DRAWN_BYTES}
+            drawn = {x: case for x, case in cases.items() if what in engines or lean_bytes(case) < DRAWN_BYTES}
             found = [bench.run(what, case) for case in drawn.values()]
             for axis, values in zip(
                 column, ([run['seconds'] for run in found], [run['bytes'] / 1e6 for run in found]), strict=True

@@ -12,12 +12,20 @@ iterations under each case, from the same seed, and the held-out photographs say
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from _training_steps import batch_of, model_in_training, seconds, step, training_options
 
+from entropy_sde_plugin.benchmark.timing import fastest
+from entropy_sde_plugin.benchmark.training_steps import (
+    TRAININGS,
+    batch_of,
+    model_in_training,
+    step,
+    training_options,
+)
 from entropy_sde_plugin.demo import run as demo
 from entropy_sde_plugin.errors import InputError, report_input_errors
 
@@ -56,17 +64,13 @@ def main() -> None:
 
 def time_steps(cases: list[str], repeats: int) -> str:
     """The table of the steps' times."""
-    opt = training_options('demo')
+    opt = training_options(TRAININGS['demo'])
     dataset = opt['datasets']['train']
     batch = batch_of(dataset['batch_size_per_gpu'], dataset['gt_size'])
     models = {case: model_in_training(opt, **CASES[case]) for case in cases}
     for model in models.values():
         step(model, batch)  # compiles
-    times: dict[str, list[float]] = {case: [] for case in cases}
-    for _ in range(repeats):
-        for case, model in models.items():
-            times[case].append(seconds(lambda model=model: step(model, batch)))
-    best = {case: min(seconds) for case, seconds in times.items()}
+    best = fastest({case: partial(step, model, batch) for case, model in models.items()}, repeats)
     lines = [f'CPU, {torch.get_num_threads()} threads, best of {repeats}', '', '| case | step, ms | times faster |']
     lines += ['|---|---|---|']
     lines += [f'| {case} | {1000 * best[case]:.0f} | {best[cases[0]] / best[case]:.2f} |' for case in cases]

@@ -18,25 +18,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-import yaml
 from torch import Tensor
 
+from entropy_sde_plugin.benchmark.stock_training import TrainingError, run_trainer, small_training, weights
 from entropy_sde_plugin.demo.photographs import write_demo_databases
 from entropy_sde_plugin.errors import InputError, report_input_errors
-from entropy_sde_plugin.utils.resources import options_folder
 
-NETWORK = {'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1, 2], 'middle_blk_num': 1, 'dec_blk_nums': [1, 1]}
-DESCENT = {'type': 'SGD', 'lr': 0.05, 'momentum': 0.9}
-"""AdamW divides gradients by their size, and with it enlarges the rounding of those that are nearly zero."""
 TOLERATED = 1e-4
 
 
@@ -90,45 +82,17 @@ def train(folder: Path, processes: int, steps: int, batch: int) -> Training:
     Raises:
         InputError: The training failed; its last lines have been shown.
     """
-    name = f'by_{processes}'
-    file, traffic = folder / f'{name}.yml', folder / f'{name}.json'
-    file.write_text(yaml.safe_dump(training_options(name, steps, batch // processes)))
-    command = [str(Path(__file__).with_name('_counted_training.py')), str(traffic), '-opt', str(file)]
-    if processes > 1:
-        launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
-        command = [*launcher, *command, '--launcher', 'pytorch']
-    result = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if result.returncode != 0:
-        sys.stderr.write('\n'.join(result.stdout.splitlines()[-60:]) + '\n')
-        raise InputError(
-            f'{processes} processes stopped with exit code {result.returncode}; their last lines are above.'
-        )
-    latest = folder / 'experiments' / name / 'models' / 'net_g_latest.pth'
+    opt = small_training(f'by_{processes}', steps, batch // processes)
+    opt['logger']['save_checkpoint_freq'] = 1 if processes == 1 else 10**9  # where the way begins
+    traffic = folder / f'{opt["name"]}.json'
+    program = (str(Path(__file__).with_name('_counted_training.py')), str(traffic))
+    try:
+        run_trainer(folder, opt, processes=processes, program=program)
+    except TrainingError as error:
+        sys.stderr.write(error.output + '\n')
+        raise InputError(f'{processes} processes failed; their last lines are above.') from None
+    latest = folder / 'experiments' / opt['name'] / 'models' / 'net_g_latest.pth'
     return Training(weights(latest), json.loads(traffic.read_text()))
-
-
-def training_options(name: str, steps: int, batch: int) -> dict[str, Any]:
-    """The demonstration's options with a small network and small images, ``batch`` of them for a process."""
-    opt = yaml.safe_load((options_folder() / 'demo.yml').read_text(encoding='utf-8'))
-    opt |= {'name': name, 'network_g': NETWORK}
-    opt['datasets']['train'] |= {'gt_size': 32, 'batch_size_per_gpu': batch}
-    opt['train'] |= {'total_iter': steps, 'optim_g': DESCENT, 'warmup_iter': -1}
-    opt['train']['scheduler']['periods'] = [steps]
-    opt['logger']['save_checkpoint_freq'] = 1 if name == 'by_1' else 10**9  # where the way begins
-    del opt['val'], opt['datasets']['val']
-    return opt
-
-
-def weights(file: Path) -> Tensor:
-    state = torch.load(file, weights_only=True)['params']
-    return torch.cat([value.flatten().double() for value in state.values()])
 
 
 def rate(traffic: dict[str, dict[str, int]], kinds: set[str], steps: int) -> tuple[float, float]:

@@ -9,23 +9,24 @@ and backward pass. Both are timed in one run, in turns, and the fastest of each 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from _training_steps import TRAININGS, batch_of, model_in_training, seconds, step, training_options
-from torch import Tensor, nn
 
-from entropy_sde_plugin.losses.spatial_entropy.module import SpatialEntropyLoss
+from entropy_sde_plugin.benchmark.timing import fastest
+from entropy_sde_plugin.benchmark.training_steps import (
+    TRAININGS,
+    backward,
+    batch_of,
+    compared_images,
+    entropy_loss,
+    model_in_training,
+    step,
+    training_options,
+)
 
 LEVELS = (8, 16, 32, 64)
-
-
-class Recorder(nn.Module):
-    """L1, which costs next to nothing, remembering what it compared."""
-
-    def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
-        self.pair = predicted.detach(), target
-        return (predicted - target).abs().mean()
 
 
 def main() -> None:
@@ -40,38 +41,23 @@ def main() -> None:
 
 def shares(name: str, repeats: int) -> str:
     """The table of a training: what the loss takes at each of ``LEVELS``, with the option file's other settings."""
-    opt = training_options(name)
+    opt = training_options(TRAININGS[name])
     pictures, size = (opt['datasets']['train'][key] for key in ('batch_size_per_gpu', 'gt_size'))
-    settings = entropy_settings(opt['train'])
-    losses = {levels: SpatialEntropyLoss(**{**settings, 'levels': levels}) for levels in LEVELS}
     model = model_in_training(opt, pixel_opt={'type': 'L1Loss'}, entropy_opt=None)
-    model.cri_pix = recorder = Recorder()
     batch = batch_of(pictures, size)
-
-    step(model, batch)
-    steps, times = [], {levels: [] for levels in LEVELS}
-    for _ in range(repeats):
-        steps.append(seconds(lambda: step(model, batch)))
-        for levels, loss in losses.items():
-            times[levels].append(seconds(lambda loss=loss: backward(loss, *recorder.pair)))
-    rest = min(steps)
+    images = compared_images(model, batch)
+    calls: dict[str, Callable[[], object]] = {'rest': partial(step, model, batch)}
+    for levels in LEVELS:
+        calls[str(levels)] = partial(backward, entropy_loss(opt['train'], levels=levels), *images)
+    times = fastest(calls, repeats)
+    rest, stated = times['rest'], entropy_loss(opt['train']).levels
     lines = [f'\n{name}: batch {pictures}, {size}x{size}, step without the loss {rest * 1000:.0f} ms', '']
     lines += ['| levels | loss, ms | share of the step |', '|---|---|---|']
     for levels in LEVELS:
-        cost = min(times[levels])
-        mark = ' (stated)' if levels == settings['levels'] else ''
+        cost = times[str(levels)]
+        mark = ' (stated)' if levels == stated else ''
         lines.append(f'| {levels}{mark} | {cost * 1000:.0f} | {100 * cost / (cost + rest):.1f}% |')
     return '\n'.join(lines)
-
-
-def entropy_settings(train: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of the training's ``SpatialEntropyLoss``, beside another loss or alone."""
-    section = train.get('entropy_opt') or train['pixel_opt']
-    return {key: value for key, value in section.items() if key != 'type'}
-
-
-def backward(loss: nn.Module, predicted: Tensor, target: Tensor) -> None:
-    loss(predicted.clone().requires_grad_(), target).backward()
 
 
 if __name__ == '__main__':

@@ -100,6 +100,7 @@ COMMANDS = {
     'entropy-sde convert entropy_sde_demo/experiments/demo/models/net_g_latest.pth model.safetensors': Run(),
     'entropy-sde convert released.pth model.safetensors --prediction noise --max-sigma 50 --T 100 '
     '--schedule cosine --eps 0.005': Run(),
+    'entropy-sde bench-gpu -o gpu': TestedBy('test_a_quick_run_on_the_cpu_has_no_problem'),
     'entropy-sde export -o model.onnx': TestedBy('test_onnxruntime_gives_pytorchs_prediction_at_any_size'),
     'entropy-sde export --pipeline -o pipeline.onnx': TestedBy('test_images_of_8_bits_by_the_command'),
     # BasicSR's trainer and tester
@@ -144,6 +145,7 @@ COMMANDS = {
     'OMP_NUM_THREADS=1 python scripts/tools/stress_checkpoints.py --kills 50': HOURS,
     'python scripts/tools/stress_endings.py --runs 100': HOURS,
     'python scripts/tools/fuzz.py --seeds 2': HOURS,
+    'python scripts/tools/interpret_triton.py --seeds 100': HOURS,
 }
 
 

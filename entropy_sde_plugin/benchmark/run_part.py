@@ -1,0 +1,29 @@
+"""``python -m entropy_sde_plugin.benchmark.run_part MODULE SETTINGS FILE``: the process of one part.
+
+SETTINGS are those of `part.Settings` as JSON. Rows are added to FILE as they are found, one line of JSON each, so that
+those before a crash are kept.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from entropy_sde_plugin.benchmark.part import Settings
+from entropy_sde_plugin.utils.signals import exit_on_sigterm
+
+
+def main(module: str, settings: str, file: str) -> None:
+    """Write the rows of a part."""
+    exit_on_sigterm()  # the trainings that it has begun are ended then, too
+    with Path(file).open('ab') as lines:
+        for row in import_module(module).rows(msgspec.json.decode(settings, type=Settings)):
+            lines.write(msgspec.json.encode(row) + b'\n')
+            lines.flush()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
