@@ -16,6 +16,8 @@ _LIT = 0.4, 0.7
 """Luma of the dark image between which a pixel passes from dark to lit."""
 _WHITE = 0.7, 0.9
 """Luma of the result between which it gives way to the dark image."""
+_WHITEST = 1 - 1e-6
+"""The logarithm of white is 0, by which nothing can be divided."""
 
 
 def lit(images: Tensor) -> Tensor:
@@ -57,7 +59,8 @@ def keep_highlights(results: Tensor, images: Tensor) -> Tensor:
     share = lit(images) * _rise(after, *_WHITE)
     transition = share * (1 - share)
     low, high = (((transition * level).sum((1, 2, 3)) / transition.sum((1, 2, 3))) for level in (before, after))
-    gamma = (high.clamp(max=_WHITE[1]).log() / low.log()).clamp(max=1).nan_to_num(1)  # nan: no pixel lies between
+    bright = high.clamp(max=_WHITE[1]).log() / low.clamp(max=_WHITEST).log()
+    gamma = bright.clamp(max=1).nan_to_num(1)  # nan: no pixel lies between
     level = before ** gamma[:, None, None, None]
     kept = _in_gamut(images * (level / before.clamp(min=1e-6)), level)
     return torch.lerp(results, kept, share)

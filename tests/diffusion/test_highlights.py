@@ -80,6 +80,13 @@ def test_black_and_white_images(level):
     assert torch.equal(keep_highlights(torch.ones_like(images), images), torch.ones_like(images))
 
 
+def test_white_beside_black_that_the_model_darkens_stays_finite():
+    images = torch.tensor([0.0, 1.0]).expand(1, 3, 4, 2)
+    kept = keep_highlights((0.8 * images).clamp(max=1), images)
+    assert torch.equal(kept[..., 0], torch.zeros(1, 3, 4))
+    assert ((kept[..., 1] >= 0.8) & (kept[..., 1] <= 1)).all()
+
+
 def test_a_coloured_lamp_keeps_its_hue():
     lamp = torch.tensor([1.0, 0.8, 0.3]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     street = torch.cat([lamp, torch.full((1, 3, 2, 2), 0.55)], dim=-1)

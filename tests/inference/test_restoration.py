@@ -6,6 +6,7 @@ import torch
 from entropy_sde_plugin.diffusion import IRSDE
 from entropy_sde_plugin.diffusion.brightness import AUTOMATIC_LEAST
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
+from entropy_sde_plugin.diffusion.samplers import standard_normal
 from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.options.diffusion import SamplerOptions
 from entropy_sde_plugin.utils.luma import mean_luma
@@ -25,7 +26,7 @@ def restored(brightness):
         process=process,
         sampler=SamplerOptions(brightness=brightness),
         times=process.time_grid(2),
-        generator=torch.Generator().manual_seed(0),
+        noise=standard_normal(torch.Generator().manual_seed(0)),
     )
 
 

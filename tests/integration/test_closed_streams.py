@@ -68,8 +68,6 @@ import entropy_sde_plugin
 entropy_sde_plugin.register()
 from entropy_sde_plugin.cli import main
 import cv2, lmdb, onnxscript, torch
-from entropy_sde_plugin.checkpoints import onnx
-onnx._exported = lambda model: b''  # takes seconds, and prints nothing that matters here
 print(json.dumps([run(*case) for case in cases]))
 """
 
@@ -110,7 +108,5 @@ def test_everything_is_written_and_the_exit_code_is_0(place):
 
 
 def test_no_verb_is_missing():
-    assert set(CASES) - {'train'} == set(VERBS) - {
-        'demo',
-        'demo_page',
-    }  # the one trains for minutes, the other ends on a signal
+    # Two train for minutes, one ends on a signal, and one needs frames of a camera.
+    assert set(CASES) - {'train'} == set(VERBS) - {'demo', 'bench_gpu', 'demo_page', 'calibrate'}

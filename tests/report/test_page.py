@@ -150,7 +150,7 @@ def test_fid_over_few_pictures_is_called_indicative():
     metric = Metric.read('fid', {'type': 'calculate_fid', 'better': 'lower'})
     shown = []
     for images in (2047, 2048):
-        entry = {'dataset': 'd', 'seeds': [0], 'images': images, 'seconds_per_image': 1.0}
+        entry = {'dataset': 'd', 'sampler': {'steps': 1}, 'seeds': [0], 'images': images, 'seconds_per_image': 1.0}
         record = ValidationRecord(entry, [{'seed': '0', 'image': '', 'fid': '12.34'}])
         run = Run('run', Path('run'), {'sampler': {'steps': 1}}, [], [record], {'fid': metric})
         shown += [row['cells'] for row in result_rows([run], columns([run]))]
