@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import entropy_sde_plugin
 
 entropy_sde_plugin.register()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what a test wrote of names that are not UTF-8: pytest-xdist can send reports in UTF-8 only."""
+    report = yield
+    report.sections = [(title, text.encode(errors='backslashreplace').decode()) for title, text in report.sections]
+    return report
 
 
 @pytest.fixture
