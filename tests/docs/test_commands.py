@@ -144,6 +144,9 @@ COMMANDS = {
     'python scripts/studies/ablation.py scratch continued forms -o ablation --table': TestedBy('test_table'),
     'OMP_NUM_THREADS=1 python scripts/tools/stress_checkpoints.py --kills 50': HOURS,
     'python scripts/tools/stress_endings.py --runs 100': HOURS,
+    'python scripts/tools/enhance_real_dark_images.py real_dark': NotRun(
+        'downloads packages of Debian; its parts are tested in test_enhance_real_dark_images.py'
+    ),
     'python scripts/tools/fuzz.py --seeds 2': HOURS,
     'python scripts/tools/interpret_triton.py --seeds 100': HOURS,
 }
