@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from entropy_sde_plugin.benchmark.training_steps import training_options
 from entropy_sde_plugin.networks import ConditionalNAFNet
 from entropy_sde_plugin.options.training import IRSDETrainOptions
 from entropy_sde_plugin.utils.schema import parse
@@ -62,7 +63,6 @@ def test_what_the_backward_pass_hides_costs_nothing(projection, communication, s
 
 
 def test_the_cases_of_the_precision_are_options():
-    steps = script('_training_steps')
     for case in script('bench_precision').CASES.values():
-        opt = steps.training_options('demo')
+        opt = training_options('demo.yml')
         assert parse(IRSDETrainOptions, opt['train'] | case, 'train') is not None
