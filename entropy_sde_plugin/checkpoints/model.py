@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save as safetensors_bytes
@@ -25,6 +25,8 @@ from entropy_sde_plugin.options.systems import system_of
 from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
 
 __all__ = ['Model', 'load_model', 'save_model']
+
+Options = TypeVar('Options', bound=SystemOptions)
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,7 @@ class Model:
         Raises:
             InputError: The model belongs to another system.
         """
-        if not isinstance(self.options, DiffusionOptions):
-            raise InputError(f"The model belongs to the system '{self.options.system}', which restores raw images.")
-        return self.options
+        return self._options_of(DiffusionOptions)
 
     @property
     def restores_raw(self) -> bool:
@@ -68,9 +68,13 @@ class Model:
         Raises:
             InputError: The model belongs to another system.
         """
-        if not isinstance(self.options, ExposureOptions):
-            raise InputError(f"The model belongs to the system '{self.options.system}', which restores RGB images.")
-        return self.options
+        return self._options_of(ExposureOptions)
+
+    def _options_of(self, kind: type[Options]) -> Options:
+        if isinstance(self.options, kind):
+            return self.options
+        images = 'raw' if self.restores_raw else 'RGB'
+        raise InputError(f"The model belongs to the system '{self.options.system}', which restores {images} images.")
 
     @property
     def process(self) -> GaussianProcess:

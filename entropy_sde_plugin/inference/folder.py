@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -47,23 +47,31 @@ def check_output(folder: Path) -> None:
         raise InputError(f"'{folder}': the folder is not writable ({error.strerror}); choose another -o.") from None
 
 
-class OpenedImage(Protocol):
+@dataclass(frozen=True)
+class OpenedImage(ABC):
     """An image that was read, and that its output formats can hold.
 
     Attributes:
-        notes: What will be missing or altered in the output, a phrase each.
-        size: Height and width in pixels.
+        job: What to write.
+        picture: The image as its output will be, but for what is enhanced.
     """
 
-    @property
-    def notes(self) -> Sequence[str]: ...
+    job: Job
+    picture: Picture
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def notes(self) -> Sequence[str]:
+        """What will be missing or altered in the output, a phrase each."""
+        return self.picture.notes
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.picture.size
+
+    @abstractmethod
     def write_enhanced(self, seed: int) -> None:
         """Enhance the image with a seed and write the outputs of its job, whose folder exists."""
-        ...
 
 
 def enhance_images(
@@ -114,18 +122,8 @@ def open_picture(job: Job, enhance: Enhance) -> OpenedImage:
 
 
 @dataclass(frozen=True)
-class _OpenedPicture:
-    job: Job
-    picture: Picture
+class _OpenedPicture(OpenedImage):
     enhance: Enhance
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self.picture.notes
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.picture.size
 
     def write_enhanced(self, seed: int) -> None:
         enhanced = replace(self.picture, rgb=self.enhance(self.picture.rgb, seed))

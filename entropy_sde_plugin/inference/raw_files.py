@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,38 +43,26 @@ def open_raw_file(job: Job, enhancer: RawEnhancer, exposure: RawExposure) -> Ope
         raise InputError(f'{job.source}: {error}') from None
     block = exif.from_raw_file(job.source)
     picture = fitted(job, _undeveloped(frame, block))
-    return _OpenedRawFile(job, frame, block, picture, enhancer, ratio, exposure.gain_of(frame))
+    return _OpenedRawFile(job, picture, frame, block, enhancer, ratio, exposure.gain_of(frame))
 
 
 @dataclass(frozen=True)
-class _OpenedRawFile:
-    """An opened raw file.
+class _OpenedRawFile(OpenedImage):
+    """An opened raw file; of its picture the pixels are missing.
 
     Attributes:
-        job: What to write.
         frame: The short exposure.
         block: The file's EXIF.
-        picture: The developed image, but for its pixels.
         enhancer: The model.
         ratio: How many times longer the result is exposed.
         gain: K, ADU per photon.
     """
 
-    job: Job
     frame: RawFrame
     block: bytes | None
-    picture: Picture
     enhancer: RawEnhancer
     ratio: float
     gain: float
-
-    @property
-    def notes(self) -> Sequence[str]:
-        return self.picture.notes
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.picture.size
 
     def write_enhanced(self, seed: int) -> None:
         planes = self.enhancer.enhance(self.frame, ratio=self.ratio, gain=self.gain, seed=seed)

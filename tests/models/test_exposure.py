@@ -23,7 +23,7 @@ from entropy_sde_plugin.options.check import check
 from tests.support import ENTROPY, GOLDEN, irsde
 from tests.support.exposure import golden_network
 from tests.support.exposure_model import batch, model, options
-from tests.support.irsde import same, spy, weights
+from tests.support.irsde import check_same_step, same, spy, weights
 
 GIVEN = np.load(GOLDEN / 'exposurediffusion.npz')
 DESCENT = {'train__optim_g': {'type': 'SGD', 'lr': 1e-2}}
@@ -103,12 +103,7 @@ def test_parts_make_the_step_of_the_whole_batch(weighting):
     start = weights(whole.net_g)
     for m in (whole, divided):
         train(m, [1], batch(3))
-    for name, value in whole.get_current_log().items():
-        assert divided.get_current_log()[name] == pytest.approx(value, rel=1e-5)
-    change = {name: value - start[name] for name, value in weights(whole.net_g).items()}
-    scale = max(value.abs().max() for value in change.values())
-    for name, value in weights(divided.net_g).items():
-        torch.testing.assert_close(value - start[name], change[name], rtol=1e-3, atol=1e-4 * scale.item())
+    check_same_step(divided, whole, start)
 
 
 # --- the weights of the calls -----------------------------------------------------------------------------------------

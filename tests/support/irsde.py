@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from basicsr.models import build_model
 
@@ -64,6 +65,20 @@ def weights(net):
 
 def same(first, second):
     return all(torch.equal(first[key], second[key]) for key in first)
+
+
+def check_same_change(found, expected, start):
+    """Check that weights moved from ``start`` by the same, but for rounding."""
+    scale = max((expected[name] - start[name]).abs().max() for name in start).item()
+    for name, value in found.items():
+        torch.testing.assert_close(value - start[name], expected[name] - start[name], rtol=1e-3, atol=1e-4 * scale)
+
+
+def check_same_step(found, expected, start):
+    """Check that two models took the same step from ``start``: its losses, and how the weights moved."""
+    for name, value in expected.get_current_log().items():
+        assert found.get_current_log()[name] == pytest.approx(value, rel=1e-5)
+    check_same_change(weights(found.net_g), weights(expected.net_g), start)
 
 
 def spy(criterion):

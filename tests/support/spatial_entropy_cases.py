@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,17 @@ def stored_case(case: int) -> dict[str, Any]:
         return {key.removeprefix(f'c{case}_'): archive[key] for key in archive if key.startswith(f'c{case}_')}
 
 
+def stored_options(stored: Mapping[str, Any], distance: str) -> dict[str, Any]:
+    """What the loss of a stored case is called with, beside its planes and the engine."""
+    return {
+        'distance': distance,
+        'levels': int(stored['levels']),
+        'windows': stored['windows'].tolist(),
+        'neighbour_weights': torch.tensor(stored['neighbour_weights']),
+        'neighbour_normalisation': str(stored['neighbour_normalisation']),
+    }
+
+
 def golden_error(case: int, distance: str, engine: str) -> float:
     """The larger error of an engine's value and gradient in float32, relative to a stored case."""
     stored = stored_case(case)
@@ -39,12 +51,8 @@ def golden_error(case: int, distance: str, engine: str) -> float:
     loss = spatial_entropy(
         pred,
         torch.tensor(stored['target'], dtype=torch.float32),
-        distance=distance,
-        levels=int(stored['levels']),
-        windows=stored['windows'].tolist(),
-        neighbour_weights=torch.tensor(stored['neighbour_weights']),
-        neighbour_normalisation=str(stored['neighbour_normalisation']),
         engine=engine,
+        **stored_options(stored, distance),
     )
     loss.backward()
     assert pred.grad is not None

@@ -12,7 +12,7 @@ from entropy_sde_plugin.training.save_on_error import StepWatch
 from tests.support import ENTROPY, validation  # noqa: F401  BufferedNetwork
 from tests.support.commands import ROOT
 from tests.support.forks import python_m
-from tests.support.irsde import batch, model, options, same, spy, weights
+from tests.support.irsde import batch, check_same_change, check_same_step, model, options, same, spy, weights
 from tests.support.training import PLAIN_DESCENT, InfiniteValue
 
 
@@ -112,12 +112,7 @@ def test_parts_make_the_step_of_the_whole_batch(parts, reduction):
     for m in (whole, divided):
         train(m, 1, batch(size=4))
     assert passes == ([1] * 4 if parts == 4 else [2, 2])
-    for name, value in whole.get_current_log().items():
-        assert divided.get_current_log()[name] == pytest.approx(value, rel=1e-5)
-    change = {name: value - start[name] for name, value in weights(whole.net_g).items()}
-    scale = max(value.abs().max() for value in change.values())
-    for name, value in weights(divided.net_g).items():
-        torch.testing.assert_close(value - start[name], change[name], rtol=1e-3, atol=1e-4 * scale.item())
+    check_same_step(divided, whole, start)
 
 
 def test_processes_share_the_parts_and_the_decision(tmp_path):
@@ -134,9 +129,7 @@ def test_processes_share_the_parts_and_the_decision(tmp_path):
     start = weights(whole.net_g)
     train(whole, 1, batch(size=4))
     found, expected = torch.load(tmp_path / 'weights.pth', weights_only=True), weights(whole.net_g)
-    scale = max((expected[name] - start[name]).abs().max() for name in start).item()
-    for name, value in found.items():
-        torch.testing.assert_close(value - start[name], expected[name] - start[name], rtol=1e-3, atol=1e-4 * scale)
+    check_same_change(found, expected, start)
 
 
 def test_more_parts_than_pictures_are_refused():

@@ -20,7 +20,7 @@ from entropy_sde_plugin.losses.spatial_entropy import operator
 from entropy_sde_plugin.losses.spatial_entropy.definition import DISTANCES
 from entropy_sde_plugin.losses.spatial_entropy.functional import spatial_entropy
 from entropy_sde_plugin.losses.spatial_entropy.native import engine as native_engine
-from tests.support.spatial_entropy_cases import stored_case
+from tests.support.spatial_entropy_cases import stored_case, stored_options
 from tests.support.spatial_entropy_oracle import level_planes, plane_distance, relative_error
 
 ENGINES = ['torch', *(['native'] if native_engine.available() else [])]
@@ -74,12 +74,8 @@ def test_golden_value_and_gradient(case: int, distance: str, engine: str, dtype:
     loss, gradient = loss_and_gradient(
         torch.tensor(stored['pred'], dtype=dtype),
         torch.tensor(stored['target'], dtype=dtype),
-        distance=distance,
-        levels=int(stored['levels']),
-        windows=stored['windows'].tolist(),
-        neighbour_weights=torch.tensor(stored['neighbour_weights']),
-        neighbour_normalisation=str(stored['neighbour_normalisation']),
         engine=engine,
+        **stored_options(stored, distance),
     )
     assert loss.dtype == gradient.dtype == dtype
     assert loss.item() == pytest.approx(float(stored[f'{distance}_loss']), rel=tolerance)
