@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -52,15 +52,26 @@ def main() -> None:
         ('enhance', enhance),
         (f'{options.steps} training steps', lambda env: train(env, options.steps)),
     ):
-        for name, environment in WAITING.items():
-            quiet = [cost(environment) for _ in range(options.runs)]
-            with busy_machine():
-                busy = [cost(environment) for _ in range(options.runs)]
-            (s, core), (busy_s, busy_core) = (map(median, zip(*costs, strict=True)) for costs in (quiet, busy))
-            ratio = busy_core / core
+        quiet = costs_by_turns(cost, options.runs)
+        with busy_machine():
+            busy = costs_by_turns(cost, options.runs)
+        for name in WAITING:
+            (s, core), (busy_s, busy_core) = quiet[name], busy[name]
             print(
-                f'| {task} | {name} | {s:.2f} | {core:.2f} | {busy_s:.2f} | {busy_core:.2f} | {ratio:.2f} |', flush=True
+                f'| {task} | {name} | {s:.2f} | {core:.2f} | {busy_s:.2f} | {busy_core:.2f} | {busy_core / core:.2f} |'
             )
+
+
+def costs_by_turns(cost: Callable[[dict[str, str]], Cost], runs: int) -> dict[str, Cost]:
+    """Measure each way to wait ``runs`` times, by turns: what changes on the machine meanwhile reaches all of them alike."""
+    measured: dict[str, list[Cost]] = {name: [] for name in WAITING}
+    for _ in range(runs):
+        for name, environment in WAITING.items():
+            measured[name].append(cost(environment))
+    return {
+        name: (median(seconds for seconds, _ in costs), median(core for _, core in costs))
+        for name, costs in measured.items()
+    }
 
 
 @contextmanager
