@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def costs_by_turns(cost: Callable[[dict[str, str]], Cost], runs: int) -> dict[str, Cost]:
-    """Measure each way to wait ``runs`` times, by turns: what changes on the machine meanwhile reaches all of them alike."""
+    """Measure each way to wait ``runs`` times, by turns: what changes on the machine meanwhile reaches all alike."""
     measured: dict[str, list[Cost]] = {name: [] for name in WAITING}
     for _ in range(runs):
         for name, environment in WAITING.items():
