@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from entropy_sde_plugin.data.datasets.base import PairDataset
 from entropy_sde_plugin.data.options import PairOptions, options_of
@@ -18,11 +18,16 @@ _LAYOUTS = {
     've-lol': DATASETS['velol'],
 }
 
+if TYPE_CHECKING:
+    Version = str
+else:  # type checkers cannot read the names from the table
+    Version = Literal[tuple(_LAYOUTS)]
+
 
 class LOLOptions(PairOptions, kw_only=True, frozen=True):
     """Options of ``LOLDataset``."""
 
-    version: Literal['v1', 'v2-real', 'v2-synthetic', 've-lol']
+    version: Version
     """The test set of v2-real contains training images of v1, and VE-LOL may share some: never evaluate one version's
     weights on the other."""
     dataroot: str
