@@ -25,7 +25,7 @@ class Machine(msgspec.Struct, frozen=True):
         name: The device's name.
         quick: As in `part.Settings`.
         torch: Version of PyTorch.
-        version: Of this package.
+        version: Version of this package.
     """
 
     device: str

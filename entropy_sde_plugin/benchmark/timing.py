@@ -20,7 +20,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def fastest(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Time calls in turns, and return the fastest time of each: a shared machine only adds.
+    """Time calls in turns, and return the fastest time of each: other work on the machine only adds time.
 
     Example:
         >>> times = fastest({'short': lambda: sum(range(10)), 'long': lambda: sum(range(10**6))}, repeats=3)

@@ -57,7 +57,7 @@ def fault(content: Any, path: Path) -> str | None:
 
     Args:
         content: The file's content.
-        path: The file; a number as its name is the iteration.
+        path: The file; if its name is a number, that is the iteration.
     """
     try:
         state = msgspec.convert(content, TrainingState)

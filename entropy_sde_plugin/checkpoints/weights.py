@@ -71,8 +71,8 @@ def load_into(
         network: The network.
         state: The weights.
         name: The network's name in the options, for the message.
-        strict: As of ``load_state_dict``.
-        assign: As of ``load_state_dict``.
+        strict: As in ``load_state_dict``.
+        assign: As in ``load_state_dict``.
 
     Raises:
         InputError: The weights do not fit.

@@ -131,7 +131,10 @@ class WeightsFile:
         self._content = None
 
     def _entry(self, param_key: str | None) -> tuple[Mapping[str, Any], Any, str | None]:
-        """Return an entry, nested or not, the settings, and its name; the whole content if there are no entries."""
+        """Return the weights, the settings beside them, and the name of their entry, which may be nested.
+
+        Without entries the whole content is the weights.
+        """
         if isinstance(self._content, Mapping) and (released := released_state(self._content, param_key)) is not None:
             state, entry = released
             return state, None, entry

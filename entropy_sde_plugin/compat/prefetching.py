@@ -23,7 +23,7 @@ def patch_prefetch_generator() -> None:
     """Let a failing dataset end the run under ``prefetch_mode: cpu``, and the reading thread end with the run.
 
     P+M prefetch_dataloader.py:27. Symptoms: the exception ends the reading thread alone, and the training waits
-    forever; the thread still reads when Python takes itself down, which then may end in SIGABRT.
+    forever; the thread is still reading when Python shuts down, which may end in SIGABRT.
     """
     if not is_ours(PrefetchGenerator.run):
         PrefetchGenerator.run = prefetch_generator_run

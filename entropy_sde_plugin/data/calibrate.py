@@ -102,7 +102,7 @@ def _isos(flats: Sequence[Path], darks: Sequence[Path], given: float | None) -> 
     """Return the ISO of every file.
 
     Raises:
-        InputError: A file does not tell its ISO, is given twice, or there are less than two of a kind at an ISO.
+        InputError: A file does not state its ISO or is given twice, or there are fewer than two of a kind at an ISO.
     """
     problems = Problems()
     isos: dict[Path, float] = {}
@@ -110,7 +110,7 @@ def _isos(flats: Sequence[Path], darks: Sequence[Path], given: float | None) -> 
         with problems.collect():
             iso = read_metadata(path).iso or given
             if iso is None:
-                raise InputError(f'{path} does not tell its ISO: give it by --iso.', option='iso')
+                raise InputError(f'{path} does not state its ISO: give it by --iso.', option='iso')
             if path in isos:
                 raise InputError(f'{path} is given twice: a frame is either flat or dark.')
             isos[path] = iso

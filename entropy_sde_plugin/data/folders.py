@@ -35,7 +35,7 @@ def files_below(folder: Path, *, without: Path | None = None) -> FolderFiles:
         without: A folder to leave alone, resolved.
 
     Raises:
-        OSError: A folder cannot be read, or is none.
+        OSError: A folder cannot be read, or is not a folder.
         ValueError: The path has a zero byte.
 
     Example:

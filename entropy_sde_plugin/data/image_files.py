@@ -142,7 +142,7 @@ def orientation(image: ImageFile) -> int:
             exif = PIL.Image.Image.getexif(image)  # PngImageFile's decodes all pixels first
         else:
             exif = image.getexif()
-    except (SyntaxError, ValueError):  # the block is none
+    except (SyntaxError, ValueError):  # the block is not EXIF
         return 1
     value = exif.get(Base.Orientation, 1)
     return int(value) if value in range(1, 9) else 1

@@ -21,7 +21,7 @@ class RawFilePair:
     """Two files of a scene.
 
     Attributes:
-        name: Of the pair.
+        name: Name of the pair.
         short: The short exposure.
         long: The long one.
         ratio: Exposure of the long over that of the short one, above 1.
@@ -73,7 +73,7 @@ def exposure_ratio(short: Path, long: Path) -> float:
     for path in (short, long):
         metadata = read_metadata(path)
         if metadata.iso is None or metadata.exposure_time is None:
-            raise InputError(f"{path} does not tell its ISO and exposure time: give 'ratio'.", option='ratio')
+            raise InputError(f"{path} does not state its ISO and exposure time: give 'ratio'.", option='ratio')
         exposures.append(metadata.iso * metadata.exposure_time)
     ratio = exposures[1] / exposures[0]
     if ratio <= 1:
@@ -184,7 +184,7 @@ def eld_pairs(root: Path, ratio: int, scenes: Sequence[str] | None = None) -> li
         scenes: The scenes; by default those that are there.
 
     Raises:
-        InputError: There are no scenes, a file is missing, or does not tell its exposure.
+        InputError: There are no scenes, a file is missing or does not state its exposure.
     """
     if scenes is None:
         scenes = sorted((scene.name for scene in root.glob('scene-*')), key=lambda name: (len(name), name))

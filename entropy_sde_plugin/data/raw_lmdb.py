@@ -49,8 +49,8 @@ class PlanesRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         shape: (4, H, W).
         iso: None where the file does not say.
         exposure_time: Seconds; None where the file does not say.
-        ratio: Of a short exposure: that of its truth over its own. The planes are times the ratio, clipped.
-        truth: Of a short exposure: the key of its truth in the other database.
+        ratio: For a short exposure, its truth's exposure over its own. The planes are multiplied by it and clipped.
+        truth: For a short exposure, the key of its truth in the other database.
     """
 
     source: str
@@ -144,7 +144,7 @@ class StoredPlanes:
 
     Args:
         path: Folder of the database.
-        key: Of the planes.
+        key: Key of the planes.
         shape: (4, H, W).
     """
 

@@ -53,7 +53,7 @@ def pack_bayer(
         Planes of the colour indices 0…3, (4, H // 2, W // 2), each at most 1.
 
     Raises:
-        InputError: A pattern that is none of Bayer's, or white not above black.
+        InputError: A pattern that is not Bayer's, or white not above black.
 
     Example:
         >>> mosaic = np.arange(8, dtype=np.uint16).reshape(2, 4)
@@ -80,7 +80,7 @@ def unpack_bayer(
     """Unpack planes into a Bayer mosaic, the inverse of :func:`pack_bayer`.
 
     Args:
-        planes: Of the colour indices 0…3, (4, H, W); what lies outside [0, 1] is clipped.
+        planes: Planes of the colour indices 0…3, (4, H, W); what lies outside [0, 1] is clipped.
         pattern: Colour indices of the upper left corner, (2, 2).
         black: Black level of each colour index, ADU.
         white: White level, ADU.

@@ -111,7 +111,7 @@ class RawPair:
     """Two images of a scene.
 
     Attributes:
-        name: Of the pair.
+        name: Name of the pair.
         short: The short exposure.
         long: The long one; None without ground truth.
         ratio: Exposure of the long, or of what is wanted, over that of the short one, above 1.

@@ -26,7 +26,7 @@ def unprocessed(
         photograph: RGB, uint8, (2 H, 2 W, 3).
         matrix: From linear sRGB to the camera's colours, (3, 3), rows sum to 1.
         red_gain: White balance of red, above 1.
-        blue_gain: Of blue.
+        blue_gain: White balance of blue.
 
     Returns:
         Planes R, G, B, G, float32, (4, H, W), in [0, 1].

@@ -78,16 +78,16 @@ class ExposureProcess(Process):
         """Draw the exposures of a training step.
 
         Args:
-            between: Exposures between the first, 1, and the reference.
+            between: Number of exposures between the first, which is 1, and the reference.
             generators: One for each image.
             from_one: Draw distinct whole numbers from 1…r - 1, as the release does for batches of one image: drawing
-                1, with probability ``between / (r - 1)``, leaves one network call fewer. Else from 2…r - 1.
+                1, with probability ``between / (r - 1)``, leaves one network call fewer. Otherwise from 2…r - 1.
 
         Returns:
             Increasing exposures, each (B,), and ``CLEAN``.
 
         Raises:
-            InputError: A ratio with too few whole numbers below, or ``from_one`` for several images.
+            InputError: A ratio with too few whole numbers below it, or ``from_one`` for several images.
         """
         ratios = self.ratio.expand(len(generators))
         if from_one and len(generators) > 1:

@@ -159,7 +159,7 @@ class GaussianProcess(Process):
         """Return the grid of a sampler that visits given noisy states.
 
         Raises:
-            InputError: One is none of the noisy states, or they do not strictly decrease.
+            InputError: One is not a noisy state, or they do not strictly decrease.
         """
         decreasing = all(here > there for here, there in pairwise(times))
         if not decreasing or not all(t in self.times for t in times):
@@ -211,7 +211,7 @@ class GaussianProcess(Process):
         """Return the velocity of x_t (arXiv 2202.00512, section 4): a_t noise - s_t (x0 - m) / S².
 
         S is ``stationary_std``. In z = (x_t - m) / S, the cosine of an angle weighs the clean image and its sine the
-        noise. The velocity is the derivative of z by this angle.
+        noise. The velocity is the derivative of z with respect to this angle.
         """
         decay, std = self._moments(x0, t)
         return decay * noise - std * (x0 - self.mean(cond)) / self.stationary_std**2

@@ -37,7 +37,7 @@ def kept_picture(folder: Path, dataset: str, key: str, label: int | str, *, trai
 
 
 def _shortened(name: str, most: int) -> str:
-    """Return a name of at most so many bytes: the beginning of a longer one, and a hash that no other name has."""
+    """Return a name of at most ``most`` bytes. A longer one is cut, and a hash of all of it keeps it unique."""
     content = name.encode()
     if len(content) <= most:
         return name

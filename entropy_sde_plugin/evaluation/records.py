@@ -83,13 +83,13 @@ def write_records(
     Args:
         folder: Where they lie; it exists.
         validation: The table.
-        iteration: Of the training, None in a test.
+        iteration: Iteration of the training, None in a test.
         run: ``name``, ``options``, ``sampler`` and ``device`` of the run.
         made_with: ``weights_sha256``, ``weights_file`` and ``weights_file_sha256`` of this validation.
         beside: Settings to show beside the figures of every row.
 
     Raises:
-        InputError: A file of these names is there and is none of ours.
+        InputError: A file of one of these names exists, and this package did not write it.
         WriteError: They could not be written.
     """
     key = {'iteration': '' if iteration is None else str(iteration), 'dataset': validation.dataset}
@@ -134,7 +134,7 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
     """Read ``metrics.csv``, its cells as they are written; no rows where there is no such file.
 
     Raises:
-        InputError: A file of that name is none of ours.
+        InputError: This package did not write the file of that name.
     """
     path = folder / METRICS_FILE
     if not path.exists():
@@ -151,7 +151,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """Read ``run.json``; an empty dictionary where there is no such file.
 
     Raises:
-        InputError: A file of that name is none of ours.
+        InputError: This package did not write the file of that name.
     """
     path = folder / RUN_FILE
     if not path.exists():

@@ -25,10 +25,10 @@ __all__ = ['Restoration', 'Row', 'Summary', 'Validation', 'validate']
 
 
 class Restoration(NamedTuple):
-    """A restored image, its name and its truth, if there is one; (H, W, 3), uint8, BGR, as BasicSR's metrics ask.
+    """A restored image, its name and its truth, if there is one; (H, W, 3), uint8, BGR, as BasicSR's metrics need them.
 
-    ``unrounded`` is the restored image in [0, 1] before it was rounded to 8 bits. Of a raw image they show what its
-    ``planes`` look like when developed.
+    ``unrounded`` is the restored image in [0, 1] before it was rounded to 8 bits. For a raw image these
+    are its ``planes``, developed.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Row:
     """The scores of one image under one seed.
 
     Attributes:
-        seed: Of the sampling.
+        seed: Seed of the sampling.
         image: The image's name within its set; empty where the scores are those of the whole set.
         scores: Metric's key in ``val.metrics`` to its value, or to why there is none.
         seconds: What the restoration took; None for the whole set.
@@ -129,12 +129,12 @@ def validate(
     i modulo their number. All of them return the same table, and that of one process alone.
 
     Args:
-        dataloader: Of a set whose items hold ``lq``, perhaps ``gt``, ``lq_path`` and perhaps the image's name in the
-            set as ``key``; its ``dataset.opt`` has a name.
+        dataloader: Loader of a set whose items hold ``lq``, perhaps ``gt``, ``lq_path`` and perhaps the image's name in
+            the set as ``key``; its ``dataset.opt`` has a name.
         restore: Makes, from a batch of one image with its ``key`` and a seed, the restored image. What it makes
             must depend on these alone.
         scorer: The metrics.
-        seeds: Of the sampling; the whole set is restored under each.
+        seeds: Seeds of the sampling; the whole set is restored under each.
         progress: Show a bar, on the first process.
         save: Keeps the image of a name, as restored under the first seed.
 

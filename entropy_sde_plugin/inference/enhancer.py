@@ -72,7 +72,9 @@ class Enhancer:
             raise InputError(f'{architecture.name} restores raw images, not RGB ones: use another model.')
         if options.stride is not None:
             if architecture.patches is None:
-                raise InputError(f'stride: a {architecture.name} has no patches: leave it out.', option='stride')
+                raise InputError(
+                    f'stride: a {architecture.name} does not work in patches; leave it out.', option='stride'
+                )
             prepare = partial(architecture.patches, stride=options.stride)
         return prepare(model.network.to(self.device), **options.for_network)
 

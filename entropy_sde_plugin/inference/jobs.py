@@ -110,7 +110,7 @@ def _ending(source: Path, extension: str) -> str:
 
 
 def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield the images of an input, each with its path in the output folder; note what is none."""
+    """Yield the images of an input, each with its path in the output folder; note the files that are not images."""
     if given.is_dir():
         if given.resolve() == output.resolve():
             raise InputError(f"'{given}' is the input folder and the output folder; choose another for -o.")

@@ -27,8 +27,8 @@ def in_memory(work: Callable[[], Result], network: Tiled, height: int, width: in
     Args:
         work: Calls the network.
         network: Its tile is lowered.
-        height: Of the image, as the network sees it.
-        width: Likewise.
+        height: Height of the image, as the network sees it.
+        width: Its width.
 
     Raises:
         RuntimeError, MemoryError: Another error, or memory that does not suffice for the smallest tile.

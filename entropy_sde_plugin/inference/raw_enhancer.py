@@ -44,7 +44,7 @@ class RawEnhancer:
         keep_negative: Whether the model was trained on values below black; frames are to be read accordingly.
 
     Raises:
-        InputError: The model is none of raw images.
+        InputError: The model does not restore raw images.
 
     Example:
         >>> from entropy_sde_plugin.data.raw_frame import RawMetadata

@@ -102,5 +102,5 @@ def automatic_ratio(frame: RawFrame) -> float:
 
 
 def _developed_light(planes: Tensor, gains: Tensor, matrix: Tensor) -> np.ndarray:
-    """Linear RGB of an image that is developed with the lowest gain 1, as LibRaw does, instead of green's."""
+    """Linear RGB of a developed image. As in LibRaw the lowest gain is set to 1, where `light` sets green's to 1."""
     return (light(planes[None], gains[None], matrix[None]) * (gains[1] / gains.min())).numpy()

@@ -54,7 +54,7 @@ def enhance_files(
         model: A weights file. One of raw images restores raw files as such; any other enhances them developed.
         seed: Seed of the sampler's noise or of the photon counts, the same for each image.
         overwrite: Enhance again images that an earlier run finished.
-        device: As of :class:`EnhancerOptions`; with several processes and devices, each process takes its own.
+        device: As in :class:`EnhancerOptions`; with several processes and devices, each process takes its own.
         options: Further keyword arguments of :class:`EnhancerOptions`; with a model of raw images, of
             :class:`RawEnhancerOptions` and :class:`RawExposure`.
 
@@ -62,7 +62,7 @@ def enhance_files(
         The counts of all processes in the first process, None in the others.
 
     Raises:
-        InputError: An option is wrong or none of the model's, the file does not hold a model, the model does not
+        InputError: An option is wrong or does not suit the model, the file does not hold a model, the model does not
             restore one of the images, or ``output`` is not writable.
         OSError: An output cannot be written.
     """

@@ -23,10 +23,10 @@ _KL_FLOOR = 0.2
 
 
 class CallLoss(NamedTuple):
-    """What one network call loses.
+    """The losses of one network call.
 
     Attributes:
-        picture: Of its image, a scalar.
+        picture: The loss of its image, a scalar.
         parts: The auxiliary loss, of the parts of the adaptive layer; 0 without one.
     """
 

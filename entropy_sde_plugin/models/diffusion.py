@@ -104,7 +104,7 @@ class DiffusionModel(SystemModel[Draw]):
         Args:
             generator: The image's own.
             current_iter: The iteration.
-            position: Of the image in the global batch.
+            position: Position of the image in the global batch.
         """
         if self.train_options.times == 'all':
             return self.process.draw_time(generator)

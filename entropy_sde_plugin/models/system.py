@@ -266,7 +266,7 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
             predicted: Images with gradient, (B, C, H, W).
             target: What they are compared with.
             draw: Their draws.
-            weight: Of each image, (B,), in a ``SpatialEntropyLoss``.
+            weight: Weight of each image, (B,), in a ``SpatialEntropyLoss``.
         """
         return {
             name: self._loss(criterion, predicted, target, draw.iteration, weight) * self._share(criterion, len(draw))

@@ -62,7 +62,7 @@ class ValidatedModel(SRModel):
         """Validate; called in every process.
 
         Args:
-            dataloader: Of the set.
+            dataloader: Loader of the set.
             current_iter: Iteration of the training; the run's name in a test.
             tb_logger: TensorBoard's writer, on the first process, or None.
             save_img: Whether to keep the images.
@@ -120,7 +120,7 @@ class ValidatedModel(SRModel):
         return restoration
 
     def restoration(self, name: str) -> Restoration:
-        """Return the image that was restored, with its name, as metrics and files take it."""
+        """Return the restored image with its name, in the form that metrics and image files need."""
         visuals = self.get_current_visuals()
         pictures = {kind: tensor2img([visuals[kind]]) for kind in ('result', 'gt') if kind in visuals}
         unrounded = tensor2img([visuals['result']], out_type=np.float32)

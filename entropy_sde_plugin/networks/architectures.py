@@ -49,7 +49,7 @@ class RawInferenceNetwork(Protocol):
     """A network of raw images prepared for inference: planes -> (picture, None), of any size that the network takes.
 
     Attributes:
-        tile: As of :class:`InferenceNetwork`, on planes; it does not change the result.
+        tile: As in :class:`InferenceNetwork`, on planes; it does not change the result.
     """
 
     tile: int
@@ -159,7 +159,7 @@ def architecture_of_network(network: nn.Module) -> Architecture:
     """Return the architecture of a network.
 
     Raises:
-        InputError: It is none that is known here.
+        InputError: It is not a known one.
     """
     for architecture in ARCHITECTURES:
         if type(network) is architecture.network:

@@ -33,7 +33,7 @@ def adaptive_residual(output: Tensor, state: Tensor) -> tuple[Tensor, ResidualPa
     """Mix two predictions of the clean image pixel by pixel (formula 12 of the paper).
 
     Args:
-        output: Of the last convolution, (B, 9, H, W): M before its sigmoid, X, R.
+        output: Output of the last convolution, (B, 9, H, W): M before its sigmoid, X, R.
         state: x_t, (B, 4, H, W).
 
     Returns:
@@ -63,7 +63,7 @@ def plane_options(first: int, last: int, name: str) -> dict[str, bool]:
     Args:
         first: Planes that the first convolution takes.
         last: Planes that the last convolution gives.
-        name: Of the network, for the message.
+        name: Name of the network, for the message.
 
     Raises:
         InputError: No network of ExposureDiffusion has these.

@@ -65,7 +65,7 @@ class ExposureTiles:
     Args:
         network: In evaluation mode, float32, on the device to compute on.
         tile: Side of a tile without its margins, on planes; 0 takes the whole frame, None what suits the memory.
-        dtype: Of convolutions.
+        dtype: Type of the convolutions.
         compile: Let torch.compile fuse the network; takes a minute once and needs a C++ compiler.
 
     Attributes:

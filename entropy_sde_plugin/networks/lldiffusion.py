@@ -75,7 +75,7 @@ class LLDiffusionNet(nn.Module):
         ch_mult: Channels of its six levels, and of the degradation network's, from the finest, in multiples of the
             width.
         num_res_blocks: Blocks of each level on the way down, 1…1000; one more on the way up.
-        fuse_mode: How the U-Nets take up the encoder's maps: ``'cat'`` (concatenation) or ``'cattn'`` (with channel
+        fuse_mode: How the U-Nets merge in the encoder's maps: ``'cat'`` (concatenation) or ``'cattn'`` (with channel
             attention after it).
         num_deg_fusion: How many maps, 1…6, from the coarsest.
         deg_ch: Width of the degradation network, a multiple of 32.
@@ -135,7 +135,7 @@ class LLDiffusionNet(nn.Module):
             x: Noisy states x_t, (B, 3, H, W).
             cond: Dark images, shaped as x.
             time: Raw time t, 0…999: a number, or a tensor of B values or of one.
-            features: Of ``cond``, where they are known.
+            features: The features of ``cond``, if they are known already.
 
         Returns:
             The prediction (noise, or as trained), shaped as x.
@@ -152,7 +152,7 @@ class LLDiffusionNet(nn.Module):
         Args:
             high: Bright images, (B, 3, H, W).
             cond: The dark images of the same scenes, shaped as ``high``.
-            features: Of ``cond``, where they are known.
+            features: The features of ``cond``, if they are known already.
 
         Returns:
             Dark images, shaped as ``high``, not clamped.

@@ -20,7 +20,7 @@ from entropy_sde_plugin.networks.padding import reflect_to
 __all__ = ['Patches', 'WholeOrTiles']
 
 MEGAPIXEL = 1024**2
-"""Up to so many pixels an image is taken whole, unless a tile is given …"""
+"""An image of up to this many pixels is taken whole, unless a tile is given …"""
 TILE = 512
 """… and larger ones in tiles of this side: the attention's work for a pixel grows with the tile's area."""
 
@@ -37,7 +37,7 @@ class _InWindows(ABC):
     Args:
         network: In evaluation mode, float32, on the device to compute on.
         tile: Side of a window, in pixels.
-        dtype: Of convolutions and products.
+        dtype: Type of convolutions and products.
         compile: Let torch.compile fuse the denoiser.
     """
 
@@ -54,7 +54,7 @@ class _InWindows(ABC):
     def __call__(self, x: Tensor, cond: Tensor, time: int) -> Tensor:
         """Predict from states (B, C, H, W), float32, at one time; see :meth:`LLDiffusionNet.forward`.
 
-        A call with the same dark images as the previous one reuses what that computed of them, even if the network's
+        A call with the same dark images as the previous one reuses what was computed then, even if the network's
         weights have changed since.
         """
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not torch.float32):
@@ -85,7 +85,7 @@ class WholeOrTiles(_InWindows):
         network: In evaluation mode, float32, on the device to compute on.
         tile: Side of a tile in pixels, rounded down to a multiple of 32 and at least 64; 0 takes every image whole;
             None takes images of up to a megapixel whole, and larger ones in tiles of 512.
-        dtype: Of convolutions and products.
+        dtype: Type of convolutions and products.
         compile: Let torch.compile fuse the denoiser; costs a minute once and needs a C++ compiler.
 
     Attributes:
@@ -128,7 +128,7 @@ class Patches(_InWindows):
         network: In evaluation mode, float32, on the device to compute on.
         tile: Side of a patch in pixels; None is 128, that of the released training's crops.
         stride: Distance of the patches' corners; the last ones are moved to the border. The released test has 16.
-        dtype: Of convolutions and products.
+        dtype: Type of convolutions and products.
         compile: Let torch.compile fuse the denoiser; costs a minute once and needs a C++ compiler.
 
     Raises:
@@ -189,7 +189,7 @@ class _Image(ABC):
         network: The network.
         canvas: The dark image, (1, 3, H, W), padded.
         layout: Its windows, all of one size.
-        weight: Of a window's pixels in the means, (H', W').
+        weight: Weights of a window's pixels in the means, (H', W').
         batch: How many windows pass the network at a time.
     """
 

@@ -1,4 +1,4 @@
-"""The U-Net of LLDiffusion's denoiser and of its degradation network, which takes up the maps of the encoder.
+"""The U-Net of LLDiffusion's denoiser and of its degradation network, with the maps of the encoder merged in.
 
 Module names follow the released network, so that its checkpoints load strictly.
 """
@@ -25,7 +25,7 @@ from entropy_sde_plugin.networks.lldiffusion_blocks import (
 __all__ = ['LEVELS', 'FuseMode', 'UNet']
 
 FuseMode = Literal['cat', 'cattn']
-"""How a map is taken up: by concatenation, or with channel attention after it."""
+"""How a map is merged in: by concatenation, or with channel attention after it."""
 
 LEVELS = 6
 ATTENTIVE_LEVEL = 2
@@ -33,14 +33,14 @@ ATTENTIVE_LEVEL = 2
 
 
 class UNet(nn.Module):
-    """U-Net that takes up the maps of a :class:`.lldiffusion_encoder.LatentMapEncoder` on its way up.
+    """U-Net that merges in the maps of a :class:`.lldiffusion_encoder.LatentMapEncoder` on its way up.
 
     Args:
-        in_channels: Of the input.
+        in_channels: Channels of the input.
         ch: Width, in channels; a multiple of 32.
         ch_mult: Channels of each of the six levels, from the finest, in multiples of ``ch``.
         num_res_blocks: Blocks of each level on the way down; one more on the way up.
-        fuse_mode: How the maps are taken up.
+        fuse_mode: How the maps are merged in.
         map_widths: Channels of the maps, from the coarsest.
         unused_width: Channels of a channel attention that the released network has and never uses.
         timed: Whether the time is an input.
@@ -107,7 +107,7 @@ class Level(nn.Module):
     Args:
         in_widths: Channels that each block takes.
         width: Channels that all return.
-        time_dim: As of the blocks.
+        time_dim: Size of the embedding of the time, as the blocks take it.
         level: Which one, from the finest.
     """
 
@@ -154,7 +154,7 @@ class Middle(nn.Module):
 
 
 class UpLevel(Level):
-    """A level on the way up; each block takes up a skip connection."""
+    """A level on the way up; each block takes one skip connection."""
 
     def __init__(self, in_widths: Sequence[int], width: int, time_dim: int, level: int) -> None:
         super().__init__(in_widths, width, time_dim, level)
@@ -168,15 +168,16 @@ class UpLevel(Level):
 
 
 class UpPath(nn.Module):
-    """The way up, from the coarsest level (0) to the finest (5): map i enters in front of level i + 1, the sixth after
-    the last.
+    """The way up, from the coarsest level (0) to the finest (5).
+
+    The encoder's maps are merged in on the way: map i before level i + 1, and the sixth map after the last level.
 
     Args:
         widths: Channels of the levels, from the coarsest.
         skips: Channels of the skip connections, in the order in which they were made.
-        blocks: Of each level.
-        time_dim: As of the blocks.
-        fuse_mode: How the maps are taken up.
+        blocks: Number of blocks of each level.
+        time_dim: Size of the embedding of the time, as the blocks take it.
+        fuse_mode: How the maps are merged in.
         map_widths: Channels of the maps.
     """
 

@@ -41,7 +41,7 @@ class NAFNetStrips:
         network: In evaluation mode, float32, on the device to compute on. Its weights are read at every call.
         tile: Process about ``tile`` x ``tile`` pixels at a time, as strips over the image's whole width; 0 processes
             the whole image at once, None chooses by the device.
-        dtype: Of features and matrix products; means over the image and the last convolution are float32.
+        dtype: Type of features and matrix products; means over the image and the last convolution are float32.
         compile: Fuse the passes with torch.compile; takes a minute once and needs a C++ compiler.
 
     Raises:
@@ -93,7 +93,7 @@ class NAFNetStrips:
         self._ending(features, result)
 
     def _rows(self, features: Tensor) -> list[tuple[int, int]]:
-        """Cut (H, W, C) into strips: first row, and the row after the last one."""
+        """Return the strips of (H, W, C): of each, its first row and the row after its last."""
         height, width, _ = features.shape
         step = height if self.tile == 0 else max(1, self.tile**2 // width)
         return [(top, min(top + step, height)) for top in range(0, height, step)]
@@ -215,7 +215,7 @@ def attention_pass(
         features: (H, W, C): the strip, and the row above and below it where the image has one. Outside are zeros.
         gated: Where the strip's gated features go, (H', W, C).
         skip: Rows above the strip, 0 or 1.
-        eps: Of the norm.
+        eps: The eps of the norm.
         expand, expand_bias, depthwise, depthwise_bias: See :class:`FoldedBlock`.
     """
     x = F.linear(normalised(features, eps), expand, expand_bias)

@@ -18,8 +18,8 @@ def size_of(state: Mapping[str, Tensor], key: str, name: str, dims: int = 4) -> 
 
     Args:
         state: The state dict.
-        key: Of the weight.
-        name: Of the network, for the message.
+        key: The weight's key.
+        name: Name of the network, for the message.
         dims: How many dimensions it must have.
 
     Raises:

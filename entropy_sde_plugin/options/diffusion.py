@@ -121,7 +121,7 @@ class DiffusionOptions(SystemOptions, frozen=True):
         """Return the sampler's time grid.
 
         Raises:
-            InputError: More steps than there are noisy states; times that are none of them, or do not decrease.
+            InputError: More steps than there are noisy states; times that are not among them, or do not decrease.
         """
         process = self.process()
         if self.sampler.times is not None:

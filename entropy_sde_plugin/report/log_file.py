@@ -16,9 +16,9 @@ class Step:
     """One line of the log.
 
     Attributes:
-        iteration: Of the training.
-        learning_rate: Of the first parameter group.
-        seconds: Of an iteration, a mean over the last ones; data loading included.
+        iteration: Iteration of the training.
+        learning_rate: Learning rate of the first parameter group.
+        seconds: Time of an iteration, a mean over the last ones; data loading included.
         losses: Name to value, e.g. ``l_pix``.
     """
 

@@ -39,7 +39,8 @@ def write_report(folders: Sequence[Path], output: Path) -> None:
     """Write a page about trainings and tests; completely or not at all.
 
     It needs no other files and no network. Losses, learning rate and time of a step come from BasicSR's log;
-    figures and what made them from ``metrics.csv`` and ``run.json``; images from ``visualization/`` and the datasets.
+    figures, settings and versions from ``metrics.csv`` and ``run.json``; images from ``visualization/`` and the
+    datasets.
 
     Args:
         folders: ``experiments/NAME`` or ``results/NAME``.

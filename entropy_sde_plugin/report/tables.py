@@ -72,7 +72,7 @@ def published_rows(metrics: dict[Column, Metric]) -> list[dict[str, Any]]:
 
 
 def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """What made the figures: a row for each run."""
+    """The settings and versions that gave the figures: a row for each run."""
     rows = []
     for run in runs:
         versions, last = run.record.get('versions', {}), run.latest[-1].entry if run.latest else {}

@@ -60,7 +60,7 @@ def compare(
         elif not key.endswith('.type'):
             without_effect.append(difference)
         elif _SAME_TYPES.get(was, was) != _SAME_TYPES.get(now, now):
-            raise InputError(f'train.{key} is {now}, but the training to resume has {was}: write that. {_ANEW}')
+            raise InputError(f'train.{key} is {now}, but the training to resume has {was}: set it to {was}. {_ANEW}')
     if without_effect:
         get_root_logger().warning(
             f'These options differ from the training to resume, without effect: {"; ".join(without_effect)}. The '

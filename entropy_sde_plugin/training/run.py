@@ -145,7 +145,7 @@ class Run:
         self._validation_due = entries['validation_due'] and self._due(state['iter'])
 
     def save_what_is_sound(self) -> str:
-        """Save the last complete iteration, in this process only; return what was done as text."""
+        """Save the last complete iteration, in this process only; return one line that says what was done."""
         if self._step is None:
             return 'no step was taken'
         iteration = self._step.rewind()

@@ -33,7 +33,7 @@ class TrainingStep:
 
     Args:
         network: The network in training, as BasicSR wraps it.
-        optimizer: Of its parameters, and perhaps of a loss's.
+        optimizer: Optimiser of its parameters, and perhaps of a loss's.
         options: ``accumulate_steps``, ``grad_clip_norm``, ``precision``, ``channels_last`` and ``tf32`` of the section
             ``train``. ``tf32`` is PyTorch's setting for the whole process, validation included.
 
@@ -113,7 +113,7 @@ class TrainingStep:
         return {'skipped_in_row': self.skipped_in_row, 'scaler': self._scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Take up what ``state_dict`` gave; a scaler's only where there is one in both runs."""
+        """Restore what ``state_dict`` returned; a scaler's state only if both runs have a scaler."""
         self.skipped_in_row = int(state['skipped_in_row'])  # pyright: ignore[reportArgumentType]
         if state['scaler'] and self._scaler.is_enabled():
             self._scaler.load_state_dict(state['scaler'])  # pyright: ignore[reportArgumentType]

@@ -48,7 +48,7 @@ class Progress:
 
     Args:
         total: The amount of work; None where it is not known yet.
-        unit: Of the amount, in the plural.
+        unit: Unit of the amount, in the plural.
         label: What the work is.
         show: False shows nothing.
 

@@ -1,4 +1,4 @@
-"""How the processes of a run part: in order, before Python takes itself down."""
+"""How the processes of a run part: in order, before Python shuts down."""
 
 from __future__ import annotations
 

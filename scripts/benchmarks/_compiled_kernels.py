@@ -40,10 +40,10 @@ class Compiled:
     """A kernel for one GPU.
 
     Attributes:
-        registers: Of a thread.
+        registers: Number of registers of a thread.
         stack: Bytes of a thread's registers that are spilled to memory.
         shared: Bytes of shared memory of a program.
-        warps: Of a program.
+        warps: Number of warps of a program.
         cubin: The machine code.
     """
 

@@ -4,7 +4,7 @@
 
 The step is IRSDEModel's, with loss, clipping and AdamW, without the average of the weights. Each case has a process of
 its own, one after the other, whose resident memory is reported: what the forward pass leaves for the backward pass, and
-the highest of all. The fastest step counts: a shared machine only adds.
+the highest of all. The fastest step counts: other work only adds time.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Cost:
     """What training steps took.
 
     Attributes:
-        parameters: Of the network.
+        parameters: Number of parameters of the network.
         activations: Bytes of resident memory that the network's forward pass adds.
         peak: The most resident memory: program, weights, gradients and moments too.
-        seconds: Of the fastest step.
+        seconds: Time of the fastest step.
     """
 
     parameters: int

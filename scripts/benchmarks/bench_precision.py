@@ -4,8 +4,8 @@
     python scripts/benchmarks/bench_precision.py --train 300 -o precision
 
 The first times a step of the demonstration's training on a batch in memory, all cases in turns in one run; the fastest
-of each counts, since a shared machine only adds. With `--train`, the demonstration is then trained for so many
-iterations under each case, from the same seed, and the held-out photographs say how far each came. On a CPU: how fast
+of each counts, since other work only adds time. With `--train N`, the demonstration is then trained for N iterations
+under each case, from the same seed, and the held-out photographs say how far each came. On a CPU: how fast
 `fp16` and `tf32` are needs a GPU and is not measured here.
 """
 

@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def train(folder: Path, processes: int, steps: int, batch: int) -> Training:
-    """Train with so many processes.
+    """Train with a number of processes.
 
     Raises:
         InputError: The training failed; its last lines have been shown.

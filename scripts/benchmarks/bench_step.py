@@ -3,7 +3,7 @@
     python scripts/benchmarks/bench_step.py
 
 A step is drawing, the network's forward and backward pass, the optimiser and the average; the loss is its own forward
-and backward pass. Both are timed in one run, in turns, and the fastest of each counts: a shared machine only adds.
+and backward pass. Both are timed in one run, in turns, and the fastest of each counts: other work only adds time.
 """
 
 from __future__ import annotations

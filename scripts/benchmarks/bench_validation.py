@@ -1,6 +1,6 @@
 """Time of a validation by one process and by two, a thread each: the demonstration's network, sampler and images.
 
-Both are timed in one run, in turns, and the fastest of each counts: a shared machine only adds. Starting the processes
+Both are timed in one run, in turns, and the fastest of each counts: other work only adds time. Starting the processes
 is left out; loading, restoring, scoring, gathering and writing the records are in.
 """
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def validation(folder: Path, processes: int) -> float:
-    """Seconds of a validation by so many processes, from when all of them are ready."""
+    """Seconds of a validation by a number of processes, from when all of them are ready."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]

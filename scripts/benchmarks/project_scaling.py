@@ -92,11 +92,11 @@ def project(gpu: GPU, processes: int, adapters: int, *, operations: float, param
     """The step of a data-parallel training.
 
     Args:
-        gpu: Of every process.
+        gpu: GPU of every process.
         processes: One a GPU.
         adapters: Network adapters of a machine.
-        operations: Of a process's forward and backward pass.
-        parameters: Of the network, in float32.
+        operations: Operations of a process's forward and backward pass.
+        parameters: Parameters of the network, in float32.
         utilisation: Share of ``gpu.rate`` that is reached.
     """
     payload = 4 * parameters

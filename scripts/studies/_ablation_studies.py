@@ -31,7 +31,7 @@ class Study:
     Attributes:
         title: For the table.
         variants: Its rows.
-        iterations: Of every run.
+        iterations: Length of every run.
         continues: Whether the runs start from the network of the training under L1, not from chance.
         options: What all of its runs change.
     """

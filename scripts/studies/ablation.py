@@ -52,7 +52,7 @@ class Run:
     """One training: a variant under a seed.
 
     Attributes:
-        name: Of its option file and its folder below ``experiments``.
+        name: Name of its option file and of its folder below ``experiments``.
         opt: Its options.
     """
 

@@ -46,7 +46,7 @@ class Quantity:
     """Something that must not grow.
 
     Attributes:
-        unit: Of the table's numbers.
+        unit: Unit of the table's numbers.
         scale: From what is measured to the unit.
         relative, absolute: Growth that is tolerated over the run: a share of the level, and a number of units.
     """
@@ -140,13 +140,13 @@ def training(folder: Path, steps: int, pause: int, overrides: Sequence[str]) -> 
 
 
 def watch(command: Sequence[str], folder: Path, steps: int, pause: int, every: float = 1) -> Samples:
-    """Run a training, looking at its processes ``every`` so many seconds; print the table as it goes.
+    """Run a training, looking at its processes every ``every`` seconds; print the table as it goes.
 
     Args:
         command: The training; its output has BasicSR's lines.
         folder: Where it runs, and where ``soak.csv`` goes.
-        steps: Of the training.
-        pause: Behind every so many steps, it does something else.
+        steps: Length of the training.
+        pause: Number of steps after which it does something else.
 
     Raises:
         InputError: The training failed; its last lines have been shown.

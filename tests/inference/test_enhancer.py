@@ -139,7 +139,7 @@ def test_from_a_file(model, tmp_path):
         ({'tile': 'big'}, "'big' is neither"),
         ({'tile': 3}, 'at least 16'),
         ({'tile': True}, 'neither'),
-        ({'stride': 8}, 'a ConditionalNAFNet has no patches'),
+        ({'stride': 8}, 'a ConditionalNAFNet does not work in patches'),
         ({'steps': 101}, '1…100'),
         ({'steps': 0}, "'sampler.steps': expected int >= 1"),
         ({'sampler': 'ddmi'}, "Did you mean 'ddim'"),

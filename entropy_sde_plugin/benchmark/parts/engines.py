@@ -50,7 +50,7 @@ def _cases(quick: bool) -> list[Case]:
 
 
 def value_and_gradient(images: list[Tensor], loss: Any = spatial_entropy, **options: Any) -> tuple[Tensor, Tensor]:
-    """The loss between two images, and its derivatives by the first."""
+    """The loss between two images, and its gradient with respect to the first."""
     pred = images[0].detach().requires_grad_()
     value = loss(pred, images[1], **options)
     (gradient,) = torch.autograd.grad(value, pred)

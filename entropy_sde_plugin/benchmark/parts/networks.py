@@ -63,7 +63,7 @@ def example_inputs(architecture: Architecture) -> list[Tensor]:
 
 
 def output_and_gradient(network: nn.Module, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """A network's image, and the derivatives of its mean square by the weights."""
+    """A network's image, and the gradient of the image's mean square with respect to the weights."""
     output = network(*inputs)
     image = output[0] if isinstance(output, tuple) else output
     gradients = torch.autograd.grad(image.square().mean(), list(network.parameters()), allow_unused=True)

@@ -37,7 +37,7 @@ def systems() -> list[str]:
 
 
 def option_file(system: str) -> str:
-    """Return the name of a system's first option file that makes its training data of bright photographs.
+    """Return a system's first option file whose training data are synthesised from bright photographs.
 
     Raises:
         FileNotFoundError: There is none.

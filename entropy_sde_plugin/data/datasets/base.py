@@ -36,7 +36,7 @@ def sample(
         key: The image's name within the dataset, by which validation files it.
         crops: Images by their kinds. Of one crop the tensors are (3, H, W), of N crops (N, 3, H, W).
         paths: Where they come from, by their kinds.
-        options: Of the dataset.
+        options: Options of the dataset.
         index: What the dataset was indexed with. The item's ``draw`` is its ``[epoch, draw]``, by which a model can key
             draws of its own.
     """

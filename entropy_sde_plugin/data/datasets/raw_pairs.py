@@ -164,7 +164,7 @@ class RawPairOptions(RawPairsOptions, kw_only=True, frozen=True):
         if self.dataroot_gt is None and self.phase == 'train':
             raise InputError("'dataroot_gt', the folder of the long exposures, is missing.", option='dataroot_gt')
         if self.dataroot_gt is None and self.ratio is None:
-            raise InputError("'ratio' is missing: without long exposures nothing else tells it.", option='ratio')
+            raise InputError("'ratio' is missing: without long exposures it must be given.", option='ratio')
 
     @property
     def has_truth(self) -> bool:
@@ -180,7 +180,7 @@ class RawPairDataset(RawPairs):
         opt: Section of the option file; see ``RawPairOptions``.
 
     Raises:
-        InputError: A bad option, a missing or unreadable file, or a file that does not tell its exposure.
+        InputError: A bad option, a missing or unreadable file, or a file that does not state its exposure.
 
     Example:
         With DNG files of the same names in both folders:

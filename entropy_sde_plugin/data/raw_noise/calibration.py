@@ -41,7 +41,7 @@ class TransferPoint:
 
     Attributes:
         mean: Signal, ADU.
-        variance: Of one frame at that signal, ADU².
+        variance: Variance of one frame at that signal, ADU².
     """
 
     mean: float
@@ -102,7 +102,7 @@ def system_gain(points: Sequence[TransferPoint]) -> float:
     """Return the gain K in ADU per photon: the slope of the variance over the mean, var = K mean + read noise.
 
     Args:
-        points: Of flat frames, and of dark frames, which fix the read noise. Each counts by the inverse of its
+        points: Points of flat frames, and of dark frames, which fix the read noise. Each counts by the inverse of its
             variance, which its own error is proportional to.
 
     Raises:
@@ -190,9 +190,9 @@ def _scale(quantiles: Planes, of_scale_1: Planes, variance: float) -> float:
     """The slope of a probability plot, less the rounding.
 
     Args:
-        quantiles: Measured.
-        of_scale_1: Of the distribution.
-        variance: Of the distribution at scale 1.
+        quantiles: The measured quantiles.
+        of_scale_1: Quantiles of the distribution at scale 1.
+        variance: Variance of the distribution at scale 1.
     """
     slope = quantiles @ of_scale_1 / (of_scale_1 @ of_scale_1)
     squared = slope**2 - _QUANTISATION / variance

@@ -121,7 +121,7 @@ def camera(name: str, option: str = 'camera') -> RawCamera:
         option: The option that names it, for errors.
 
     Raises:
-        InputError: There is no such camera, or the file cannot be read or is none of a camera.
+        InputError: There is no such camera, or the file cannot be read or does not describe a camera.
     """
     if name.endswith('.json'):
         return _of_file(Path(name), option)
@@ -137,7 +137,7 @@ def gain_for(iso: float | None, taken_by: RawCamera | None) -> float:
     """Return the gain K of a raw image, in ADU per photon: that of its ISO, by the camera's calibration.
 
     Args:
-        iso: None where the file does not tell.
+        iso: None where the file does not say.
         taken_by: The camera, None where it is not known.
 
     Returns:

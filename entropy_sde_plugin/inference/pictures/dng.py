@@ -88,7 +88,7 @@ def develop_planes(planes: NDArray[np.floating], frame: RawFrame) -> NDArray[np.
 
     Args:
         planes: R, G, B, G, (4, H, W); what lies outside [0, 1] is clipped.
-        frame: As of :func:`encode_dng`.
+        frame: As in :func:`encode_dng`.
 
     Returns:
         Array of shape (2 H, 2 W, 3), or turned, uint16, RGB, full range.

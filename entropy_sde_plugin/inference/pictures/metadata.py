@@ -57,10 +57,10 @@ def metadata_of(file: ImageFile) -> tuple[Metadata, tuple[str, ...]]:
 
 
 def _clean_xmp(packet: bytes) -> tuple[bytes | None, tuple[str, ...]]:
-    """Take out of an XMP packet what is wrong in the output.
+    """Remove from an XMP packet what would be wrong in the output.
 
     Returns:
-        The packet for the upright image alone, or none; and what is left out, a phrase each.
+        The packet for the upright image alone, or none; and a phrase for each thing left out.
     """
     try:
         packet.decode()

@@ -54,7 +54,7 @@ def tags_of(samples: NDArray[np.generic], block: bytes | None) -> ImageFileDirec
     """Return the tags of an EXIF block, and those that say how samples lie in the file, not compressed.
 
     Args:
-        samples: As of :func:`encode_tiff`.
+        samples: As in :func:`encode_tiff`.
         block: EXIF without a prefix, or none.
     """
     height, width, channels = samples.shape
@@ -81,7 +81,7 @@ def assembled(tags: ImageFileDirectory_v2, strips: Sequence[bytes]) -> bytes:
 
     Args:
         tags: All but those of its strips.
-        strips: Of :func:`strips_of`, compressed or not.
+        strips: As returned by :func:`strips_of`, compressed or not.
     """
     sizes = [len(strip) for strip in strips]
     tags[Base.RowsPerStrip] = _ROWS_PER_STRIP

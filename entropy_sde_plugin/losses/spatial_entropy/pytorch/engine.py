@@ -145,7 +145,7 @@ class _Tiles:
 
     Attributes:
         rows: Largest number of bins of a part of a chunk.
-        gradient: Derivatives by the tiles' intensities and neighbour means, times h: (2, T, area).
+        gradient: Derivatives with respect to the tiles' intensities and neighbour means, times h: (2, T, area).
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class _Tiles:
         return products
 
     def _windows(self, products: Tensor, tiles: slice, add_totals: bool, add_slopes: bool) -> Tensor | None:
-        """Go through the windows; return the distance's derivatives by the prediction's products, (rows, area)."""
+        """Go through the windows; return the gradient with respect to the prediction's products, (rows, area)."""
         slope, weights = None, self.weights[tiles]
         for window, totals in zip(self.windows, self.totals, strict=True):
             total = totals[tiles]

@@ -70,12 +70,12 @@ class KernelTables:
         """Propagate derivatives to the pixels.
 
         Args:
-            slope: Derivatives by the logarithms of the prediction's products, (t m, area).
+            slope: Derivatives with respect to the logarithms of the prediction's products, (t m, area).
             rows: See `rows`.
             buffer: (2 t m, area), overwritten.
 
         Returns:
-            Derivatives by the tiles' intensities and neighbour means, times h: (2, t, area).
+            Derivatives with respect to the tiles' intensities and neighbour means, times h: (2, t, area).
         """
         torch.index_select(self.steepness.flatten(0, 2), 0, rows[:, 0].flatten(), out=buffer)
         buffer.view(2, *slope.shape).mul_(slope)

@@ -30,7 +30,7 @@ class OccupiedBins:
         low: First j of each row, (T, L), int64.
         ends: Number of bins in the rows up to and including i, (T, L), int64.
         origin: Smallest occupied i and j of each tile, (T, 2), int64.
-        row_weights: Of each row in a sum over the bins, (T, L); None if the bins weigh 1.
+        row_weights: Weight of each row in a sum over the bins, (T, L); None if the bins weigh 1.
         tails: See `_tail_weights`.
         counts: Number of bins of each tile.
         spans: Extent of each tile's bins along the axis where it is larger.
@@ -141,10 +141,10 @@ def occupied_bins(points: Tensor, levels: int, bandwidth: float, reach: float, e
 
 
 def _tail_weights(levels: int, bandwidth: float) -> Tensor:
-    """What weights gain at an end of an interval of bins for the bins beyond it.
+    """Weights to add at an end of an interval of bins, in place of the bins beyond it.
 
     Returns:
-        (3, L): of the last bin, the one before it and all others, for 0 ... L-1 bins beyond.
+        (3, L): for the last bin, the one before it and all others; column k is for k bins beyond the end.
     """
     ratio = math.exp(-1 / bandwidth)
     beyond = torch.arange(levels, dtype=torch.float64)

@@ -42,7 +42,7 @@ class WindowSums(Protocol):
     """Window sums of the rows of tiles, a row being one bin over the tile's pixels and halo (``Tiling.area``).
 
     Attributes:
-        weights: Of each output in the mean over a plane, (tiles of a plane, outputs).
+        weights: Weight of each output in the mean over a plane, (tiles of a plane, outputs).
     """
 
     weights: Tensor
@@ -65,7 +65,7 @@ class WindowSums(Protocol):
         ...
 
     def spread(self, ratio: Tensor, factor: Tensor, window: int, slope: Tensor | None) -> Tensor:
-        """Propagate derivatives by window sums back to the pixels: the adjoint of `sums`.
+        """Propagate derivatives with respect to window sums back to the pixels: the adjoint of `sums`.
 
         Args:
             ratio: Shaped as `sums` returns it, in a buffer of the scratch, which is handed back.
@@ -74,7 +74,7 @@ class WindowSums(Protocol):
             slope: What earlier calls have returned; None in the first, which must be for the largest window.
 
         Returns:
-            The derivatives by the pixels so far, (rows, area), possibly in a buffer of the scratch.
+            The derivatives with respect to the pixels so far, (rows, area), possibly in a buffer of the scratch.
         """
         ...
 

@@ -34,7 +34,7 @@ class WindowTerms(Protocol):
             p: Window sums of the prediction.
             q: Window sums of the target, shaped like ``p``.
             window: Side of the window.
-            ratio: Like ``p``, overwritten with the terms' derivatives by ``p``, up to the factor `slope`.
+            ratio: Like ``p``, overwritten with the terms' derivatives with respect to ``p``, up to the factor `slope`.
             terms: Like ``p``, overwritten with the terms.
         """
         ...

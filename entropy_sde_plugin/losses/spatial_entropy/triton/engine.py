@@ -1,7 +1,8 @@
 """The spatial entropy on CUDA devices: a window's densities live in the registers of one program.
 
-Planes are taken in groups whose tables of kernels fit `TABLE_BYTES`, and their pixels in ranges whose parts of the
-gradient fit `PART_BYTES`; a group is one plane and a range one pixel at least. Nothing waits for the device.
+Memory is limited in two ways. Planes are processed in groups, so that a group's tables of kernels fit into
+`TABLE_BYTES`. The pixels of a group are processed in ranges, so that a range's parts of the gradient fit into
+`PART_BYTES`. A group has at least one plane, a range at least one pixel. Nothing waits for the device.
 """
 
 from __future__ import annotations

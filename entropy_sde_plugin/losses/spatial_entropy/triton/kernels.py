@@ -1,8 +1,8 @@
 """The Triton kernels: tables of the kernels K, the densities compared, and the gradient collected.
 
-What programs read of a pixel are rows of tables, (pixels, L): A and B of the prediction, their derivatives by the
-intensity and by the neighbour mean, and A and B of the target. A window's density, an L x L matrix, is a sum of outer
-products of such rows over the window's pixels; it lives in registers, block by block.
+What programs read of a pixel are rows of tables, (pixels, L): A and B of the prediction, their derivatives with respect
+to the intensity and to the neighbour mean, and A and B of the target. A window's density, an L x L matrix, is a sum of
+outer products of such rows over the window's pixels; it lives in registers, block by block.
 
 Plain float32 multiplications and additions. Tensor cores would need three TF32 products for each, and their operands
 rearranged, which takes more instructions than it saves at windows of a few pixels; a single one breaks 1e-5. No atomic
@@ -31,7 +31,7 @@ def kernel_tables(
     PIXELS: tl.constexpr,
     BINS: tl.constexpr,
 ):
-    """Write ``factor`` times K((i - v) / h) and its derivative by v for all bins i of each pixel.
+    """Write ``factor`` times K((i - v) / h) and its derivative with respect to v for all bins i of each pixel.
 
     Work: an exponential and a division for each of pixels x L elements, twice that with ``NORMALISE``. Memory: reads a
     plane, writes one table, two with ``SLOPES``.
@@ -136,7 +136,7 @@ def compare_windows(
         a, b, a_slope, b_slope, c, d: Tables; see the module.
         offsets: Rows and columns from a window's centre, (2, n).
         distances: Sum over the windows of the distance at each centre, (stop - start,), overwritten.
-        parts: (stop - start, 2, n), zeros; gains the derivatives by v and v_nbr at the pixels around each centre.
+        parts: (stop - start, 2, n), zeros; gains the gradient with respect to v and v_nbr around each centre.
         start, stop: The range of the pixels that are centres here.
         height, width: H, W.
         levels: L.
@@ -270,7 +270,7 @@ def _widen(low, high, plane, pixel, inside, levels):
 
 @triton.jit
 def _compare(p, q, area, floor, DISTANCE: tl.constexpr):
-    """The terms of the bins, and the terms' derivatives by p; densities are ``area`` times too large."""
+    """The terms of the bins, and their derivatives with respect to p; densities are ``area`` times too large."""
     if DISTANCE == 'hellinger':  # (sqrt(p) - sqrt(q))^2 = p slope^2; one root, and exactly 0 for equal windows
         p, q = p + floor, q + floor
         slope = tl.where(p == q, 0.0, 1 - q * tl.rsqrt(p * q))
@@ -295,7 +295,7 @@ def _distance(total, area, root_epsilon, DISTANCE: tl.constexpr):
 
 @triton.jit
 def _weight(total, area, root_epsilon, DISTANCE: tl.constexpr):
-    """The factor of the terms' derivatives in the distance's: the derivative of `_distance` by the sum."""
+    """The factor of the terms' derivatives in the distance's: the derivative of `_distance` with respect to the sum."""
     weight = tl.full(total.shape, 1 / area, tl.float32)
     if DISTANCE == 'hellinger':
         root = tl.rsqrt(total / area + root_epsilon)
