@@ -311,6 +311,7 @@ def test_data_that_are_lost_in_training_end_it_with_a_line(folder):
             database.put(name, photograph(name)[:48, :48])
     opt = irsde(folder)
     opt['datasets']['train'] |= {'dataroot_gt': str(folder / 'lost.lmdb'), 'dataset_enlarge_ratio': 30}
+    opt['logger'] |= {'save_checkpoint_freq': 100}  # after the end: how far the workers come before it is chance
     loss = accident(step=2, what='removal', to=str(folder / 'lost.lmdb'))
     code, output = train(
         folder, opt, 'lost', module=ACCIDENTS, train__pixel_opt=loss, train__total_iter=40, data__num_worker_per_gpu=2
