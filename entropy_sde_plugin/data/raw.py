@@ -86,7 +86,7 @@ def _source(path: Path) -> str | io.BytesIO:
 def developed_size(raw: rawpy.RawPy) -> tuple[int, int]:
     """Return (height, width) of the developed image, without reading the pixels."""
     sizes = raw.sizes
-    lies = sizes.flip in (5, 6)  # quarter turns, in LibRaw's numbers
+    lies = sizes.flip & 4  # rows and columns change places: orientations 5…8
     return (sizes.iwidth, sizes.iheight) if lies else (sizes.iheight, sizes.iwidth)
 
 

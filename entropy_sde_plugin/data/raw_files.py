@@ -10,7 +10,7 @@ from pathlib import Path
 from entropy_sde_plugin.data.folders import files_below, listed
 from entropy_sde_plugin.data.raw import RAW_SUFFIXES
 from entropy_sde_plugin.data.raw_frame import read_metadata
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.distributed import warn
 
 __all__ = ['ELD_RATIOS', 'RawFilePair', 'eld_pairs', 'exposure_ratio', 'is_eld_input', 'raw_files', 'sid_pairs']
@@ -36,7 +36,8 @@ class RawFilePair:
 def raw_files(folder: str | Path, option: str = '') -> dict[str, Path]:
     """Return the raw files of a folder and its subfolders, by their paths in it without suffix, sorted.
 
-    What else it holds is left out, with a warning.
+    Bytes of a path that are not UTF-8 are escaped in its name, as in ``ImageFolder``. What else the folder holds is
+    left out, with a warning.
 
     Args:
         folder: The folder.
@@ -54,13 +55,17 @@ def raw_files(folder: str | Path, option: str = '') -> dict[str, Path]:
     for path in images:
         if path.suffix.lower() not in RAW_SUFFIXES:
             others.append(path)
-        elif (other := files.setdefault(path.relative_to(place).with_suffix('').as_posix(), path)) is not path:
+        elif (other := files.setdefault(_name(path, place), path)) is not path:
             raise InputError(f'{named}{other} and {path.name} share a name; rename or remove one.', option=option)
     if not files:
         raise InputError(f'{named}{place} holds no raw files.', option=option)
     if others:
         warn(f'no raw files, left out of {place}: {listed([path.relative_to(place) for path in others])}')
     return dict(sorted(files.items()))
+
+
+def _name(path: Path, folder: Path) -> str:
+    return printable(path.relative_to(folder).with_suffix('').as_posix())
 
 
 def exposure_ratio(short: Path, long: Path) -> float:
@@ -206,5 +211,5 @@ def _eld_scene(scene: Path, ratio: int) -> list[tuple[str, Path, Path]]:
     for number in _ELD_INPUTS[ratio]:
         reference = min(_ELD_REFERENCES, key=lambda each: abs(each - number))
         short, long = (f'IMG_{each:04d}' for each in (number, reference))
-        found.append((f'{scene.name}_{short}', *(files.get(name, scene / name) for name in (short, long))))
+        found.append((printable(f'{scene.name}_{short}'), *(files.get(name, scene / name) for name in (short, long))))
     return found

@@ -26,8 +26,8 @@ _ISO = 0x8827
 
 _BAYER_COLOURS = b'RGBG'
 
-_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
-"""LibRaw's number -> that of EXIF."""
+_ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
+"""EXIF's number by LibRaw's, whose bits are: mirror the columns, mirror the rows, swap both first."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RawFrame:
         white: White level, ADU.
         metadata: What the file says of its exposure.
         pattern: Colour indices of the planes in the upper left corner of the mosaic, row by row.
-        orientation: How the mosaic is to be turned, 1, 3, 6 or 8 as in EXIF.
+        orientation: How the mosaic is to be turned, 1…8 as in EXIF.
     """
 
     planes: NDArray[np.float32]
@@ -119,6 +119,7 @@ def planes_size(path: Path) -> tuple[int, int]:
         InputError: As :func:`read_frame`.
     """
     with open_raw(path) as raw:
+        _check_bayer(raw, path)
         return raw.sizes.height // 2, raw.sizes.width // 2
 
 

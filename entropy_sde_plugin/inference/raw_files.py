@@ -20,9 +20,6 @@ from entropy_sde_plugin.utils.atomic_file import atomic_file
 
 __all__ = ['open_raw_file']
 
-_QUARTER_TURNS = (6, 8)
-"""Orientations whose width is the height of what is seen."""
-
 
 def open_raw_file(job: Job, enhancer: RawEnhancer, exposure: RawExposure) -> OpenedImage:
     """Open a camera's raw file to be restored as a raw image.
@@ -82,6 +79,6 @@ class _OpenedRawFile(OpenedImage):
 def _undeveloped(frame: RawFrame, block: bytes | None) -> Picture:
     """An image of the size and with the metadata of the developed one, and without memory of its own."""
     height, width = (2 * side for side in frame.planes.shape[1:])
-    size = (width, height) if frame.orientation in _QUARTER_TURNS else (height, width)
+    size = (width, height) if frame.orientation >= 5 else (height, width)
     black = np.broadcast_to(np.uint16(0), (*size, 3))
     return Picture(black, exif=block and exif.make_upright(block))

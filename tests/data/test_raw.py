@@ -8,6 +8,7 @@ import pytest
 import rawpy
 
 from entropy_sde_plugin.data import images
+from entropy_sde_plugin.data.image_files import turn
 from entropy_sde_plugin.data.raw import develop, developed_size, open_raw
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import read_picture
@@ -39,12 +40,12 @@ def test_developed_with_the_cameras_white_balance_in_srgb_at_16_bits():
     assert np.abs(images.read(DNG) - developed / 257).max() <= 0.5
 
 
-@pytest.mark.parametrize('orientation', [3, 6, 8])
+@pytest.mark.parametrize('orientation', range(2, 9))
 def test_it_is_upright(tmp_path, orientation):
     path = tmp_path / 'turned.DNG'
     path.write_bytes(turned(orientation))
     with open_raw(DNG) as raw, open_raw(path) as lying:
-        upright = np.rot90(develop(raw), {3: 2, 6: 3, 8: 1}[orientation])
+        upright = turn(develop(raw), orientation)
         assert developed_size(lying) == develop(lying).shape[:2] == upright.shape[:2]
         np.testing.assert_array_equal(develop(lying), upright)
 

@@ -21,6 +21,7 @@ from entropy_sde_plugin.data.raw_pairs import RawFile, RawPair, file_pairs, stor
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.distributed import warn
+from entropy_sde_plugin.utils.problems import Problems
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
 __all__ = ['RawPairDataset', 'RawPairOptions', 'RawPairs', 'RawPairsOptions', 'open_databases']
@@ -68,7 +69,8 @@ class RawPairs(Dataset[dict[str, Any]]):
         pairs: The images.
 
     Raises:
-        InputError: There is no pair, or no such camera.
+        InputError: There is no pair, or no such camera; planes of a pair differ in size, or are too small for the
+            crops; a file holds no Bayer mosaic.
     """
 
     def __init__(self, opt: dict[str, Any], options: RawPairsOptions, pairs: Sequence[RawPair]) -> None:
@@ -78,6 +80,7 @@ class RawPairs(Dataset[dict[str, Any]]):
         self._camera = None if options.calibrated is None else camera(options.calibrated)
         if not self.pairs:
             raise InputError(f"Dataset '{options.name}' holds no pairs of raw files.")
+        _check_sizes(self.pairs, options.smallest_side)
 
     def sizes(self) -> Iterator[tuple[int, int]]:
         """Yield (height, width) of every image's planes to be restored, without decoding it."""
@@ -92,11 +95,8 @@ class RawPairs(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         pair, options = self.pairs[index], self.options
         short, long = pair.short.frame(), None if pair.long is None else pair.long.frame()
-        if long is not None and short.planes.shape != long.planes.shape:
-            shapes = f'{short.planes.shape}, {long.planes.shape}'
-            raise InputError(f'{pair.short.where} and its long exposure differ in size: {shapes}.')
         rng = generator(options.seed, index)
-        window = self._window(short.planes.shape, pair, rng)
+        window = self._window(short.planes.shape, rng)
         bright = short.planes[window] * np.float32(1 if pair.brightened else pair.ratio)
         planes = {'lq': bright.clip(None if options.keep_negative else 0, 1)}
         if long is not None:
@@ -121,18 +121,32 @@ class RawPairs(Dataset[dict[str, Any]]):
             item['draw'] = torch.tensor(key_of(index))
         return item
 
-    def _window(self, shape: Sequence[int], pair: RawPair, rng: np.random.Generator) -> tuple[slice, slice, slice]:
+    def _window(self, shape: Sequence[int], rng: np.random.Generator) -> tuple[slice, slice, slice]:
         """The part of the planes that the sample shows: a random square in training, else the centre."""
         height, width = shape[1:]
         if self.options.phase == 'train':
-            size = self.options.crop_size
-            if min(height, width) < size:
-                message = f'{pair.short.where}: crops of {size} (gt_size) do not fit into planes of {width}x{height}.'
-                raise InputError(message, option='gt_size')
-            return random_square(shape, size, rng)
+            return random_square(shape, self.options.crop_size, rng)
         size = self.options.centre_crop or max(height, width)
         top, left = max(0, height // 2 - size // 2), max(0, width // 2 - size // 2)
         return slice(None), slice(top, top + size), slice(left, left + size)
+
+
+def _check_sizes(pairs: Sequence[RawPair], smallest_side: int) -> None:
+    """Check, without decoding them, that the images of each pair have one size, and that crops fit into them."""
+    problems = Problems()
+    sources = {each.where: each for pair in pairs for each in (pair.short, pair.long) if each is not None}
+    sizes: dict[str, tuple[int, int]] = {}
+    for where, source in sources.items():
+        with problems.collect():
+            sizes[where] = height, width = source.size()
+            if min(height, width) < smallest_side:
+                message = f'{where}: crops of {smallest_side} (gt_size) do not fit into planes of {width}x{height}.'
+                raise InputError(message, option='gt_size')
+    for short, long in ((pair.short.where, pair.long.where) for pair in pairs if pair.long is not None):
+        if short in sizes and long in sizes and sizes[short] != sizes[long]:
+            (height, width), (long_height, long_width) = sizes[short], sizes[long]
+            problems.add(f'{short} has planes of {width}x{height}, but {long} of {long_width}x{long_height}.')
+    problems.raise_any()
 
 
 def open_databases(options: RawPairsOptions, lq: Path, gt: Path) -> list[RawPair]:

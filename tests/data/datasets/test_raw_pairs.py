@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,35 @@ def test_a_gain_that_nothing_tells_is_1_with_a_warning(tmp_path, capsys, options
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == bool(warning)
     assert all(warning in line for line in lines)
+
+
+def test_files_that_cannot_be_pairs_are_named_before_any_is_decoded(tmp_path):
+    bad = {'linear': np.full((24, 24, 3), 600), 'other_size': np.full((24, 48), 600), 'small': np.full((22, 22), 600)}
+    for folder in ('lq', 'gt'):
+        for name, mosaic in bad.items():
+            is_good = folder == 'gt' and name != 'small'
+            write_dng(tmp_path / folder / f'{name}.dng', np.full((24, 24), 600) if is_good else mosaic)
+    options = {'name': 'own', 'phase': 'train', 'gt_size': 12, 'ratio': 2, 'gain': 1}
+    options |= {f'dataroot_{kind}': str(tmp_path / kind) for kind in ('lq', 'gt')}
+    with pytest.raises(InputError) as error:
+        RawPairDataset(options)
+    lq, gt = tmp_path / 'lq', tmp_path / 'gt'
+    assert sorted(error.value.faults) == sorted([
+        f'{lq}/linear.dng: a linear raw file, whose colours are mixed already; only Bayer mosaics can be restored as '
+        'raw images.',
+        f'{lq}/other_size.dng has planes of 24x12, but {gt}/other_size.dng of 12x12.',
+        *(f'{kind}/small.dng: crops of 12 (gt_size) do not fit into planes of 11x11.' for kind in (lq, gt)),
+    ])  # fmt: skip
+
+
+def test_names_are_printable(tmp_path):
+    odd = os.fsdecode(b'caf\xe9\n')
+    for folder in ('lq', 'gt'):
+        write_dng(tmp_path / folder / odd / f'{odd}.dng', np.full((24, 24), 600))
+    options = {'name': 'own', 'phase': 'val', 'ratio': 2, 'gain': 1, 'dataroot_lq': str(tmp_path / 'lq')}
+    for images in (RawPairDataset(options), RawPairDataset(options | {'dataroot_gt': str(tmp_path / 'gt')})):
+        assert images[0]['key'] == 'caf%E9%0A/caf%E9%0A'
+        assert Path(images[0]['lq_path']).is_file()
 
 
 def test_the_range_of_values_is_the_files_own_or_that_of_the_release(tmp_path, monkeypatch):
