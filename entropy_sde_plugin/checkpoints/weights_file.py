@@ -165,7 +165,7 @@ def check_file(path: str | Path) -> Path:
             f"Weights '{path}' do not exist: check the path (path.pretrain_network_g in an option file)."
         ) from None
     if not stat.S_ISREG(status.st_mode):
-        kind = 'are a folder: name the file in it' if stat.S_ISDIR(status.st_mode) else 'are no file'
+        kind = 'are a folder: name the file in it' if stat.S_ISDIR(status.st_mode) else 'are not a file'
         raise InputError(f"Weights '{path}' {kind}.")
     return path
 
@@ -176,7 +176,7 @@ def _safetensors(path: Path, data: bytes | None) -> tuple[Mapping[str, Any], Any
         if data is None:
             with safe_open(path, framework='pt') as file:
                 metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is not a mapping
         else:
             tensors = safetensors.torch.load(data)
             metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], 'little')]).get('__metadata__') or {}

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     for line in _table(measured):
         console.report(line)
     if len(measured) == 1:
-        warn('of a single ISO, how the noise depends on the gain is not known.')
+        warn('frames of a single ISO do not show how the noise depends on the gain.')
     console.report(f"Written to {output}; options 'camera' and 'cameras' of the raw data sets take this file.")
 
 

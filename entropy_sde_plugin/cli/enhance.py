@@ -178,6 +178,6 @@ def _report(output: Path, left_out: Sequence[Path], enhanced: int, present: int,
         line += f', {present} were there already (--overwrite enhances them again)'
     console.report(f'{line}.')
     if left_out:
-        console.report(f'No images, skipped: {listed(left_out)}')
+        console.report(f'Ignored (not images): {listed(left_out)}')
     if skipped:
         raise InputError(f'{skipped} of {enhanced + present + skipped} images were skipped; see the errors above.')

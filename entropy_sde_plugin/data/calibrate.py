@@ -138,7 +138,7 @@ class _Frames:
         """Read a frame, values below black too.
 
         Raises:
-            InputError: It differs from the first one in size or levels, or is no readable raw file.
+            InputError: It differs from the first one in size or levels, or is not a readable raw file.
         """
         frame = read_frame(path, keep_negative=True)
         if self._first_path is None:

@@ -192,7 +192,7 @@ class LmdbReader:
         """Return one image, shape (H, W, 3), uint8, RGB.
 
         Raises:
-            InputError: The database has no such key, or its bytes are no image, or one of another size than
+            InputError: The database has no such key, or its bytes are not an image, or are one of another size than
                 ``meta_info.txt`` says, as of a photograph that was stored with its EXIF orientation.
         """
         image = images.decode(self.read(name), self.where(name))

@@ -60,7 +60,7 @@ def raw_files(folder: str | Path, option: str = '') -> dict[str, Path]:
     if not files:
         raise InputError(f'{named}{place} holds no raw files.', option=option)
     if others:
-        warn(f'no raw files, left out of {place}: {listed([path.relative_to(place) for path in others])}')
+        warn(f'ignored in {place} (not raw files): {listed([path.relative_to(place) for path in others])}')
     return dict(sorted(files.items()))
 
 
@@ -128,7 +128,7 @@ def _listed(root: Path, pair_list: Path) -> list[tuple[Path, Path]]:
     try:
         lines = [line.split() for line in pair_list.read_text(encoding='utf-8').splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else 'it is no text'
+        reason = error.strerror if isinstance(error, OSError) else 'it is not text'
         raise InputError(f"'pair_list': {pair_list} cannot be read: {reason}.", option='pair_list') from None
     for number, line in enumerate(lines, 1):
         if len(line) < 2:

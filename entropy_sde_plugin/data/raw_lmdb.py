@@ -215,7 +215,7 @@ class PlanesReader:
         try:
             self._records = msgspec.json.decode((self.path / _META).read_bytes(), type=dict[str, PlanesRecord])
         except OSError:
-            raise InputError(f"'{path}' is no database of raw planes: it has no readable {_META}.") from None
+            raise InputError(f"'{path}' is not a database of raw planes: it has no readable {_META}.") from None
         except msgspec.DecodeError as error:
             raise InputError(f"'{self.path / _META}' is damaged ({error}); write the database again.") from None
         self.names = tuple(self._records)

@@ -146,7 +146,7 @@ def stored_pairs(shorts: PlanesReader, longs: PlanesReader) -> list[RawPair]:
     for key in shorts.names:
         record = shorts.frame(key).record
         if record.ratio is None or record.truth is None or record.truth not in truths:
-            raise InputError(f'{shorts.where(key)} lacks its truth in {longs.path}; write both databases again.')
+            raise InputError(f'{shorts.where(key)} has no partner in {longs.path}; write both databases again.')
         short, long = StoredImage(shorts, key), StoredImage(longs, record.truth)
         pairs.append(RawPair(record.source, short, long, record.ratio, brightened=True))
     return pairs

@@ -113,9 +113,8 @@ class ImageFolder:
     def warn_of_left_out(self) -> None:
         """Print what the folder holds beside images, once for all processes."""
         if self.left_out:
-            warn(
-                f'no images, left out of {self.path}: {listed([file.relative_to(self.path) for file in self.left_out])}'
-            )
+            ignored = listed([file.relative_to(self.path) for file in self.left_out])
+            warn(f'ignored in {self.path} (not images): {ignored}')
 
     def where(self, name: str) -> str:
         """Return the file's path."""

@@ -143,7 +143,7 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
         reader = csv.DictReader(file)
         rows = [{name: value or '' for name, value in row.items()} for row in reader]
     if missing := [name for name in (*_FIRST, *_LAST) if name not in (reader.fieldnames or ())]:
-        raise InputError(f"{path}: no column '{missing[0]}', so it is no table of validations; move it away.")
+        raise InputError(f"{path}: no column '{missing[0]}', so it is not a table of validations; move it away.")
     return rows
 
 
@@ -160,7 +160,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding='utf-8'))
         content['validations']
     except (ValueError, KeyError, TypeError):
-        raise InputError(f'{path}: it is no record of a run; move it away.') from None
+        raise InputError(f'{path}: it is not the record of a run; move it away.') from None
     return content
 
 

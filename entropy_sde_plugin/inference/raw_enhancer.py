@@ -65,7 +65,7 @@ class RawEnhancer:
         architecture = architecture_of_network(model.network)
         prepare = architecture.for_raw_inference
         if prepare is None:
-            raise InputError(f'A {architecture.name} restores no raw images: use another model.')
+            raise InputError(f'A {architecture.name} does not restore raw images: use another model.')
         network: Any = model.network.to(self.options.device)
         self.network = prepare(network, **self.options.for_network)
         self._inputs = {'photon_plane': network.photon_plane, 'concat_origin': network.concat_origin}

@@ -106,8 +106,8 @@ def _raw(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepa
     others = [job.source for job in jobs if job.source.suffix.lower() not in RAW_SUFFIXES]
     if others:
         raise InputError(
-            f'{listed(others)}: no camera raw files, which is all that a model of raw images restores; leave them out, '
-            'or leave out --model.'
+            f'{listed(others)}: not camera raw files, and a model of raw images restores nothing else; leave them '
+            'out, or leave out --model.'
         )
     exposure = RawExposure(**{name: options[name] for name in _RAW_OPTIONS if name in options})
     rest = {name: value for name, value in options.items() if name not in _RAW_OPTIONS}

@@ -189,7 +189,7 @@ class ExposureDiffusionModel(SystemModel[LadderDraw]):
             self.call_weights.load_state_dict(resume_state['call_weights'])
         except RuntimeError:
             raise InputError(
-                'train.call_weights: the training to resume learned other weights of its network calls. Write what it '
+                'train.call_weights: the training to resume weights its network calls in another way. Set the value it '
                 'had, or start from the weights (path.pretrain_network_g).',
                 'train.call_weights',
             ) from None

@@ -74,7 +74,7 @@ class ExposureUNet(nn.Module):
             The image (B, 4, H, W) in [0, 1], and the parts that the adaptive layer mixed, if there is one.
 
         Raises:
-            InputError: Sides that are no multiples of 16.
+            InputError: Sides that are not multiples of 16.
         """
         if planes.shape[-2] % SIZE_MULTIPLE or planes.shape[-1] % SIZE_MULTIPLE:
             message = f'ExposureUNet takes sides that are multiples of {SIZE_MULTIPLE}, got {tuple(planes.shape[-2:])}.'

@@ -133,8 +133,8 @@ class Run:
         entries = state.get('run')
         if entries is None:
             get_root_logger().warning(
-                'The training state holds no data order, random generators and best metrics, like those that BasicSR '
-                'saves without this plugin: the epoch starts again.'
+                'The training state holds no data order, random generators or best metrics: BasicSR saved it without '
+                'this plugin. The epoch starts again.'
             )
             # Its epochs may have had another length: the remaining ones must cover all iterations.
             state['epoch'] = self._epoch = min(state['epoch'], state['iter'] // self._epoch_steps)
@@ -197,9 +197,9 @@ class Run:
             self._epoch, iterations = divmod(state['iter'], self._epoch_steps)
             drawn = iterations * self._batch
             get_root_logger().warning(
-                f'An epoch had {saved[0]} draws in steps of {saved[1]} in the run to resume, and has {size} in steps '
-                f'of {self._batch} here: its order cannot be restored. The data continue as if the earlier iterations '
-                'had used the present epochs.'
+                f'An epoch of the run to resume had {saved[0]} draws in steps of {saved[1]}; here it has {size} in '
+                f'steps of {self._batch}. The order of the data cannot be restored: they continue as if all earlier '
+                'iterations had been taken here.'
             )
         elif drawn > size - self._batch:
             self._epoch, drawn = self._epoch + 1, 0

@@ -115,7 +115,7 @@ def test_files_that_are_no_pictures_are_counted_and_named_at_the_end(photos, bui
         (photos / name).touch()
     assert enhance() == 0
     _, last = capsys.readouterr().out.splitlines()
-    assert last == 'No images, skipped: 2 files: photos/film.mov, photos/sub/notes.txt'
+    assert last == 'Ignored (not images): 2 files: photos/film.mov, photos/sub/notes.txt'
 
 
 def test_every_option_reaches_its_place(photos, built, monkeypatch):

@@ -49,7 +49,7 @@ def test_a_folder_is_read_with_its_subfolders_and_names_what_it_leaves_out(tmp_p
     assert source.names == ('B.v2', 'a', 'below/deep/a')
     assert source.where('below/deep/a') == f'{images}/below/deep/a.png'
     np.testing.assert_array_equal(source.image('below/deep/a'), bright['rocket'])
-    said = f'warning: no images, left out of {images}: 2 files: elsewhere, below/README.txt\n'
+    said = f'warning: ignored in {images} (not images): 2 files: elsewhere, below/README.txt\n'
     assert capsys.readouterr().err == said
 
 

@@ -127,7 +127,7 @@ def test_learned_weights_are_trained_saved_and_resumed(tmp_path):
     assert same(weights(resumed.net_g), weights(m.net_g))
 
     other = model(**paths, train__call_weights='softmax')
-    with pytest.raises(InputError, match=r'^train\.call_weights: the training to resume learned other weights'):
+    with pytest.raises(InputError, match=r'^train\.call_weights: the training to resume weights its network calls'):
         other.resume_training(state)
 
 

@@ -266,5 +266,5 @@ def test_a_chart_ticks_round_numbers():
 
 def test_a_table_that_is_none_of_ours_is_named(tmp_path):
     (tmp_path / 'run.json').write_text('[]')
-    with pytest.raises(InputError, match=r'run\.json: it is no record'):
+    with pytest.raises(InputError, match=r'run\.json: it is not the record'):
         write_report([tmp_path], tmp_path / 'report.html')

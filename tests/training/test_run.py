@@ -86,7 +86,7 @@ def test_the_pipeline_comes_to_its_last_iteration(then, now, iteration, log):
     resumed.take_up(SimpleNamespace(), state)
     assert last_iteration(resumed, state) == TOTAL
     (warning,) = warnings(log)
-    assert 'the epoch starts again' in warning
+    assert 'The epoch starts again' in warning
 
 
 ADAM = {'type': 'Adam', 'lr': 1e-3, 'betas': [0.9, 0.99]}

@@ -114,7 +114,7 @@ def system_gain(points: Sequence[TransferPoint]) -> float:
         raise InputError('the flat frames are too dark: their noise is hardly above that of the dark ones')
     slope = np.polyfit(means, variances, 1, w=1 / variances)[0]
     if slope <= 0:
-        raise InputError('the noise does not grow with the light: these are no raw values of a sensor')
+        raise InputError('the noise does not grow with the light: these are not raw values of a sensor')
     return float(slope)
 
 

@@ -182,6 +182,8 @@ def _of_file(path: Path, option: str) -> RawCamera:
     try:
         return msgspec.json.decode(path.read_bytes(), type=RawCamera)
     except OSError as error:
-        raise InputError(f"The camera's file {path} cannot be read: {error.strerror}.", option) from None
+        raise InputError(f'The camera file {path} cannot be read: {error.strerror}.', option) from None
     except msgspec.DecodeError as error:
-        raise InputError(f"{path} is no camera's file ({error}); 'entropy-sde calibrate' writes one.", option) from None
+        raise InputError(
+            f"{path} is not a camera file ({error}); 'entropy-sde calibrate' writes one.", option
+        ) from None

@@ -107,7 +107,7 @@ class NoiseModel:
         self.letters = frozenset(letters.replace('+', ''))
         unknown = sorted(self.letters - set(self.LETTERS))
         if unknown or len(self.letters) < len(letters.replace('+', '')):
-            reason = f"'{unknown[0]}' is no noise" if unknown else 'a letter is given twice'
+            reason = f"'{unknown[0]}' is not a noise" if unknown else 'a letter is given twice'
             raise InputError(f"Noise model '{letters}': {reason}. Letters: {', '.join(self.LETTERS)}.", option='noise')
         for pair in ('Pp', 'gG'):
             if self.letters >= set(pair):

@@ -67,7 +67,7 @@ def read_picture(path: Path) -> Picture:
     """Read a JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIF file, whatever its name, or a camera's raw file, by its suffix.
 
     Raises:
-        InputError: The file cannot be read, is no such image, is cut off or damaged, or holds what cannot be enhanced
+        InputError: The file cannot be read, is not an image, is cut off or damaged, or holds what cannot be enhanced
             and given back.
     """
     if fault := not_a_file(path):  # a pipe would be waited for

@@ -110,7 +110,7 @@ class SpatialEntropyLoss(nn.Module):
             self._waits_for_update = False
             warnings.warn(
                 f'SpatialEntropyLoss stays at {self.levels} levels until its update(iteration) is called in each step: '
-                'IRSDEModel does, other models of BasicSR do not.',
+                'the models of this package do that, those of BasicSR do not.',
                 stacklevel=2,
             )
         per_image = spatial_entropy(

@@ -90,7 +90,7 @@ def test_subfolders_are_read_and_what_else_there_is_is_named(tmp_path, capsys):
     roots = {f'dataroot_{kind}': str(tmp_path / kind) for kind in ('lq', 'gt')}
     assert [pair.name for pair in RawPairDataset(options | roots).pairs] == ['a/1', 'b/1']
     said = capsys.readouterr().err
-    assert f'no raw files, left out of {tmp_path}/lq: 2 files: notes.txt, a/preview.jpg' in said
+    assert f'ignored in {tmp_path}/lq (not raw files): 2 files: notes.txt, a/preview.jpg' in said
     assert 'themselves' not in said
     RawPairDataset(options | roots | {'dataroot_lq': str(tmp_path / 'lq' / '..' / 'gt')})
     assert 'its files are compared with themselves' in capsys.readouterr().err

@@ -66,7 +66,7 @@ def test_the_input_is_the_truth_with_the_noise_of_its_exposure(photographs):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'noise': 'P+q'}, "'q' is no noise"),
+        ({'noise': 'P+q'}, "'q' is not a noise"),
         ({'cameras': ['SonyA7S3']}, 'SonyA7S3'),
         ({'ratio': [0.5, 20]}, '1 < low'),
         ({'gain': 'released_'}, "Did you mean 'released'"),

@@ -108,7 +108,7 @@ def test_a_generator_alone_decides():
 
 @pytest.mark.parametrize(
     ('letters', 'message'),
-    [('P+x', "'x' is no noise"), ('P+P', 'twice'), ('P+p', 'P and p'), ('P+g+G', 'g and G')],
+    [('P+x', "'x' is not a noise"), ('P+P', 'twice'), ('P+p', 'P and p'), ('P+g+G', 'g and G')],
 )
 def test_wrong_letters(letters, message):
     with pytest.raises(InputError, match=message) as error:

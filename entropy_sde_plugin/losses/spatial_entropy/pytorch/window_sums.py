@@ -69,7 +69,7 @@ class WindowSums(Protocol):
 
         Args:
             ratio: Shaped as `sums` returns it, in a buffer of the scratch, which is handed back.
-            factor: (t, outputs), multiplies the rows of each of t tiles; 0 where an output is no pixel.
+            factor: (t, outputs), multiplies the rows of each of t tiles; 0 where an output is not a pixel.
             window: Side of the window.
             slope: What earlier calls have returned; None in the first, which must be for the largest window.
 
@@ -83,7 +83,7 @@ class ShiftedSums:
     """Adds shifts of whole rows: long contiguous runs, in about log2(w) additions in each direction.
 
     Windows are added by doubling, without subtractions, which would cancel. Pixels of a row are ``pitch`` apart
-    vertically, so that its outputs are interleaved with some that are no pixels, of weight 0.
+    vertically, so that its outputs are interleaved with some that are not pixels, of weight 0.
     """
 
     def __init__(self, tiling: Tiling, windows: Sequence[int], rows: int, scratch: Scratch, weights: Tensor) -> None:
