@@ -81,7 +81,7 @@ def spoil_keys(path):
 @pytest.mark.parametrize(
     ('spoil', 'words'),
     [
-        (lambda path: (path / 'meta_info.json').unlink(), 'no database of raw planes: it has no readable meta_info'),
+        (lambda path: (path / 'meta_info.json').unlink(), 'not a database of raw planes: it has no readable meta_info'),
         (lambda path: (path / 'data.mdb').unlink(), 'has no readable data.mdb'),
         (spoil_meta, r'meta_info\.json. is damaged \(Expected `str`, got `int`'),
         (spoil_keys, 'name different images'),
