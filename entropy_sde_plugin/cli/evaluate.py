@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from entropy_sde_plugin import register
 from entropy_sde_plugin.cli.arguments import add_device, add_verbosity, named_path
+from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def run(options: argparse.Namespace) -> None:
     from entropy_sde_plugin.metrics.backbones import evaluating_on
     from entropy_sde_plugin.utils.devices import choose_device
 
+    if options.output is not None:
+        _check_output(options.output)
     metrics = options.metrics or DEFAULT_METRICS
     truth = open_source(options.truth)
     evaluations = {}
@@ -76,17 +79,35 @@ def run(options: argparse.Namespace) -> None:
             evaluations['low'] = evaluate(open_source(options.low), truth, metrics, by_templates(*options.names))
         result_name = by_templates(options.names[0], options.names[1] + options.suffix)
         evaluations['result'] = evaluate(open_source(options.result), truth, metrics, result_name)
-    files = _write(options.output, evaluations) if options.output is not None else []
-    print(format_table(evaluations), end='')
+    files = []
+    try:
+        if options.output is not None:
+            files = _write(options.output, evaluations)
+    finally:  # also on a full disk
+        print(format_table(evaluations), end='')
     for file in files:
         console.report(f'A row for each image: {file}')
+
+
+_FILES = {'result': 'metrics.csv', 'low': 'metrics_low.csv'}
+
+
+def _check_output(folder: Path) -> None:
+    """Check, before anything is scored, that a folder can be made, and that no other tables are in it."""
+    from entropy_sde_plugin.evaluation.evaluate import check_csv
+
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"'{there}' is a file and no folder; choose another folder with -o.")
+    for name in _FILES.values():
+        check_csv(folder / name)
 
 
 def _write(folder: Path, evaluations: Mapping[str, Evaluation]) -> list[Path]:
     from entropy_sde_plugin.evaluation.evaluate import write_csv
 
     folder.mkdir(parents=True, exist_ok=True)
-    files = {'result': folder / 'metrics.csv', 'low': folder / 'metrics_low.csv'}
-    for kind, evaluation in evaluations.items():
-        write_csv(files[kind], evaluation)
-    return [files[kind] for kind in evaluations]
+    files = [folder / _FILES[kind] for kind in evaluations]
+    for file, evaluation in zip(files, evaluations.values(), strict=True):
+        write_csv(file, evaluation)
+    return files

@@ -19,6 +19,7 @@ __all__ = [
     'Probability',
     'SeveralCrops',
     'TrainingCrops',
+    'check_templates',
     'options_of',
 ]
 
@@ -143,6 +144,17 @@ class PairOptions(SeveralCrops, kw_only=True, frozen=True):
         if self.phase != 'train':
             return 1
         return self.resized_side if self.resize_prob > 0 else self.crop_size
+
+
+def check_templates(**templates: str) -> None:
+    """Check templates of names, given by their options.
+
+    Raises:
+        InputError: One lacks its ``{}``, or has several.
+    """
+    for option, template in templates.items():
+        if template.count('{}') != 1:
+            raise InputError(f"'{option}' must contain {{}} once, but is {template!r}.", option=option)
 
 
 Section = TypeVar('Section', bound=DatasetOptions)

@@ -24,6 +24,7 @@ __all__ = [
     'match_pairs',
     'open_source',
     'renamed',
+    'template_pairs',
 ]
 
 
@@ -194,9 +195,34 @@ def by_templates(gt_template: str, lq_template: str) -> Callable[[str], str]:
     return lq_name
 
 
+def template_pairs(
+    lq: NamedSizes, gt: NamedSizes, templates: tuple[str, str], names: Sequence[str] | None = None
+) -> list[Pair]:
+    """Pair images whose names follow templates; see :func:`match_pairs` for the other arguments.
+
+    Args:
+        lq: The dark images.
+        gt: The bright images.
+        templates: Of a bright and a dark name; see :func:`by_templates`.
+        names: Names of the bright images to use.
+
+    Raises:
+        InputError: One line per image without a partner, and where none has one, another that says how to name them.
+    """
+    problems = Problems()
+    pairs = match_pairs(lq, gt, by_templates(*templates), names, problems)
+    if not pairs:
+        problems.add(
+            "Partners have one name. Where theirs differ, filename_tmpl and filename_tmpl_gt say how: 'low{}' and "
+            "'normal{}' pair low00001 with normal00001."
+        )
+    problems.raise_any()
+    return pairs
+
+
 def match_pairs(
-    lq: ImageSource,
-    gt: ImageSource,
+    lq: NamedSizes,
+    gt: NamedSizes,
     lq_name: Callable[[str], str] = str,
     names: Sequence[str] | None = None,
     problems: Problems | None = None,
@@ -238,7 +264,7 @@ def match_pairs(
     return pairs
 
 
-def _partner(name: str, gt: ImageSource, lq_name: Callable[[str], str]) -> str:
+def _partner(name: str, gt: NamedSizes, lq_name: Callable[[str], str]) -> str:
     try:
         return renamed(name, lq_name)
     except InputError as error:

@@ -20,7 +20,16 @@ from entropy_sde_plugin.metrics.fid import FrechetInceptionDistance
 from entropy_sde_plugin.utils.atomic_file import atomic_file
 from entropy_sde_plugin.utils.console import tracked
 
-__all__ = ['DEFAULT_METRICS', 'METRICS', 'Evaluation', 'NamedMetric', 'evaluate', 'format_table', 'write_csv']
+__all__ = [
+    'DEFAULT_METRICS',
+    'METRICS',
+    'Evaluation',
+    'NamedMetric',
+    'check_csv',
+    'evaluate',
+    'format_table',
+    'write_csv',
+]
 
 
 class NamedMetric(NamedTuple):
@@ -147,6 +156,16 @@ def format_table(evaluations: Mapping[str, Evaluation]) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def check_csv(path: Path) -> None:
+    """Check that :func:`write_csv` would not replace a file of another kind.
+
+    Raises:
+        InputError: It would.
+    """
+    if path.exists() and not path.read_bytes().startswith(b'image,'):
+        raise InputError(f'{path}: this is another kind of table; choose another folder with -o.')
+
+
 def write_csv(path: Path, evaluation: Evaluation) -> None:
     """Write a row for each image: ``image``, then the metrics by name, full precision, n/a where there is no value.
 
@@ -155,8 +174,7 @@ def write_csv(path: Path, evaluation: Evaluation) -> None:
     Raises:
         InputError: A file of that name is there and is another kind of table.
     """
-    if path.exists() and not path.read_bytes().startswith(b'image,'):
-        raise InputError(f'{path}: this is another kind of table; choose another folder with -o.')
+    check_csv(path)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(['image', *evaluation.metrics])

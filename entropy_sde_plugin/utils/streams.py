@@ -15,6 +15,10 @@ from typing import Any, TextIO
 __all__ = ['secure']
 
 
+_FAILING = ('strict', 'surrogateescape')
+"""How characters that do not fit are errors; Python chooses the second for standard output in the locale C."""
+
+
 def secure() -> None:
     """Make the standard streams of this process safe to write to. Idempotent.
 
@@ -45,7 +49,7 @@ def _secured(stream: TextIO | None, original: TextIO | None, number: int) -> Tex
     return io.TextIOWrapper(
         io.BufferedWriter(_PatientFile(number, 'w', closefd=False)),
         encoding=stream.encoding,
-        errors='replace' if stream.errors == 'strict' else stream.errors,
+        errors='replace' if stream.errors in _FAILING else stream.errors,
         line_buffering=stream.line_buffering or stream.write_through,
     )
 

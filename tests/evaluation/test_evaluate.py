@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import sys
+from unittest.mock import Mock
 from urllib.error import URLError
 
 import numpy as np
@@ -213,8 +214,29 @@ def test_a_training_record_is_not_overwritten(sets, capsys):
     """The validation of an experiment leaves a file of the same name, with other columns."""
     (sets / 'metrics.csv').write_text('iteration,dataset,seed,image,psnr,seconds\n')
     assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets)) == 1
-    assert 'metrics.csv: this is another kind of table; choose another folder with -o.' in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert err.endswith('metrics.csv: this is another kind of table; choose another folder with -o.\n')
+    assert '3 images' not in err + out  # it is seen before anything is scored
     assert (sets / 'metrics.csv').read_text().startswith('iteration,')
+
+
+@pytest.mark.parametrize('name', ['', 'below'])
+def test_an_output_that_cannot_be_a_folder(name, sets, capsys):
+    (sets / 'file').touch()
+    assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets / 'file' / name)) == 1
+    assert capsys.readouterr() == (
+        '',
+        f"error: '{sets}/file' is a file and no folder; choose another folder with -o.\n",
+    )
+
+
+def test_the_scores_are_printed_though_their_file_cannot_be_written(sets, monkeypatch, capsys):
+    """The disk's fault is a mock."""
+    monkeypatch.setattr('entropy_sde_plugin.evaluation.evaluate.atomic_file', Mock(side_effect=OSError(28, 'full')))
+    assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets / 'out')) == 1
+    out, err = capsys.readouterr()
+    assert '| result |' in out
+    assert err.endswith('error: [Errno 28] full\n')
 
 
 def test_help_lists_the_metrics(capsys):

@@ -46,7 +46,9 @@ def test_other_faults_are_still_errors(tmp_path):
     assert 'No space left on device' in finished.stderr
 
 
-@pytest.mark.parametrize('encoding', ['ascii', 'latin-1', 'cp1252', 'utf-8', 'ascii:backslashreplace'])
+@pytest.mark.parametrize(
+    'encoding', ['ascii', 'latin-1', 'cp1252', 'utf-8', 'ascii:backslashreplace', 'ascii:surrogateescape']
+)
 def test_characters_that_do_not_fit_are_replaced(encoding):
     program = r"from entropy_sde_plugin.utils import streams; streams.secure(); print('PSNR \u2191 \u591c \udce9')"
     environment = {**os.environ, 'PYTHONIOENCODING': encoding}

@@ -7,10 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from entropy_sde_plugin.data.datasets.base import PairDataset
-from entropy_sde_plugin.data.options import PairOptions, options_of
-from entropy_sde_plugin.data.sources import ImageSource, Pair, by_templates, match_pairs, open_source
+from entropy_sde_plugin.data.options import PairOptions, check_templates, options_of
+from entropy_sde_plugin.data.sources import Pair, open_source, template_pairs
 from entropy_sde_plugin.errors import InputError, printable
-from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['PairedLowLightDataset', 'PairedLowLightOptions']
 
@@ -33,10 +32,7 @@ class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for option in ('filename_tmpl', 'filename_tmpl_gt'):
-            template = getattr(self, option)
-            if template.count('{}') != 1:
-                raise InputError(f"'{option}' must contain {{}} once, but is {template!r}.", option=option)
+        check_templates(filename_tmpl=self.filename_tmpl, filename_tmpl_gt=self.filename_tmpl_gt)
         if self.dataroot_gt is None and (self.phase == 'train' or self.meta_info_file is not None):
             reason = "'dataroot_gt', the folder or database of the bright images, is missing."
             raise InputError(reason, option='dataroot_gt')
@@ -44,6 +40,11 @@ class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
     @property
     def has_truth(self) -> bool:
         return self.dataroot_gt is not None
+
+    @property
+    def templates(self) -> tuple[str, str]:
+        """Of a bright and a dark name."""
+        return self.filename_tmpl_gt, self.filename_tmpl
 
 
 class PairedLowLightDataset(PairDataset):
@@ -72,21 +73,7 @@ class PairedLowLightDataset(PairDataset):
             return
         gt = open_source(options.dataroot_gt, options.backend, option='dataroot_gt')
         names = _listed_names(options.meta_info_file) if options.meta_info_file is not None else None
-        super().__init__(opt, options, lq, gt, _pairs(options, lq, gt, names))
-
-
-def _pairs(
-    options: PairedLowLightOptions, lq: ImageSource, gt: ImageSource, names: Sequence[str] | None
-) -> Sequence[Pair]:
-    problems = Problems()
-    pairs = match_pairs(lq, gt, by_templates(options.filename_tmpl_gt, options.filename_tmpl), names, problems)
-    if not pairs:
-        problems.add(
-            "Partners have one name. Where theirs differ, filename_tmpl and filename_tmpl_gt say how: 'low{}' and "
-            "'normal{}' pair low00001 with normal00001."
-        )
-    problems.raise_any()
-    return pairs
+        super().__init__(opt, options, lq, gt, template_pairs(lq, gt, options.templates, names))
 
 
 def _listed_names(path: str) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -12,15 +13,16 @@ import torch
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data.augmentation import random_square, turn_planes
-from entropy_sde_plugin.data.options import Pictures, TrainingCrops, options_of
+from entropy_sde_plugin.data.options import Pictures, TrainingCrops, check_templates, options_of
 from entropy_sde_plugin.data.raw_files import RawFilePair, exposure_ratio, raw_files
+from entropy_sde_plugin.data.raw_frame import planes_size
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader
 from entropy_sde_plugin.data.raw_noise import camera, gain_for
 from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
 from entropy_sde_plugin.data.raw_pairs import RawFile, RawPair, file_pairs, stored_pairs
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
+from entropy_sde_plugin.data.sources import template_pairs
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils.distributed import warn
 from entropy_sde_plugin.utils.problems import Problems
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
@@ -168,7 +170,11 @@ class RawPairOptions(RawPairsOptions, kw_only=True, frozen=True):
     dataroot_lq: str
     """Folder of the short exposures."""
     dataroot_gt: str | None = None
-    """Folder of the long exposures, of the same names; may be left out in validation and test."""
+    """Folder of the long exposures; may be left out in validation and test."""
+    filename_tmpl: str = '{}'
+    """Template for the name of the short exposure: ``{}`` is the name of the long one without suffix."""
+    filename_tmpl_gt: str = '{}'
+    """Name of the long exposure where ``{}`` is only the part that partners share."""
     ratio: Ratio | None = None
     """Exposure of the long over that of the short frames; by default from the exposure times and ISO of the files.
     Required without long exposures: how much brighter to make the images."""
@@ -179,6 +185,7 @@ class RawPairOptions(RawPairsOptions, kw_only=True, frozen=True):
             raise InputError("'dataroot_gt', the folder of the long exposures, is missing.", option='dataroot_gt')
         if self.dataroot_gt is None and self.ratio is None:
             raise InputError("'ratio' is missing: without long exposures it must be given.", option='ratio')
+        check_templates(filename_tmpl=self.filename_tmpl, filename_tmpl_gt=self.filename_tmpl_gt)
 
     @property
     def has_truth(self) -> bool:
@@ -211,19 +218,40 @@ class RawPairDataset(RawPairs):
         super().__init__(opt, options, _single_files(options) if options.dataroot_gt is None else _own_pairs(options))
 
 
+@dataclass
+class _RawFolder:
+    """The raw files of a folder, as what can be paired.
+
+    Attributes:
+        path: The folder.
+        option: The option that names it.
+        files: By their names.
+    """
+
+    path: Path
+    option: str
+    files: dict[str, Path]
+
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(self.files)
+
+    def where(self, name: str) -> str:
+        return str(self.files[name])
+
+    def size(self, name: str) -> tuple[int, int]:
+        return planes_size(self.files[name])
+
+
 def _own_pairs(options: RawPairOptions) -> list[RawPair]:
-    assert options.dataroot_gt is not None
-    shorts, longs = raw_files(options.dataroot_lq, 'dataroot_lq'), raw_files(options.dataroot_gt, 'dataroot_gt')
-    if Path(options.dataroot_lq).samefile(options.dataroot_gt):
-        warn(f"'{options.dataroot_gt}': its files are compared with themselves, since both folders are this one.")
-    missing = sorted(shorts.keys() ^ longs.keys())
-    if missing:
-        raise InputError(f"'{missing[0]}' has no partner of its name in the other folder.", option='dataroot_gt')
-    files = [
-        RawFilePair(name, short, longs[name], options.ratio or exposure_ratio(short, longs[name]))
-        for name, short in shorts.items()
-    ]
-    return file_pairs(files, **options.reading)
+    folders = {option: getattr(options, option) for option in ('dataroot_lq', 'dataroot_gt')}
+    shorts, longs = (_RawFolder(Path(path), option, raw_files(path, option)) for option, path in folders.items())
+    pairs = template_pairs(shorts, longs, (options.filename_tmpl_gt, options.filename_tmpl))
+    files = [(short, shorts.files[short], longs.files[long]) for short, long in pairs if long is not None]
+    return file_pairs(
+        [RawFilePair(name, short, long, options.ratio or exposure_ratio(short, long)) for name, short, long in files],
+        **options.reading,
+    )
 
 
 def _single_files(options: RawPairOptions) -> list[RawPair]:

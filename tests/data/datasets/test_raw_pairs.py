@@ -93,7 +93,7 @@ def test_subfolders_are_read_and_what_else_there_is_is_named(tmp_path, capsys):
     assert f'ignored in {tmp_path}/lq (not raw files): 2 files: notes.txt, a/preview.jpg' in said
     assert 'themselves' not in said
     RawPairDataset(options | roots | {'dataroot_lq': str(tmp_path / 'lq' / '..' / 'gt')})
-    assert 'its files are compared with themselves' in capsys.readouterr().err
+    assert 'its images are compared with themselves' in capsys.readouterr().err
     (tmp_path / 'gt' / 'a' / '1.NEF').touch()
     with pytest.raises(InputError, match=r"'dataroot_gt': .*1\.NEF and 1\.dng share a name"):
         RawPairDataset(options | roots)
@@ -146,7 +146,7 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(InputError, match="give 'ratio'"):
         RawPairDataset(options)
     write_dng(tmp_path / 'lq' / 'b.dng', np.full((24, 24), 600))
-    with pytest.raises(InputError, match="'b' has no partner"):
+    with pytest.raises(InputError, match=r'lq/b\.dng: no partner in .*gt\.'):
         RawPairDataset(options)
     with pytest.raises(InputError, match='is not a folder that can be read'):
         RawPairDataset(options | {'dataroot_lq': str(tmp_path / 'none')})
@@ -190,6 +190,19 @@ def test_files_that_cannot_be_pairs_are_named_before_any_is_decoded(tmp_path):
         f'{lq}/other_size.dng has planes of 24x12, but {gt}/other_size.dng of 12x12.',
         *(f'{kind}/small.dng: crops of 12 (gt_size) do not fit into planes of 11x11.' for kind in (lq, gt)),
     ])  # fmt: skip
+
+
+def test_partners_of_different_names(tmp_path):
+    for folder, name in (('lq', 'low'), ('gt', 'normal')):
+        write_dng(tmp_path / folder / 'a' / f'{name}1.dng', np.full((24, 24), 600))
+    options = {'name': 'own', 'phase': 'val', 'ratio': 2, 'gain': 1}
+    options |= {f'dataroot_{kind}': str(tmp_path / kind) for kind in ('lq', 'gt')}
+    (pair,) = RawPairDataset(options | {'filename_tmpl': 'low{}', 'filename_tmpl_gt': 'normal{}'}).pairs
+    assert (pair.name, Path(pair.long.where).name) == ('a/low1', 'normal1.dng')
+    with pytest.raises(InputError, match='filename_tmpl and filename_tmpl_gt say how'):
+        RawPairDataset(options)
+    with pytest.raises(InputError, match=r"'filename_tmpl' must contain \{\} once"):
+        RawPairDataset(options | {'filename_tmpl': 'low'})
 
 
 def test_names_are_printable(tmp_path):
