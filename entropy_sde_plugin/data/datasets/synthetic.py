@@ -32,29 +32,29 @@ class SyntheticLowLightOptions(SeveralCrops, kw_only=True, frozen=True):
     """Folder or database of the bright photographs."""
     exposure: Range = (0.03, 0.2)
     """Fraction of the light, [low, high], drawn log-uniformly; see ``synthesis.darken``."""
-    full_well: Range = (1500.0, 1500.0)
+    full_well: Range = Cameras.full_well
     """Electrons of a saturated pixel, [low, high], drawn log-uniformly; fewer give more shot noise."""
-    read_noise: Range = (3.0, 3.0)
+    read_noise: Range = Cameras.read_noise
     """Standard deviation of the read noise in electrons, [low, high]."""
-    colour_cast: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    colour_cast: Annotated[float, msgspec.Meta(ge=0)] = Cameras.colour_cast
     """Standard deviation of the logarithm of each channel's gain: the error of the white balance."""
-    tone_gamma: Range = (2.2, 2.2)
+    tone_gamma: Range = Cameras.tone_gamma
     """Exponent of the camera's tone curve, [low, high]; that of the ground truth is 2.2."""
-    jpeg_prob: Probability = 0.0
+    jpeg_prob: Probability = Cameras.jpeg_prob
     """Probability that the dark image is compressed as JPEG."""
-    jpeg_quality: tuple[JPEGQuality, JPEGQuality] = (60, 95)
+    jpeg_quality: tuple[JPEGQuality, JPEGQuality] = Cameras.jpeg_quality
     """Its quality, [low, high]."""
-    srgb_prob: Probability = 0.0
+    srgb_prob: Probability = Cameras.srgb_prob
     """Probability of the exact sRGB curve in place of ``tone_gamma``; its linear segment crushes deep shadows."""
-    black_level: Range = (0.0, 0.0)
+    black_level: Range = Cameras.black_level
     """Offset that the camera subtracts, [low, high], as a multiple of the dark image's mean linear light."""
-    uneven_prob: Probability = 0.0
+    uneven_prob: Probability = Cameras.uneven_prob
     """Probability of uneven light: lamps, shade, bright highlights."""
-    smoothing_prob: Probability = 0.0
+    smoothing_prob: Probability = Cameras.smoothing_prob
     """Probability of the camera's noise reduction, which leaves correlated noise."""
-    smoothing: Range = (0.4, 1.0)
+    smoothing: Range = Cameras.smoothing
     """Its Gaussian's standard deviation in pixels, [low, high]."""
-    well_lit_prob: Probability = 0.0
+    well_lit_prob: Probability = Cameras.well_lit_prob
     """Probability of full exposure, so that the network learns only to denoise such an image."""
     random_scale_prob: Probability = 0.8
     """Probability of a crop of random side, from ``gt_size`` to the image's short side, downscaled to ``gt_size``."""
