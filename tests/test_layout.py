@@ -1,4 +1,4 @@
-"""The layout of the tests: folders mirror the package, and what is shared lies in tests/support.
+"""The layout: few loose modules in the package; test folders mirror it, and what is shared lies in tests/support.
 
 Tests of the repository itself (this one, the import order) and of `_bootstrap` lie at the top, those of several parts
 together in tests/integration, those of README and docs in tests/docs.
@@ -26,6 +26,11 @@ def imported(path: Path) -> Iterator[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = '.'.join([*base, node.module] if node.module else base)
             yield from (f'{module}.{alias.name}' for alias in node.names)
+
+
+def test_the_package_has_few_loose_modules():
+    loose = [path.name for path in (ROOT / 'entropy_sde_plugin').glob('*.py')]
+    assert len(loose) <= 6, 'a new module belongs into a package: see docs/architecture.md'
 
 
 def test_of_the_tests_only_the_support_is_imported():

@@ -69,10 +69,10 @@ class _Lines(logging.Handler):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog='entropy-sde', description='Enhance low-light images, and prepare, train, evaluate and convert.'
+        prog='entropy-sde', description='Brighten low-light images; prepare data, score results, convert models.'
     )
     parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
-    shtab.add_argument_to(parser, '--print-completion', help='print the script for completion in a shell, and end')
+    shtab.add_argument_to(parser, '--print-completion', help='print the script for completion in a shell, and exit')
     verbs = parser.add_subparsers(title='verbs', required=True, metavar='VERB')
     for name in VERBS:
         import_module(f'{__name__}.{name}').add_verb(verbs)

@@ -12,8 +12,8 @@ from entropy_sde_plugin.utils.resources import PACKAGED_MODELS, packaged_model
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
     """Add ``-q`` and ``-v``."""
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument('-q', '--quiet', action='store_true', help='say nothing of progress and of what was done')
-    choice.add_argument('-v', '--verbose', action='store_true', help='say more, such as the seconds of each image')
+    choice.add_argument('-q', '--quiet', action='store_true', help='print no progress and no report of the work')
+    choice.add_argument('-v', '--verbose', action='store_true', help='print more, such as the seconds of each image')
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
