@@ -123,7 +123,7 @@ class WeightsFile:
         return Weights(with_current_names(names), settings, entry)
 
     def entry(self, name: str) -> Any:
-        """Return what a checkpoint of BasicSR's form holds under a name beside its weights; None if nothing."""
+        """Return an entry of a checkpoint in BasicSR's format, other than its weights; None if it has no such entry."""
         return None if self._is_safetensors or not isinstance(self._content, Mapping) else self._content.get(name)
 
     def release(self) -> None:

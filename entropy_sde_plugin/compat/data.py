@@ -1,4 +1,4 @@
-"""Fixes of data loading: databases, order and random draws, loaders."""
+"""Fixes for data loading: databases, order and random draws, loaders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixes of the start: command line, devices, folders, seeds."""
+"""Fixes for the start: command line, devices, folders, seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixes of metrics and degradations: under current OpenCV and SciPy, and NIQE on small images."""
+"""Fixes for metrics and degradations: under current OpenCV and SciPy, and NIQE on small images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixes of BasicSR's base models: optimisers, processes without CUDA, saving and resuming, validation."""
+"""Fixes for BasicSR's base models: optimisers, processes without CUDA, saving and resuming, validation."""
 
 from __future__ import annotations
 

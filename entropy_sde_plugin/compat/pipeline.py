@@ -1,4 +1,4 @@
-"""Fixes of the training pipeline itself: functions in the globals of ``basicsr.train``, or of the ``__main__`` that
+"""Fixes for the training pipeline itself: functions in the globals of ``basicsr.train``, or of the ``__main__`` that
 runs it."""
 
 from __future__ import annotations

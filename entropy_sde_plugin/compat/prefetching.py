@@ -1,4 +1,4 @@
-"""Fixes of reading ahead: failures, the start of workers, and the end."""
+"""Fixes for reading ahead: failures, the start of workers, and the end."""
 
 from __future__ import annotations
 

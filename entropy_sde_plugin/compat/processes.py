@@ -1,4 +1,4 @@
-"""Fixes of starting several processes."""
+"""Fixes for starting several processes, and for their end."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ['check_launcher', 'patch_init_dist']
 def check_launcher() -> None:
     """Reject processes that were started together without ``--launcher``: each would train alone.
 
-    P+M options.py:98, for a run without ``--launcher``. Symptom: two trainings in one folder, of which one renames the
-    other's.
+    P+M options.py:98, for a run without ``--launcher``. Symptom: two trainings in one folder, one of which renames
+    the other's.
 
     Raises:
         InputError: torchrun or srun started several processes.

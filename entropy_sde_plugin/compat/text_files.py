@@ -1,4 +1,4 @@
-"""Fixes of the text files that BasicSR reads and writes in the locale's encoding: UTF-8 everywhere."""
+"""Fixes for the text files that BasicSR reads and writes in the locale's encoding: UTF-8 everywhere."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def template_pairs(
     Args:
         lq: The dark images.
         gt: The bright images.
-        templates: Of a bright and a dark name; see :func:`by_templates`.
+        templates: Templates of a bright and a dark name; see :func:`by_templates`.
         names: Names of the bright images to use.
 
     Raises:

@@ -27,7 +27,7 @@ class LLDiffusionModel(DiffusionModel):
     One training step draws antithetic times t and T - 1 - t for the two halves of the batch, and noise. ``pixel_opt``
     compares the network's output with its target (the noise, as released), ``degradation_opt`` the degradation
     network's dark image with the true one, ``entropy_opt`` the estimated clean image with the true one. After
-    ``train.freeze.after_iter`` the encoder and the degradation network are trained no more.
+    ``train.freeze.after_iter`` the encoder and the degradation network are no longer trained.
 
     Options: sections ``ddpm``, ``sampler``, ``prediction`` and ``train`` (:mod:`entropy_sde_plugin.options`).
 

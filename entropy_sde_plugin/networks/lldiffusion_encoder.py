@@ -187,7 +187,7 @@ class Expansion(nn.Module):
 
 
 class Doubling(nn.Module):
-    """Twice the height and width by a transposed convolution."""
+    """Doubles height and width by a transposed convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

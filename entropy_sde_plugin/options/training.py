@@ -107,7 +107,7 @@ class IRSDETrainOptions(DiffusionTrainOptions, frozen=True):
 
 
 class FreezeOptions(msgspec.Struct, frozen=True):
-    """Section ``train.freeze``: from when on the encoder and the degradation network are trained no more."""
+    """Section ``train.freeze``: when to stop training the encoder and the degradation network."""
 
     after_iter: NotNegative | None = None
     """The last iteration that trains them; by default they are trained to the end."""

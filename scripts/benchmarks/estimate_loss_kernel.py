@@ -41,7 +41,7 @@ class GPU:
     Attributes:
         capability: Compute capability, times ten.
         clock: Hertz.
-        lanes: Of a multiprocessor, a clock, by unit.
+        lanes: Number of lanes of a multiprocessor in one clock, by unit.
         shared: Bytes of shared memory of a multiprocessor.
         bandwidth: Bytes a second of its memory.
     """

@@ -27,6 +27,10 @@ PHRASES = (
     r'\bby the hand\b',
     r'\blend(s|ing)?\b',
     r'\bhush',
+    r'\bderivatives? by\b',
+    r'\bis none of (?!the)',
+    r'\b[a-z_]+: (?-i:Of) (the|each|a|one)\b',
+    r'\btakes? itself down\b',
 )
 """What plain English says otherwise: 'covers everything except training', 'resumes', 'after', 'is', 'fix' …"""
 

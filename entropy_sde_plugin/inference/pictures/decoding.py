@@ -109,7 +109,7 @@ def _decode_8_bits(file: ImageFile, data: bytes) -> NDArray[np.uint8]:
 
 
 def _decode_16_bits(file: ImageFile, data: bytes) -> NDArray[np.uint16]:
-    """Decode by OpenCV, since Pillow keeps 8 bits of a colour; C is not 2."""
+    """Decode by OpenCV, since Pillow keeps 8 bits of a colour; the result never has two channels."""
     with quiet_opencv():
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:

@@ -76,7 +76,10 @@ def kernel_tables(
 
 @triton.jit
 def _kernel(i, v, anchor, levels, inverse_bandwidth):
-    """K((i - v) / h), 0 past the last bin, and the derivative of its logarithm by v; for ``anchor`` see the caller."""
+    """K((i - v) / h), 0 past the last bin, and its logarithm's derivative with respect to v.
+
+    For ``anchor`` see the caller.
+    """
     away = i - v
     e = tl.exp(-tl.abs(away) * inverse_bandwidth)
     inverse = 1 / (1 + e)
@@ -316,7 +319,7 @@ def collect_gradient(parts, offsets, gradient, start, stop, pixels, height, widt
         gradient: (2, pixels), by v and v_nbr.
         start, stop: The range of the centres.
         pixels: Number of pixels of all planes.
-        height, width: Of a plane.
+        height, width: Size of a plane.
         count: Number of pixels of the largest window, n.
         PIXELS: Pixels of a program.
     """
