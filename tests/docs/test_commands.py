@@ -147,7 +147,7 @@ COMMANDS = {
     'python scripts/tools/enhance_real_dark_images.py real_dark': NotRun(
         'downloads packages of Debian; its parts are tested in test_enhance_real_dark_images.py'
     ),
-    'python scripts/tools/fuzz.py --seeds 2': HOURS,
+    'python scripts/tools/fuzz.py': HOURS,
     'python scripts/tools/interpret_triton.py --seeds 100': HOURS,
 }
 

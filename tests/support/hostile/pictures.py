@@ -69,7 +69,9 @@ def _in_a_dataset(verb: str, suffix: str, content: Content, may_pass: bool) -> B
         materials.write_folders(place)
         (place / 'gt' / f'{VICTIM}.png').unlink()
         _put(place / 'gt' / f'{VICTIM}.{suffix}', content, rng)
-        culprits = (f'gt/{VICTIM}.{suffix}',)
+        # A folder is a subfolder without images, whatever its name: the other image of the pair has no partner.
+        place_of_fault = 'lq' if content is Path.mkdir else 'gt'
+        culprits = (f'{place_of_fault}/{VICTIM}.{suffix}',)
         if verb == 'evaluate':
             return Trial(('evaluate', '--result', 'lq', '--truth', 'gt', '--metrics', 'psnr'), culprits, may_pass)
         return Trial(('train', '-opt', materials.write_options(place, materials.training())), culprits, may_pass)
