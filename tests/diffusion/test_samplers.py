@@ -11,8 +11,6 @@ from entropy_sde_plugin.errors import InputError
 
 PROCESS = IRSDE()
 PROCESSES = {'irsde': PROCESS, 'ddpm': DDPM()}
-ODE = ('euler_ode', 'ddim', 'dpmpp_2m')
-SDE = ('posterior', 'euler_maruyama', 'dpmpp_2m_sde')
 MU = 0.2
 
 
