@@ -34,6 +34,9 @@ SAFETENSORS = '.safetensors'
 _ENTRIES = ('params', 'state_dict', 'model_state_dict', 'model')
 """Names under which BasicSR and then other projects store a state dict; one may contain the other."""
 
+_WRAPPERS = re.compile(r'(?:module\.|_orig_mod\.)*')
+"""What begins the keys of a network that was wrapped."""
+
 _DEPTH = 4
 """Maximum nesting of a state dict: a damaged file can contain itself."""
 
@@ -64,7 +67,7 @@ class WeightsFile:
         path: A safetensors file; ``{'params': …, 'params_ema': …}`` as BasicSR saves it; ``{'state_dict': …}`` or
             ``{'model': …}`` as others do; a bare state dict as IR-SDE's networks are released; or a released checkpoint
             of LLDiffusion or ExposureDiffusion (:mod:`.released`). Its content says which, whatever its name. Keys may
-            carry the prefix ``module.`` of DataParallel.
+            carry the prefixes ``module.`` of DataParallel and ``_orig_mod.`` of ``torch.compile``.
         lazy: Leave the tensors of a large safetensors file or torch zip archive on the disk. This takes no time, but
             their numbers are not checked to be finite.
 
@@ -119,7 +122,7 @@ class WeightsFile:
             checked = state if self.on_disk else {key: _finite(key, value) for key, value in state.items()}
         except InputError as error:
             raise InputError(f"Weights '{self.path}': {error}") from None
-        names = {str(key).removeprefix('module.'): value for key, value in checked.items()}
+        names = {_WRAPPERS.sub('', str(key)): value for key, value in checked.items()}
         return Weights(with_current_names(names), settings, entry)
 
     def entry(self, name: str) -> Any:

@@ -39,7 +39,7 @@ def assert_same(network, other):
 
 
 @pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize('prefix', ['', 'module.', '_orig_mod.', 'module._orig_mod.'])
 def test_bare_weights_tell_their_size_and_are_read_under_the_papers_settings(tmp_path, size, prefix):
     network = network_of(size)
     torch.save({prefix + key: value for key, value in network.state_dict().items()}, tmp_path / 'bare.pth')
