@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from entropy_sde_plugin.checkpoints.weights import flat_settings, load_weights
+from entropy_sde_plugin.checkpoints.weights import flat_settings, load_weights, settings_line
 from entropy_sde_plugin.checkpoints.weights_file import SAFETENSORS, SETTINGS_KEY, dense
 from entropy_sde_plugin.diffusion.process import GaussianProcess
 from entropy_sde_plugin.errors import InputError
@@ -115,7 +115,8 @@ def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> M
     except InputError as error:
         raise InputError(f"Weights '{path}': {error}") from None
     if carried is None and not settings:
-        warnings.warn(f"'{path}' has no settings; using the paper's: {options.settings()}.", stacklevel=2)
+        papers = settings_line(options.settings())
+        warnings.warn(f"'{path}' has no settings; using the paper's: {papers}.", stacklevel=2)
     return Model(network, options)
 
 

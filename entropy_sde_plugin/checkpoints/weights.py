@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import Tensor, nn
 
 from entropy_sde_plugin.checkpoints.weights_file import Weights, WeightsFile
@@ -18,6 +20,7 @@ __all__ = [
     'flat_settings',
     'load_into',
     'load_weights',
+    'settings_line',
 ]
 
 
@@ -60,6 +63,17 @@ def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in settings.items():
         flat |= {f'{key}.{name}': each for name, each in value.items()} if isinstance(value, Mapping) else {key: value}
     return flat
+
+
+def settings_line(settings: Mapping[str, Any]) -> str:
+    """Return settings in one line for a message, as an option file would have them.
+
+    Example:
+        >>> settings_line({'sde': {'T': 100, 'schedule': 'cosine'}, 'prediction': 'x0'})
+        '{sde: {T: 100, schedule: cosine}, prediction: x0}'
+    """
+    text = yaml.safe_dump(dict(settings), default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text.strip()
 
 
 def load_into(

@@ -42,10 +42,11 @@ def add_verb(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
     from entropy_sde_plugin.checkpoints.model import load_model, save_model
+    from entropy_sde_plugin.checkpoints.weights import settings_line
 
     model = load_model(options.input, _settings(options))
     save_model(model, options.output, half=options.half)
-    console.report(f'{options.output}: {model.options.carried()}')
+    console.report(f'{options.output}: {settings_line(model.options.carried())}')
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """``entropy-sde convert``: any weights file becomes safetensors that say what their network was trained for."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,9 @@ def test_a_released_checkpoint_with_the_settings_given(state, capsys):
     assert main(['convert', 'in.pth', 'out.safetensors', *GIVEN]) == 0
     assert_converted(state, SETTINGS)
     out, err = capsys.readouterr()
-    assert out.startswith("out.safetensors: {'sde': {'max_sigma': 30.0, 'T': 50")
+    assert out == (
+        'out.safetensors: {sde: {max_sigma: 30.0, T: 50, schedule: linear, eps: 0.01}, prediction: x0, system: irsde}\n'
+    )
     assert not err
 
 
@@ -53,10 +56,11 @@ def test_the_times_of_the_calls_stay_and_can_be_changed(state):
 
 def test_what_nobody_says_is_the_papers_and_is_reported(state, capsys):
     torch.save(state, 'in.pth')
-    with pytest.warns(UserWarning, match="using the paper's"):
+    papers = '{sde: {max_sigma: 50.0, T: 100, schedule: cosine, eps: 0.005}, prediction: noise, system: irsde}'
+    with pytest.warns(UserWarning, match=re.escape(f"'in.pth' has no settings; using the paper's: {papers}.")):
         assert main(['convert', 'in.pth', 'out.safetensors']) == 0
     assert_converted(state, {})
-    assert "'T': 100" in capsys.readouterr().out
+    assert capsys.readouterr().out == f'out.safetensors: {papers}\n'
 
 
 @pytest.mark.parametrize(
