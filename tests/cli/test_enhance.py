@@ -12,6 +12,7 @@ from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.inference import run
 from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
+from entropy_sde_plugin.inference.jobs import EXTENSIONS
 from entropy_sde_plugin.options.diffusion import SamplerOptions
 from tests.support.commands import ROOT, TORCHRUN, python
 from tests.support.machines import machine
@@ -283,3 +284,9 @@ def test_torchrun_shares_a_folder_out(photos, built):
     assert err.count('error: 1 of 5 images were skipped') == 1
     assert '3 of 3 images in' in err  # the progress of the first process
     assert '2 of 2 images in' not in err
+
+
+def test_help_lists_the_formats_of_the_output(capsys):
+    with pytest.raises(SystemExit):
+        main(['enhance', '--help'])
+    assert f'--ext {"|".join(EXTENSIONS)}\n' in capsys.readouterr().out
