@@ -18,6 +18,7 @@ import pytest
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import entropy_sde_plugin
+from tests.support.kept import kept_folder
 
 entropy_sde_plugin.register()
 
@@ -67,7 +68,7 @@ def basicsr_checkout(tmp_path_factory, pytestconfig):
         shutil.copytree(Path(basicsr.__file__).parent, checkout / 'basicsr')
         (checkout / 'VERSION').write_text(basicsr.__version__)
     else:
-        with tarfile.open(_sdist(pytestconfig.cache.mkdir('basicsr'))) as archive:
+        with tarfile.open(_sdist(kept_folder(pytestconfig, tmp_path_factory, 'basicsr'))) as archive:
             members = [member for member in archive.getmembers() if '/' in member.name]
             for member in members:
                 member.name = member.name.partition('/')[2]

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from entropy_sde_plugin.metrics import fid, perceptual
+from tests.support.kept import kept_folder
 from tests.support.scripts import script_path
 
 
 @pytest.fixture(scope='session')
-def real_weights(pytestconfig):
+def real_weights(pytestconfig, tmp_path_factory):
     """A folder for torch's cache that holds AlexNet's and VGG16's convolutions; fetched by pip once, then kept."""
-    home = pytestconfig.cache.mkdir('metric_weights')
+    home = kept_folder(pytestconfig, tmp_path_factory, 'metric_weights')
     if len(list(home.glob('hub/checkpoints/*.features.pth'))) < 2:
         subprocess.run(
             [sys.executable, script_path('fetch_metric_weights')],
