@@ -16,8 +16,7 @@ def registered() -> dict[Kind, tuple[Callable[..., Any], ...]]:
     They are imported here and not at the top: models import BasicSR, and importing BasicSR imports this module.
     """
     from entropy_sde_plugin.data import datasets
-    from entropy_sde_plugin.losses import SpatialEntropyLoss
-    from entropy_sde_plugin.losses.perceptual import LPIPSLoss
+    from entropy_sde_plugin.losses import LPIPSLoss, SpatialEntropyLoss
     from entropy_sde_plugin.metrics import fid, gt_mean, lldiffusion, perceptual, raw
     from entropy_sde_plugin.models.exposure import ExposureDiffusionModel
     from entropy_sde_plugin.models.irsde import IRSDEModel

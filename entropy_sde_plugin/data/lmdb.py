@@ -90,7 +90,12 @@ def lmdb_writer(path: str | Path, *, compress_level: int = 1, overwrite: bool = 
 
 
 class LmdbWriter:
-    """Puts images into one new database; made by ``lmdb_writer``."""
+    """Puts images into one new database; made by ``lmdb_writer``.
+
+    Example:
+        >>> with lmdb_writer('datasets/black.lmdb', overwrite=True) as writer:
+        ...     writer.put('black', np.zeros((4, 6, 3), np.uint8))
+    """
 
     def __init__(self, values: ValueWriter, compress_level: int) -> None:
         self._values = values
@@ -129,6 +134,13 @@ class LmdbReader:
 
     Raises:
         InputError: The database does not exist, is damaged, or does not match its ``meta_info.txt``.
+
+    Example:
+        With a database of one image, ``1``:
+
+        >>> reader = LmdbReader('datasets/photographs.lmdb')
+        >>> reader.names, reader.size('1'), reader.image('1').shape
+        (('1',), (96, 128), (96, 128, 3))
     """
 
     option = ''

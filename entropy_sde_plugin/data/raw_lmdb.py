@@ -89,7 +89,15 @@ def planes_writer(path: str | Path, *, overwrite: bool = False) -> Iterator[Plan
 
 
 class PlanesWriter:
-    """Puts planes into one new database; made by ``planes_writer``."""
+    """Puts planes into one new database; made by ``planes_writer``.
+
+    Example:
+        >>> from entropy_sde_plugin.data.raw_frame import read_frame
+        >>> frame = read_frame(Path('datasets/raw/long/a.dng'))
+        >>> with planes_writer('datasets/long.lmdb', overwrite=True) as writer:
+        ...     writer.put(frame, frame.planes, source='a.dng')
+        '00000000'
+    """
 
     def __init__(self, values: ValueWriter) -> None:
         self._values = values
@@ -146,6 +154,13 @@ class StoredPlanes:
         path: Folder of the database.
         key: Key of the planes.
         shape: (4, H, W).
+
+    Example:
+        With a database of one raw image:
+
+        >>> planes = PlanesReader('datasets/raw.lmdb').frame('00000000').planes
+        >>> planes.shape, planes[:, :8, :8].shape
+        ((4, 16, 20), (4, 8, 8))
     """
 
     def __init__(self, path: Path, key: str, shape: tuple[int, int, int]) -> None:
@@ -205,6 +220,13 @@ class PlanesReader:
 
     Raises:
         InputError: The database does not exist, is damaged, or does not match its ``meta_info.json``.
+
+    Example:
+        With a database of one raw image:
+
+        >>> reader = PlanesReader('datasets/raw.lmdb')
+        >>> reader.names, reader.size('00000000'), reader.frame('00000000').record.iso
+        (('00000000',), (16, 20), 200.0)
     """
 
     option = ''

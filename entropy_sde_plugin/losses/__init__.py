@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from entropy_sde_plugin.losses.perceptual import LPIPSLoss
 from entropy_sde_plugin.losses.spatial_entropy import SpatialEntropyLoss
 
-__all__ = ['SpatialEntropyLoss']
+__all__ = ['LPIPSLoss', 'SpatialEntropyLoss']

@@ -25,10 +25,13 @@ class LPIPSLoss(nn.Module):
         InputError: Unknown backbone.
 
     Example:
-        ::
-
-            loss = LPIPSLoss(net='alex', loss_weight=0.1)
-            loss(estimate, truth).backward()
+        >>> import torch
+        >>> loss = LPIPSLoss(net='alex', loss_weight=0.1)
+        >>> truth = torch.full((1, 3, 64, 64), 0.5)
+        >>> estimate = (truth + torch.linspace(-0.4, 0.4, 64)).requires_grad_()
+        >>> loss(truth, truth).item(), loss(estimate, truth).item() > 0.01
+        (0.0, True)
+        >>> loss(estimate, truth).backward()
     """
 
     def __init__(self, net: LPIPSNet = 'alex', loss_weight: float = 1.0) -> None:

@@ -34,6 +34,14 @@ class FrechetInceptionDistance:
     Args:
         crop_border: Pixels to leave out at each side.
         input_order: HWC or CHW.
+
+    Example:
+        >>> distance = FrechetInceptionDistance()
+        >>> for level in (50, 100, 150):
+        ...     image = np.full((64, 64, 3), level, np.uint8)
+        ...     distance.update(image, image)
+        >>> abs(distance.compute()) < 1e-6
+        True
     """
 
     RELIABLE = 2048

@@ -32,6 +32,11 @@ def calculate_psnr_raw(
 
     Raises:
         InputError: Not two images of floating planes of one shape.
+
+    Example:
+        >>> truth = np.full((8, 8, 4), 0.5)
+        >>> round(calculate_psnr_raw(truth + 0.1, truth), 6)
+        20.0
     """
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -58,6 +63,11 @@ def calculate_ssim_raw(
     Raises:
         MetricUnavailableError: A side is shorter than the window.
         InputError: Not two images of floating planes of one shape.
+
+    Example:
+        >>> truth = np.full((8, 8, 4), 0.5)
+        >>> round(calculate_ssim_raw(truth, truth), 6)
+        1.0
     """
     from skimage.metrics import structural_similarity
 

@@ -57,6 +57,22 @@ class DiffusionModel(SystemModel[Draw]):
 
     It owns the process, the draws and the sampling. A system adds its ``Options``, which build the process, and
     :meth:`losses`.
+
+    Example:
+        An IR-SDE that compares what the network gives with what it is to give:
+
+        >>> from entropy_sde_plugin.options.diffusion import IRSDEOptions
+        >>> class PlainModel(DiffusionModel):
+        ...     Options = IRSDEOptions
+        ...
+        ...     def losses(self, part, draw):
+        ...         clean, dark = self.gt[part], self.lq[part]
+        ...         xt = self.process.draw(clean, dark, draw.t, draw.noise)
+        ...         output = self.training_step.predict(xt, dark, draw.t)
+        ...         target = self.denoiser(self.net_g).target(clean, dark, draw.noise, draw.t)
+        ...         return self.weighted({'l_pix': self.cri_pix}, output, target, draw)
+        >>> PlainModel.Options.from_options({'sampler': {'steps': 4}}).call_times()
+        [100, 65, 35, 12]
     """
 
     Options: ClassVar[type[DiffusionOptions]]

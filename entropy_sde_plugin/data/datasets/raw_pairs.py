@@ -73,6 +73,13 @@ class RawPairs(Dataset[dict[str, Any]]):
     Raises:
         InputError: There is no pair, or no such camera; planes of a pair differ in size, or are too small for the
             crops; a file holds no Bayer mosaic.
+
+    Example:
+        >>> opt = {'name': 'own', 'phase': 'val', 'gain': 2.0, 'centre_crop': 8}
+        >>> short, long = (RawFile(Path('datasets/raw', kind, 'a.dng'), keep=False) for kind in ('short', 'long'))
+        >>> pairs = RawPairs(opt, options_of(RawPairsOptions, opt), [RawPair('a', short, long, ratio=100.0)])
+        >>> len(pairs), pairs[0]['gt'].shape, pairs[0]['ratio']
+        (1, torch.Size([4, 8, 8]), tensor(100.))
     """
 
     def __init__(self, opt: dict[str, Any], options: RawPairsOptions, pairs: Sequence[RawPair]) -> None:
