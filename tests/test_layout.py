@@ -7,6 +7,7 @@ together in tests/integration, those of README and docs in tests/docs.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +62,9 @@ def test_folders_mirror_the_package():
             wrong.append(str(test.relative_to(ROOT)))
     assert not wrong
     assert not [str(path) for path in (TESTS / 'support').rglob('test_*.py')]
+
+
+def test_class_variables_say_their_type():
+    """Under Python 3.10 the annotations of a struct with a plain ClassVar cannot be read."""
+    plain = re.compile(r': ClassVar( =|$)', re.MULTILINE)
+    assert not [str(path) for path in (ROOT / 'entropy_sde_plugin').rglob('*.py') if plain.search(path.read_text())]

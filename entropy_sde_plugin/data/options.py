@@ -39,7 +39,7 @@ class IOBackend(msgspec.Struct, frozen=True):
 class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     """Options of every data set. BasicSR adds ``phase`` and ``scale``, and reads the loader's options."""
 
-    added_by_basicsr: ClassVar = frozenset({'phase', 'scale'})
+    added_by_basicsr: ClassVar[frozenset[str]] = frozenset({'phase', 'scale'})
     pictures: ClassVar[Pictures] = 'rgb'
     """What an item holds."""
 

@@ -30,7 +30,7 @@ __all__ = [
 class PathOptions(msgspec.Struct, frozen=True):
     """Section ``path``: what a run starts from."""
 
-    added_by_basicsr: ClassVar = frozenset(
+    added_by_basicsr: ClassVar[frozenset[str]] = frozenset(
         {'experiments_root', 'results_root', 'models', 'training_states', 'log', 'visualization'}
     )
 
@@ -82,7 +82,9 @@ class DistOptions(msgspec.Struct, frozen=True):
 class OptionFile(msgspec.Struct, kw_only=True, frozen=True):
     """The top level of an option file, without the sections that its model declares (see :func:`top_level`)."""
 
-    added_by_basicsr: ClassVar = frozenset({'dist', 'rank', 'world_size', 'auto_resume', 'is_train', 'root_path'})
+    added_by_basicsr: ClassVar[frozenset[str]] = frozenset(
+        {'dist', 'rank', 'world_size', 'auto_resume', 'is_train', 'root_path'}
+    )
 
     name: str
     """Name of the run and of its folder in ``experiments`` or ``results``."""

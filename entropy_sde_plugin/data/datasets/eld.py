@@ -59,7 +59,7 @@ class ELDDataset(RawPairs):
         'scene-1_IMG_0004'
     """
 
-    Options: ClassVar = ELDOptions
+    Options: ClassVar[type[ELDOptions]] = ELDOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
         options = options_of(ELDOptions, opt)

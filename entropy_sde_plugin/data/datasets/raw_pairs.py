@@ -218,7 +218,7 @@ class RawPairDataset(RawPairs):
         100
     """
 
-    Options: ClassVar = RawPairOptions
+    Options: ClassVar[type[RawPairOptions]] = RawPairOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
         options = options_of(RawPairOptions, opt)

@@ -53,7 +53,7 @@ class SIDDataset(RawPairs):
         ('10003_00_0.1s', 100.0)
     """
 
-    Options: ClassVar = SIDOptions
+    Options: ClassVar[type[SIDOptions]] = SIDOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
         options = options_of(SIDOptions, opt)
