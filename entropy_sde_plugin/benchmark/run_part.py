@@ -13,12 +13,13 @@ from pathlib import Path
 import msgspec
 
 from entropy_sde_plugin.benchmark.part import Settings
-from entropy_sde_plugin.utils.signals import exit_on_sigterm
+from entropy_sde_plugin.utils.signals import end_with_parent, exit_on_sigterm
 
 
 def main(module: str, settings: str, file: str) -> None:
     """Write the rows of a part."""
     exit_on_sigterm()  # the trainings that it has begun are ended then, too
+    end_with_parent()
     with Path(file).open('ab') as lines:
         for row in import_module(module).rows(msgspec.json.decode(settings, type=Settings)):
             lines.write(msgspec.json.encode(row) + b'\n')

@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> None:
 
     exit_on_sigterm()  # the running part is ended then, too
     settings = Settings(options.device, options.quick)
-    results = runner.run(options.output, settings, [PARTS[name] for name in options.parts], 60 * options.minutes)
+    parts = [PARTS[name] for name in dict.fromkeys(options.parts)]
+    results = runner.run(options.output, settings, parts, 60 * options.minutes)
     report(f'Tables: {options.output / TABLES_FILE}')
     if missing := [name for name in options.parts if name not in results.parts]:
         raise InputError(

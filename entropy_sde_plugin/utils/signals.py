@@ -7,6 +7,7 @@ limit). A signal that was ignored when the process started, as SIGINT is after `
 from __future__ import annotations
 
 import atexit
+import ctypes
 import functools
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ __all__ = [
     'InterruptionError',
     'blocked',
     'check',
+    'end_with_parent',
     'exit_on_sigterm',
     'expect_children_to_end',
     'leave',
@@ -60,6 +62,13 @@ def watch() -> None:
 def exit_on_sigterm() -> None:
     """Let SIGTERM end this process by ``SystemExit``, so that what it has begun is cleaned up."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def end_with_parent() -> None:
+    """Let this process receive SIGTERM when its parent is gone, even one that was killed. Does nothing but on Linux."""
+    if sys.platform == 'linux':
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def received() -> int:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +17,7 @@ from entropy_sde_plugin.benchmark import runner
 from entropy_sde_plugin.benchmark.part import Settings
 from entropy_sde_plugin.errors import InputError
 from tests.support.benchmark_parts import NOTES, part
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, TIMEOUT
 
 CPU = Settings('cpu', quick=True)
 
@@ -87,6 +91,27 @@ def test_a_part_that_the_end_of_the_time_cuts_off_leaves_no_rows(tmp_path: Path,
     assert json.loads((tmp_path / 'out/results.json').read_text())['parts'] == {}
     assert not is_running(processes(notes)['child'])
     assert not (tmp_path / 'out/sound.log').exists()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux tells a process that its parent is gone')
+def test_a_part_ends_with_a_benchmark_that_is_killed(tmp_path: Path, notes: Path) -> None:
+    run = f"""
+from pathlib import Path
+from entropy_sde_plugin.benchmark.runner import Settings, run
+from tests.support.benchmark_parts import part
+run(Path({str(tmp_path / 'out')!r}), Settings('cpu', quick=True), [part('endless')], seconds=1e6)
+"""
+    with subprocess.Popen([sys.executable, '-c', run], env=os.environ | {'TMPDIR': str(tmp_path)}) as benchmark:
+        wait_until(lambda: notes.exists() and 'child' in processes(notes))
+        benchmark.kill()
+    wait_until(lambda: not any(map(is_running, processes(notes).values())))
 
 
 def test_results_of_another_machine_are_refused(tmp_path: Path, notes: Path) -> None:

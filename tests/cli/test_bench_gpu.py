@@ -46,6 +46,12 @@ def test_without_a_gpu_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / 'gpu').exists()
 
 
+def test_a_part_that_is_named_twice_is_run_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ['bench-gpu', '-o', str(tmp_path), '--device', 'cpu', '--quick', '--parts', 'machine', 'machine']
+    assert main(command) == 0
+    assert capsys.readouterr().out.count('machine:') == 1
+
+
 def test_a_part_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match='2'):
         main(['bench-gpu', '-o', str(tmp_path), '--parts', 'enignes'])
