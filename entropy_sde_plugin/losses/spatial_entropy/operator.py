@@ -20,11 +20,19 @@ __all__ = ['ENGINES', 'choose_engine', 'plane_distance']
 
 ENGINES = ('auto', 'torch', 'native', 'triton')
 
+PUBLISHED = EntropySpec('hellinger', levels=32, windows=(1, 3, 5), bandwidth=0.5, prefactor=4.0)
+
 _OPERATOR = 'entropy_sde::distance_and_gradient'
 
 
-def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
+def choose_engine(engine: str, device: torch.device, dtype: torch.dtype, spec: EntropySpec = PUBLISHED) -> str:
     """Resolve ``auto``: for float32 the native engine on the CPU and Triton's on CUDA, else PyTorch's.
+
+    Args:
+        engine: One of `ENGINES`.
+        device: Where the images are.
+        dtype: Their type.
+        spec: What is to be computed: Triton's kernels are compiled for it, and compared before they are used.
 
     Returns:
         ``torch``, ``native`` or ``triton``. The choice of ``auto`` is logged once, as a warning if a faster engine
@@ -36,7 +44,7 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
     if engine == 'torch':
         return engine
     fused = engine if engine != 'auto' else 'triton' if device.type == 'cuda' else 'native'
-    obstacle, level = _obstacle(fused, device, dtype)
+    obstacle, level = _obstacle(fused, device, dtype, spec)
     if engine == fused and obstacle:
         raise InputError(f"engine '{engine}' cannot be used: {obstacle}. Use 'auto' or 'torch'.")
     chosen = 'torch' if obstacle else fused
@@ -46,14 +54,17 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
     return chosen
 
 
-def _obstacle(fused: str, device: torch.device, dtype: torch.dtype) -> tuple[str | None, int]:
+def _obstacle(fused: str, device: torch.device, dtype: torch.dtype, spec: EntropySpec) -> tuple[str | None, int]:
     """Why the native or Triton's engine cannot be used, or None, and the level at which ``auto`` logs it."""
     home, name = ('cpu', 'the CPU') if fused == 'native' else ('cuda', 'CUDA devices')
     if device.type != home and not (fused == 'triton' and triton_engine.interpreted()):
         return f'it computes on {name} and the images are on {device.type}', logging.INFO
     if dtype != torch.float32:
         return f'it computes in float32 and the images are {dtype}', logging.INFO
-    reason = native_engine.why_unavailable() if fused == 'native' else triton_engine.why_unfit(device)
+    if fused == 'native':
+        reason = native_engine.why_unavailable()
+    else:
+        reason = triton_engine.why_unfit(device, triton_engine.case_like(spec))
     return reason, logging.WARNING if reason else logging.INFO
 
 
@@ -124,7 +135,7 @@ def _distance_and_gradient(
     need_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     spec = EntropySpec(distance, levels, tuple(windows), bandwidth, prefactor, normalise, root_epsilon)
-    compute = _engine(choose_engine(engine, v.device, v.dtype))
+    compute = _engine(choose_engine(engine, v.device, v.dtype, spec))
     value, grad_v, grad_v_nbr = compute(v, v_nbr, w, w_nbr, spec, need_gradient)
     if grad_v is None or grad_v_nbr is None:
         return value, v.new_empty(0), v.new_empty(0)

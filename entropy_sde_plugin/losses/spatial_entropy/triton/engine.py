@@ -50,13 +50,14 @@ def distance_and_gradient(
     planes = torch.stack([plane.detach() for plane in (v, v_nbr, w, w_nbr)])
     problem = Problem.of(planes, spec, need_gradient)
     value = v.new_empty(len(v))
-    gradient = torch.empty_like(planes[:2]) if need_gradient else v.new_empty(2, len(v), 0, 0)
+    # Two tensors: the results of an operator must not share memory.
+    grad_v, grad_v_nbr = (torch.empty_like(v) if need_gradient else v.new_empty(len(v), 0, 0) for _ in range(2))
     step = max(1, TABLE_BYTES // problem.table_bytes)
     with torch.cuda.device_of(v):
         for first in range(0, len(v), step):
             group = slice(first, first + step)
-            value[group], gradient[:, group] = problem.finish(planes[:, group].contiguous())
-    return (value, gradient[0], gradient[1]) if need_gradient else (value, None, None)
+            value[group], (grad_v[group], grad_v_nbr[group]) = problem.finish(planes[:, group].contiguous())
+    return (value, grad_v, grad_v_nbr) if need_gradient else (value, None, None)
 
 
 @dataclass(frozen=True)

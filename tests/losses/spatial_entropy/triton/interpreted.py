@@ -8,10 +8,12 @@ through many more.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
+from entropy_sde_plugin.losses.spatial_entropy import functional
 from entropy_sde_plugin.losses.spatial_entropy.definition import DISTANCES, EntropySpec
 from entropy_sde_plugin.losses.spatial_entropy.triton import engine, first_use
 from entropy_sde_plugin.losses.spatial_entropy.triton.engine import distance_and_gradient
@@ -98,14 +100,30 @@ def test_groups_and_ranges_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_fits_a_device_where_it_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        first_use, 'CASE', EntropySpec('hellinger', levels=8, windows=(1, 3), bandwidth=0.5, prefactor=4.0)
-    )
-    first_use.why_unfit.cache_clear()
-    assert first_use.why_unfit(torch.device('cpu')) is None
-    first_use.why_unfit.cache_clear()
-    right = engine.distance_and_gradient
-    wrong = lambda *arguments: tuple(None if part is None else 1.001 * part for part in right(*arguments))  # noqa: E731
+    few, many = (first_use.case_like(EntropySpec('hellinger', levels, (1, 3), 0.7, 2.9)) for levels in (4, 9))
+    assert first_use.why_unfit(torch.device('cpu'), few) is None
+    right: Any = engine.distance_and_gradient
+
+    def wrong(*planes_and_options: Any) -> tuple[Any, ...]:
+        return tuple(1.001 * part for part in right(*planes_and_options))
+
     monkeypatch.setattr(engine, 'distance_and_gradient', wrong)
-    assert first_use.why_unfit(torch.device('cpu')) is not None
+    assert first_use.why_unfit(torch.device('cpu'), few) is None  # known already
+    assert first_use.why_unfit(torch.device('cpu'), many) == "its results on cpu differ from the PyTorch engine's"
     first_use.why_unfit.cache_clear()
+
+
+@pytest.mark.filterwarnings('error:entropy_sde')  # of results that share memory, for one
+def test_autocast_and_compiled_code_change_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pred, target = torch.rand(2, 1, 2, 5, 4, generator=generator)
+    pred.requires_grad_()
+    options: dict[str, Any] = {'distance': 'hellinger', 'levels': 8, 'windows': (1, 3), 'engine': 'triton'}
+    loss = functional.spatial_entropy(pred, target, **options)
+    expected = loss, *torch.autograd.grad(loss, pred)
+    compiled = torch.compile(functional.spatial_entropy, backend='aot_eager', fullgraph=True)
+    for function in (functional.spatial_entropy, compiled):
+        with torch.autocast('cpu', torch.bfloat16):
+            loss = function(pred, target, **options)
+        for ours, theirs in zip((loss, *torch.autograd.grad(loss, pred)), expected, strict=True):
+            assert relative_error(ours.detach(), theirs.detach().double()) <= 1e-6

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.losses.spatial_entropy import operator
 from entropy_sde_plugin.losses.spatial_entropy.definition import EntropySpec
-from entropy_sde_plugin.losses.spatial_entropy.operator import choose_engine
+from entropy_sde_plugin.losses.spatial_entropy.operator import PUBLISHED, choose_engine
 from entropy_sde_plugin.losses.spatial_entropy.triton import first_use
 from tests.support.commands import ROOT, python
 from tests.support.scripts import script
+from tests.support.waits import Waits
 
 pytest.importorskip('triton', reason='Triton comes with PyTorch on Linux only')
 
@@ -37,6 +41,14 @@ def test_compiles_without_spills(distance: str, windows: tuple[int, ...], capabi
     assert compiled['compare_windows'].shared <= 1024
 
 
+@pytest.mark.parametrize(
+    ('distance', 'windows', 'spilled'), [('hellinger', (1, 3, 5), 64), ('cross_entropy', (11,), 0)], ids=str
+)
+def test_compiles_for_several_blocks_of_bins(distance: str, windows: tuple[int, ...], spilled: int) -> None:
+    compiled = script('_compiled_kernels').compile_kernels(EntropySpec(distance, 64, windows, 0.5, 4.0), 90)
+    assert compiled['compare_windows'].stack <= spilled
+
+
 def test_machine_code_does_the_work_that_the_docstring_states() -> None:
     spec, estimate = EntropySpec('hellinger', 32, (1, 3, 5), 0.5, 4.0), script('estimate_loss_kernel')
     compiled = script('_compiled_kernels').compile_kernels(spec, 90)
@@ -48,6 +60,24 @@ def test_machine_code_does_the_work_that_the_docstring_states() -> None:
     least = 4 * 25 * 32
     assert least <= counts['FFMA'] + counts['FMUL'] <= 1.5 * least
     assert estimate.resident_warps(compiled['compare_windows'], estimate.GPUS[1]) == 12
+
+
+def test_nothing_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = importlib.import_module('entropy_sde_plugin.losses.spatial_entropy.triton.engine')
+    launched: list[str] = []
+    monkeypatch.setattr(engine, '_launch', lambda kernel, *_, **__: launched.append(kernel.fn.__name__))
+    monkeypatch.setattr(torch.cuda, 'device_of', lambda tensor: nullcontext())  # needs a driver
+    spec = EntropySpec('hellinger', 32, (1, 3, 5), 0.5, 4.0)
+    with FakeTensorMode(), Waits() as waits:
+        planes = [torch.empty(6, 128, 128, device='cuda') for _ in range(4)]
+        engine.distance_and_gradient(*planes, spec, True)  # copies the windows' offsets, once
+        launched.clear()
+        waits.counts.clear()
+        engine.distance_and_gradient(*planes, spec, True)
+    engine._ring_offsets.cache_clear()
+    group = [*['kernel_tables'] * 4, 'compare_windows', 'collect_gradient']
+    assert launched == 2 * group  # of five planes and of one
+    assert not waits.counts.total()
 
 
 @pytest.fixture
@@ -63,7 +93,7 @@ CUDA = torch.device('cuda', 0)
 
 def test_auto_takes_it_on_cuda_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     # Stands in for a device on which the comparison of the first use succeeds.
-    monkeypatch.setattr(first_use, 'why_unfit', lambda device: None)
+    monkeypatch.setattr(first_use, 'why_unfit', lambda device, case: None)
     assert choose_engine('auto', CUDA, torch.float32) == 'triton'
     assert choose_engine('triton', CUDA, torch.float32) == 'triton'
     assert choose_engine('auto', CUDA, torch.float64) == 'torch'
@@ -74,7 +104,8 @@ def test_auto_goes_on_with_pytorch_after_one_warning(
     monkeypatch: pytest.MonkeyPatch, engine_log: pytest.LogCaptureFixture
 ) -> None:
     # Stands in for a device on which it computes something else.
-    monkeypatch.setattr(first_use, 'why_unfit', lambda device: "its results on cuda:0 differ from the PyTorch engine's")
+    reason = "its results on cuda:0 differ from the PyTorch engine's"
+    monkeypatch.setattr(first_use, 'why_unfit', lambda device, case: reason)
     assert [choose_engine('auto', CUDA, torch.float32) for _ in range(3)] == ['torch'] * 3
     (record, *again) = engine_log.records
     assert all(other is record for other in again)
@@ -84,9 +115,17 @@ def test_auto_goes_on_with_pytorch_after_one_warning(
         choose_engine('triton', CUDA, torch.float32)
 
 
+def test_every_kind_of_kernel_is_compared_before_its_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Stands in for a device on which only the kernel of one block of bins is right.
+    monkeypatch.setattr(first_use, 'why_unfit', lambda device, case: None if case.levels <= 32 else 'it differs')
+    few, many = (EntropySpec('hellinger', levels, (1, 3), 0.7, 2.9) for levels in (8, 128))
+    assert choose_engine('auto', CUDA, torch.float32, few) == 'triton'
+    assert choose_engine('auto', CUDA, torch.float32, many) == 'torch'
+
+
 def test_a_device_that_fails_is_named() -> None:
     first_use.why_unfit.cache_clear()
-    reason = first_use.why_unfit(torch.device('cpu'))  # without the interpreter: Triton finds no GPU
+    reason = first_use.why_unfit(torch.device('cpu'), PUBLISHED)  # without the interpreter: Triton finds no GPU
     first_use.why_unfit.cache_clear()
     assert reason is not None
     assert reason.startswith('it fails on cpu (')
