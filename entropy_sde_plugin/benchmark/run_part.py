@@ -6,13 +6,14 @@ those before a crash are kept.
 
 from __future__ import annotations
 
+import math
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import msgspec
 
-from entropy_sde_plugin.benchmark.part import Settings
+from entropy_sde_plugin.benchmark.part import Row, Settings
 from entropy_sde_plugin.utils.signals import end_with_parent, exit_on_sigterm
 
 
@@ -22,8 +23,17 @@ def main(module: str, settings: str, file: str) -> None:
     end_with_parent()
     with Path(file).open('ab') as lines:
         for row in import_module(module).rows(msgspec.json.decode(settings, type=Settings)):
-            lines.write(msgspec.json.encode(row) + b'\n')
+            lines.write(msgspec.json.encode(_storable(row)) + b'\n')
             lines.flush()
+
+
+def _storable(row: Row) -> Row:
+    """The row with 'nan' and 'inf' as text, since JSON has no such numbers."""
+    values = {
+        name: value if isinstance(value, str) or math.isfinite(value) else str(value)
+        for name, value in row.values.items()
+    }
+    return msgspec.structs.replace(row, values=values)
 
 
 if __name__ == '__main__':

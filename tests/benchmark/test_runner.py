@@ -51,15 +51,17 @@ def is_running(process: int) -> bool:
 
 
 def test_a_failure_costs_one_row(tmp_path: Path, notes: Path, clock: None) -> None:
-    parts = [part('failing'), part('crashing'), part('sound'), part('endless')]
+    parts = [part('failing'), part('infinite'), part('crashing'), part('sound'), part('endless')]
     results = runner.run(tmp_path / 'out', Settings('cpu'), parts, seconds=1e6)
     problems = {name: [row.problem for row in found.rows] for name, found in results.parts.items()}
     assert problems == {
         'failing': ['', 'RuntimeError: CUDA error: device-side assert triggered'],
+        'infinite': ['', 'differs by nan'],
         'crashing': ['', 'ended by SIGSEGV'],
         'sound': ['', ''],
         'endless': ['', 'not finished within 60 s'],
     }
+    assert results.parts['infinite'].rows[1].values == {'difference': 'nan', 'ratio': 'inf'}
     assert not is_running(processes(notes)['endless'])
     assert not is_running(processes(notes)['child'])
     stored = json.loads((tmp_path / 'out/results.json').read_text())
