@@ -10,6 +10,7 @@ import torch
 
 from entropy_sde_plugin import __version__, cli
 from entropy_sde_plugin.demo.photographs import photograph
+from tests.support.commands import TORCHRUN, python
 from tests.support.networks import random_network
 from tests.support.pictures import write_png
 
@@ -69,6 +70,23 @@ def test_exit_codes(monkeypatch, error, code):
 
     monkeypatch.setattr('entropy_sde_plugin.cli.report.run', run)
     assert cli.main(['report', 'experiments/a']) == code
+
+
+def test_several_processes_of_a_verb_that_shares_no_work_are_one_line(tmp_path):
+    code, _, err = python(*TORCHRUN, '-m', 'entropy_sde_plugin.cli', 'demo-page', cwd=tmp_path)
+    assert code == 1
+    message = 'error: torchrun started 2 processes, and demo-page runs in one: start it without torchrun.'
+    assert [line for line in err.splitlines() if line.startswith('error: ')] == [message]
+
+
+def test_a_fault_of_one_process_alone_is_reported_after_a_while(monkeypatch, capsys):
+    waits = []
+    monkeypatch.setattr(cli.time, 'sleep', waits.append)
+    for name, value in {'TORCHELASTIC_RUN_ID': 'x', 'RANK': '1', 'WORLD_SIZE': '2'}.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(['enhance', '-i', 'nowhere', '-o', 'out']) == 1
+    assert waits == [cli.PATIENCE]
+    assert capsys.readouterr().err == "error: 'nowhere': there is no such file or folder.\n"
 
 
 @pytest.mark.parametrize(

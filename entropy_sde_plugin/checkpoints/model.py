@@ -73,8 +73,11 @@ class Model:
     def _options_of(self, kind: type[Options]) -> Options:
         if isinstance(self.options, kind):
             return self.options
-        images = 'raw' if self.restores_raw else 'RGB'
-        raise InputError(f"The model belongs to the system '{self.options.system}', which restores {images} images.")
+        images, way_out = ('raw', ", or take it for 'entropy-sde enhance'") if self.restores_raw else ('RGB', '')
+        raise InputError(
+            f"The model belongs to the system '{self.options.system}', which restores {images} images: choose another "
+            f'model{way_out}.'
+        )
 
     @property
     def process(self) -> GaussianProcess:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,6 +26,13 @@ VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'expor
 """Modules of this package; each has ``add_verb(verbs)``, which adds a parser whose ``run`` default does the work."""
 
 
+SHARING = ('enhance',)
+"""Verbs that share their work among the processes of torchrun."""
+
+PATIENCE = 10.0
+"""Seconds in which the first process of torchrun should have reported a fault."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 1 after one line that says what was wrong; 130 on Ctrl-C."""
     streams.secure()
@@ -32,9 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
     try:
         with console.quiet() if options.quiet else nullcontext(), _log_shown() if options.verbose else nullcontext():
+            _check_processes(options.verb)
             options.run(options)
         sys.stdout.flush()  # a full disk shows here
     except InputError as error:
+        _let_the_first_process_report()
         print_error(error)
         return 1
     except OSError as error:
@@ -43,6 +54,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _check_processes(verb: str) -> None:
+    """Reject several processes of a verb that does not share its work: each would do all of it, at one place.
+
+    Raises:
+        InputError: torchrun started several processes.
+    """
+    count = os.environ.get('WORLD_SIZE', '')
+    if verb not in SHARING and 'RANK' in os.environ and count.isdecimal() and int(count) > 1:
+        raise InputError(f'torchrun started {count} processes, and {verb} runs in one: start it without torchrun.')
+
+
+def _let_the_first_process_report() -> None:
+    """Wait before a fault is reported that the first process of torchrun reports as well, if all of them share it.
+
+    torchrun ends this process as soon as the first has failed. A fault of this process alone is reported late.
+    """
+    if 'TORCHELASTIC_RUN_ID' in os.environ and os.environ.get('RANK') != '0':
+        time.sleep(PATIENCE)
 
 
 @contextmanager
@@ -73,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
     shtab.add_argument_to(parser, '--print-completion', help='print the script for completion in a shell, and exit')
-    verbs = parser.add_subparsers(title='verbs', required=True, metavar='VERB')
+    verbs = parser.add_subparsers(title='verbs', dest='verb', required=True, metavar='VERB')
     for name in VERBS:
         import_module(f'{__name__}.{name}').add_verb(verbs)
     _complete_paths(parser)

@@ -41,19 +41,19 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace, folder: Path) -> None:
-    with needs_extra('page'):
-        from entropy_sde_plugin.demo.page import Settings, build_page, start
     from entropy_sde_plugin.checkpoints.model import load_model
     from entropy_sde_plugin.inference.enhancer import Enhancer
     from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions
     from entropy_sde_plugin.inference.pictures.picture import Samples
 
     model = load_model(options.model)
+    default = Enhancer(model, EnhancerOptions(device=options.device))
+    with needs_extra('page'):  # now that the arguments are known to be right, since this takes seconds
+        from entropy_sde_plugin.demo.page import Settings, build_page, start
 
     def enhance(image: Samples, settings: Settings) -> Samples:
         return Enhancer(model, EnhancerOptions(device=options.device, **asdict(settings))).enhance(image)
 
-    default = Enhancer(model, EnhancerOptions(device=options.device))
     page = build_page(
         enhance,
         steps=len(default.times) - 1,  # the last time is that of the clean image

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity, named_path
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
+
+if TYPE_CHECKING:
+    from entropy_sde_plugin.inference.jobs import LeftOut
 
 DESCRIPTION = """Brightens JPEG, PNG, WebP, TIFF, BMP and AVIF images, HEIC images (extra 'heif') and camera
 raw files (extra 'raw'). Transparency, colour profile, EXIF and XMP are kept; an input is never
@@ -147,21 +149,18 @@ def _seed(text: str) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    from entropy_sde_plugin.inference.jobs import plan
+    from entropy_sde_plugin.inference.jobs import LeftOut
     from entropy_sde_plugin.inference.run import enhance_files
 
-    left_out: list[Path] = []
+    left_out = LeftOut()
     counts = enhance_files(
-        plan(
-            options.input,
-            options.output,
-            suffix=options.suffix,
-            extension=options.ext,
-            compare=options.compare,
-            left_out=left_out,
-        ),
+        options.input,
         options.output,
         options.model,
+        suffix=options.suffix,
+        extension=options.ext,
+        compare=options.compare,
+        left_out=left_out,
         seed=options.seed,
         overwrite=options.overwrite,
         **{name: value for name in _ENHANCER_OPTIONS if (value := getattr(options, name)) is not None},
@@ -170,14 +169,16 @@ def run(options: argparse.Namespace) -> None:
         _report(options.output, left_out, *counts)
 
 
-def _report(output: Path, left_out: Sequence[Path], enhanced: int, present: int, skipped: int) -> None:
+def _report(output: Path, left_out: LeftOut, enhanced: int, present: int, skipped: int) -> None:
     from entropy_sde_plugin.data.folders import listed
 
     line = f'{output}: {enhanced} {"image" if enhanced == 1 else "images"} enhanced'
     if present:
         line += f', {present} were there already (--overwrite enhances them again)'
     console.report(f'{line}.')
-    if left_out:
-        console.report(f'Ignored (not images): {listed(left_out)}')
+    if left_out.others:
+        console.report(f'Ignored (not images): {listed(left_out.others)}')
+    if left_out.not_raw:
+        console.report(f'Ignored (not raw files, and the model restores nothing else): {listed(left_out.not_raw)}')
     if skipped:
         raise InputError(f'{skipped} of {enhanced + present + skipped} images were skipped; see the errors above.')

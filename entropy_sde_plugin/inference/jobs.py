@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from entropy_sde_plugin.data.folders import files_below
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
-from entropy_sde_plugin.data.raw import FOREIGN_SUFFIXES
+from entropy_sde_plugin.data.raw import FOREIGN_SUFFIXES, RAW_SUFFIXES
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
 from entropy_sde_plugin.utils.paths import not_a_file
 from entropy_sde_plugin.utils.problems import Problems
 
-__all__ = ['DNG', 'EXTENSIONS', 'Job', 'plan']
+__all__ = ['DNG', 'EXTENSIONS', 'Job', 'LeftOut', 'plan']
 
 EXTENSIONS = ('auto', 'jpg', 'png', 'webp', 'tif', 'dng')
 """Formats of the output; ``auto`` keeps the input's suffix, and writes PNG for what is read but not written."""
@@ -52,6 +52,19 @@ class Job:
         return all(path.is_file() for path in self.outputs)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What folders hold beside the images that are taken; no path twice.
+
+    Attributes:
+        others: Files that are not images, and links to folders.
+        not_raw: Images that are not camera raw files, where only those are taken.
+    """
+
+    others: list[Path] = field(default_factory=list)
+    not_raw: list[Path] = field(default_factory=list)
+
+
 def plan(
     inputs: Sequence[Path],
     output: Path,
@@ -59,7 +72,8 @@ def plan(
     suffix: str = '',
     extension: str = 'auto',
     compare: bool = False,
-    left_out: list[Path] | None = None,
+    raw_only: bool = False,
+    left_out: LeftOut | None = None,
 ) -> list[Job]:
     """List the images in files and folders, with their output files.
 
@@ -72,13 +86,14 @@ def plan(
         suffix: Text appended to the names.
         extension: One of ``EXTENSIONS``.
         compare: Add ``…_compare.<extension>``, a before | after image; PNG beside DNG.
-        left_out: Where to note what the folders hold beside images: other files, and links to folders.
+        raw_only: Take camera raw files alone, for a model that restores nothing else.
+        left_out: Where to note what else the folders hold.
 
     Returns:
         The jobs in the order of the inputs, sorted within a folder; no job twice.
 
     Raises:
-        InputError: One line each for inputs that are not images, images with the same output file, and outputs that
+        InputError: One line each for inputs that are not taken, images with the same output file, and outputs that
             would overwrite an input.
     """
     if extension not in EXTENSIONS:
@@ -87,10 +102,9 @@ def plan(
         raise InputError(f"--suffix: '{suffix}' cannot be part of a file name.")
     problems = Problems()
     jobs = []
-    others = [] if left_out is None else left_out
     for given in inputs:
         with problems.collect():
-            for source, name in _pictures(given, output, others):
+            for source, name in _pictures(given, output, raw_only, left_out or LeftOut()):
                 ending = _ending(source, extension)
                 endings = {'': ending, '_compare': '.png' if ending == DNG else ending}
                 target, comparison = (
@@ -98,7 +112,7 @@ def plan(
                 )
                 jobs.append(Job(source, target, comparison if compare else None))
     jobs = list(dict.fromkeys(jobs))
-    _check_outputs(jobs, problems)
+    _check_outputs(jobs, extension, problems)
     problems.raise_any()
     return jobs
 
@@ -109,8 +123,8 @@ def _ending(source: Path, extension: str) -> str:
     return source.suffix if source.suffix.lower() in FORMATS else '.png'
 
 
-def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield the images of an input, each with its path in the output folder; note the files that are not images."""
+def _pictures(given: Path, output: Path, raw_only: bool, left_out: LeftOut) -> Iterator[tuple[Path, Path]]:
+    """Yield the images of an input, each with its path in the output folder; note the files that are not taken."""
     if given.is_dir():
         if given.resolve() == output.resolve():
             raise InputError(f"'{given}' is the input folder and the output folder; choose another for -o.")
@@ -120,19 +134,36 @@ def _pictures(given: Path, output: Path, others: list[Path]) -> Iterator[tuple[P
             raise InputError(f"'{error.filename}': the folder cannot be read ({error.strerror}).") from None
         if not found.images:
             raise InputError(f"'{given}' holds no images, which are files with a suffix such as .jpg or .png.")
-        others.extend(path for path in found.others if path not in others)
-        yield from ((path, path.relative_to(given)) for path in found.images)
+        not_raw = [path for path in found.images if raw_only and not _is_raw(path)]
+        taken = [path for path in found.images if not raw_only or _is_raw(path)]
+        if not taken:
+            raise InputError(
+                f"'{given}' holds no camera raw files, and a model of raw images restores nothing else; leave out "
+                '--model.'
+            )
+        for noted, new in ((left_out.others, found.others), (left_out.not_raw, not_raw)):
+            noted[:] = dict.fromkeys([*noted, *new])
+        yield from ((path, path.relative_to(given)) for path in taken)
     elif fault := not_a_file(given):
         raise InputError(f"'{given}': {fault}.")
     elif why := FOREIGN_SUFFIXES.get(given.suffix.lower()):
         raise InputError(f"'{given}': {why}; convert it to DNG.")
     elif given.suffix.lower() not in IMAGE_SUFFIXES:
         raise InputError(f"'{given}' does not have the suffix of an image, such as .jpg or .png.")
+    elif raw_only and not _is_raw(given):
+        raise InputError(
+            f"'{given}' is not a camera raw file, and a model of raw images restores nothing else; leave it out, or "
+            'leave out --model.'
+        )
     else:
         yield given, Path(given.name)
 
 
-def _check_outputs(jobs: Sequence[Job], problems: Problems) -> None:
+def _is_raw(path: Path) -> bool:
+    return path.suffix.lower() in RAW_SUFFIXES
+
+
+def _check_outputs(jobs: Sequence[Job], extension: str, problems: Problems) -> None:
     sources = {identity: job.source for job in jobs if (identity := _identity(job.source)) is not None}
     made_from: dict[Path, Path] = {}
     for job in jobs:
@@ -141,9 +172,9 @@ def _check_outputs(jobs: Sequence[Job], problems: Problems) -> None:
                 problems.add(f"'{job.source}': the output name is too long; rename the file, or shorten --suffix.")
             other = made_from.setdefault(path, job.source)
             if other != job.source:
-                problems.add(
-                    f"'{other}' and '{job.source}' would both be written to '{path}'; rename one, or try --ext auto."
-                )
+                differ = extension != 'auto' and _ending(other, 'auto') != _ending(job.source, 'auto')
+                way_out = 'rename one, or try --ext auto' if differ else 'rename one'
+                problems.add(f"'{other}' and '{job.source}' would both be written to '{path}'; {way_out}.")
             identity = _identity(path)
             if identity in sources:
                 problems.add(f"'{path}' would replace the input '{sources[identity]}'; choose another -o or --suffix.")

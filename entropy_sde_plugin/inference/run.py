@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model
-from entropy_sde_plugin.data.folders import listed
-from entropy_sde_plugin.data.raw import RAW_SUFFIXES
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer import Enhancer
 from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions, RawEnhancerOptions
 from entropy_sde_plugin.inference.folder import OpenedImage, check_output, enhance_images, open_picture
-from entropy_sde_plugin.inference.jobs import DNG, Job
+from entropy_sde_plugin.inference.jobs import DNG, Job, LeftOut, plan
 from entropy_sde_plugin.inference.raw_enhancer import RawEnhancer
 from entropy_sde_plugin.inference.raw_exposure import RawExposure
 from entropy_sde_plugin.inference.raw_files import open_raw_file
@@ -35,10 +33,14 @@ class Counts(NamedTuple):
 
 
 def enhance_files(
-    jobs: Sequence[Job],
+    inputs: Sequence[Path],
     output: Path,
     model: Path,
     *,
+    suffix: str = '',
+    extension: str = 'auto',
+    compare: bool = False,
+    left_out: LeftOut | None = None,
     seed: int = 0,
     overwrite: bool = False,
     device: str = 'auto',
@@ -46,12 +48,14 @@ def enhance_files(
 ) -> Counts | None:
     """Enhance images and write them.
 
-    Under torchrun each process takes its share of the jobs, and a GPU of its own.
+    Under torchrun each process takes its share of the images, and a GPU of its own.
 
     Args:
-        jobs: All images; the same list in every process (see :func:`entropy_sde_plugin.inference.jobs.plan`).
+        inputs: Files and folders, the same in every process.
         output: The output folder, created if there is something to do.
-        model: A weights file. One of raw images restores raw files as such; any other enhances them developed.
+        model: A weights file. One of raw images restores raw files as such, and of folders takes them alone; any other
+            enhances them developed.
+        suffix, extension, compare, left_out: As of :func:`~entropy_sde_plugin.inference.jobs.plan`.
         seed: Seed of the sampler's noise or of the photon counts, the same for each image.
         overwrite: Enhance again images that an earlier run finished.
         device: As in :class:`EnhancerOptions`; with several processes and devices, each process takes its own.
@@ -62,15 +66,25 @@ def enhance_files(
         The counts of all processes in the first process, None in the others.
 
     Raises:
-        InputError: An option is wrong or does not suit the model, the file does not hold a model, the model does not
-            restore one of the images, or ``output`` is not writable.
+        InputError: An option is wrong or does not suit the model, the file does not hold a model, an input is refused
+            (see :func:`~entropy_sde_plugin.inference.jobs.plan`), or ``output`` is not writable.
         OSError: An output cannot be written.
     """
     share = Share.from_environment()
+    # All of this also where nothing is left to do: wrong arguments are errors even then.
+    trained = load_model(model)
+    jobs = plan(
+        inputs,
+        output,
+        suffix=suffix,
+        extension=extension,
+        compare=compare,
+        raw_only=trained.restores_raw,
+        left_out=left_out,
+    )
+    enhancer, open_image = _prepared(trained, jobs, {'device': share.device(device), **options})
     mine = share.part(jobs)
     pending = [job for job in mine if overwrite or not job.is_done]
-    # Also where nothing is left to do: wrong arguments are errors even then.
-    enhancer, open_image = _prepared(load_model(model), jobs, {'device': share.device(device), **options})
     skipped = 0
     if pending:
         check_output(output)
@@ -85,7 +99,7 @@ Prepared = tuple[Enhancer | RawEnhancer, Callable[[Job], OpenedImage]]
 
 
 def _prepared(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepared:
-    return _raw(model, jobs, options) if model.restores_raw else _rgb(model, jobs, options)
+    return _raw(model, options) if model.restores_raw else _rgb(model, jobs, options)
 
 
 def _rgb(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepared:
@@ -99,16 +113,10 @@ def _rgb(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepa
     return enhancer, lambda job: open_picture(job, lambda image, seed: enhancer.enhance(image, seed=seed))
 
 
-def _raw(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepared:
+def _raw(model: Model, options: Mapping[str, Any]) -> Prepared:
     for name in _RGB_OPTIONS:
         if name in options:
             raise InputError(f'{name}: a model of raw images has no such option; leave it out.', option=name)
-    others = [job.source for job in jobs if job.source.suffix.lower() not in RAW_SUFFIXES]
-    if others:
-        raise InputError(
-            f'{listed(others)}: not camera raw files, and a model of raw images restores nothing else; leave them '
-            'out, or leave out --model.'
-        )
     exposure = RawExposure(**{name: options[name] for name in _RAW_OPTIONS if name in options})
     rest = {name: value for name, value in options.items() if name not in _RAW_OPTIONS}
     enhancer = RawEnhancer(model, RawEnhancerOptions(**rest))

@@ -125,7 +125,9 @@ def test_weights_beyond_one_file_are_refused(tmp_path):
 
 
 def test_a_network_of_raw_images_is_refused(tmp_path):
-    with pytest.raises(InputError, match="system 'exposurediffusion', which restores raw images"):
+    with pytest.raises(
+        InputError, match="which restores raw images: choose another model, or take it for 'entropy-sde enhance'"
+    ):
         export_onnx(Model(ExposureNAFNet(), ExposureOptions()), tmp_path / 'network.onnx')
 
 

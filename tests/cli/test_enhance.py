@@ -173,7 +173,7 @@ def test_an_unreadable_picture_is_named_and_the_exit_code_tells(photos, built, c
         ('/dev/null', "'/dev/null': it is a device, not a file."),
     ],
 )
-def test_what_stands_in_the_place_of_a_picture_is_said(photos, capsys, name, words):
+def test_what_stands_in_the_place_of_a_picture_is_said(photos, built, capsys, name, words):
     os.mkfifo('pipe.png')
     Path('loop.png').symlink_to('loop.png')
     Path('dangling.png').symlink_to('nowhere.png')

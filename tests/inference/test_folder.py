@@ -15,7 +15,7 @@ import pytest
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.folder import check_output, enhance_images, open_picture
-from entropy_sde_plugin.inference.jobs import plan
+from entropy_sde_plugin.inference.jobs import LeftOut, plan
 from entropy_sde_plugin.inference.pictures.picture import Picture, read_picture, write_picture
 from entropy_sde_plugin.inference.shard import Share
 from tests.support.commands import ROOT
@@ -76,9 +76,10 @@ def test_the_tree_below_a_folder_is_kept(photos, tmp_path):
 def test_what_is_no_picture_is_noted(photos, tmp_path):
     (photos / 'trip' / 'film.mov').touch()
     (photos / 'link').symlink_to(photos / 'trip')
-    left_out = []
+    left_out = LeftOut()
     assert len(plan([photos, photos, photos / 'b.png'], photos / 'out', left_out=left_out)) == 4
-    assert left_out == [photos / 'link', photos / 'notes.txt', photos / 'trip' / 'film.mov']
+    assert left_out.not_raw == []
+    assert left_out.others == [photos / 'link', photos / 'notes.txt', photos / 'trip' / 'film.mov']
 
 
 def test_every_suffix_of_jpeg_stays_and_what_is_not_written_becomes_png(tmp_path):
@@ -119,8 +120,16 @@ def test_the_same_input_twice_is_done_once(photos, tmp_path):
 def test_collisions_are_errors_before_any_work(photos, tmp_path):
     write_png(photos / 'b.jpg', photograph('coffee')[:8, :8])
     plan([photos], tmp_path / 'out')
-    with pytest.raises(InputError, match=r"b\.jpg' and '.*b\.png' would both be written to '.*out/b\.webp'"):
+    faulty = r"b\.jpg' and '.*b\.png' would both be written to '.*out/b\.webp'; rename one, or try --ext auto\."
+    with pytest.raises(InputError, match=faulty):
         plan([photos], tmp_path / 'out', extension='webp')
+    for name in ('e.dng', 'e.arw'):
+        (photos / name).touch()
+    for extension in ('auto', 'dng'):  # auto would write PNG for both
+        with pytest.raises(InputError, match=r"would both be written to '.*out/e\.(png|dng)'; rename one\.$"):
+            plan([photos], tmp_path / 'out', extension=extension, raw_only=True)
+    for name in ('e.dng', 'e.arw'):
+        (photos / name).unlink()
     write_png(tmp_path / 'more' / 'b.png', photograph('coffee')[:8, :8])
     with pytest.raises(InputError, match='would both be written to'):
         plan([photos, tmp_path / 'more'], tmp_path / 'out')

@@ -137,6 +137,22 @@ def test_what_cannot_be_restored_is_one_line_each_and_the_rest_is_done(night, ca
     assert {path.name for path in Path('out').iterdir()} == {'a.png', 'b.png'}
 
 
+@pytest.mark.parametrize('extension', ['auto', 'png', 'dng'])
+def test_of_raw_files_with_jpeg_beside_them_a_folder_s_are_restored(night, capsys, extension):
+    for name in ('a.jpg', 'b.png'):
+        write_png(night / name, np.zeros((8, 8, 3), np.uint8))
+    (night / 'notes.txt').touch()
+    assert enhance('--ratio', '90', '--gain', '2', '--ext', extension) == 0
+    *_, total, not_pictures, not_raw = capsys.readouterr().out.splitlines()
+    assert total == 'out: 2 images enhanced.'
+    assert not_pictures == 'Ignored (not images): 1 file: night/notes.txt'
+    assert not_raw == (
+        'Ignored (not raw files, and the model restores nothing else): 2 files: night/a.jpg, night/b.png'
+    )
+    written = extension.replace('auto', 'png')
+    assert {path.name for path in Path('out').iterdir()} == {f'a.{written}', f'b.{written}'}
+
+
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
@@ -149,7 +165,8 @@ def test_what_cannot_be_restored_is_one_line_each_and_the_rest_is_done(night, ca
         (['--camera', 'Sony'], "There is no camera 'Sony'. Did you mean 'SonyA7S2'?"),
         (['--camera', 'none.json'], 'The camera file none.json cannot be read'),
         (['--steps', '0'], "Option 'sampler.steps': expected int >= 1"),
-        (['-i', 'a.jpg', 'night/a.dng'], '1 file: a.jpg: not camera raw files'),
+        (['-i', 'a.jpg', 'night/a.dng'], "'a.jpg' is not a camera raw file, and a model of raw images restores"),
+        (['-i', 'pictures'], "'pictures' holds no camera raw files, and a model of raw images restores nothing"),
         (['-i', 'a.gpr'], "'a.gpr': LibRaw does not read GoPro's compression; convert it to DNG."),
         (['-i', 'a.raw'], "'a.raw': LibRaw would have to guess the size and the pattern"),
         (['--model', 'rgb.pth', '--ratio', '90'], 'ratio: only a model of raw images has this option'),
@@ -158,7 +175,8 @@ def test_what_cannot_be_restored_is_one_line_each_and_the_rest_is_done(night, ca
 )
 def test_bad_input_is_one_line_and_nothing_is_written(night, capsys, arguments, words):
     torch.save(random_network().state_dict(), 'rgb.pth')
-    write_png(Path('a.jpg'), np.zeros((8, 8, 3), np.uint8))
+    for name in ('a.jpg', 'pictures/a.jpg'):
+        write_png(Path(name), np.zeros((8, 8, 3), np.uint8))
     for name in ('a.gpr', 'a.raw'):
         Path(name).touch()
     assert enhance(*arguments) == 1
