@@ -82,6 +82,7 @@ def apply() -> None:
     models.patch_steps()
     models.patch_dist_validation()
     models.patch_validation()
+    models.patch_imwrite()
     data.patch_lmdb_backend()
     data.patch_enlarged_sampler()
     data.patch_build_dataset()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import basicsr.utils.img_util
+import cv2
 import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
@@ -17,16 +20,19 @@ from entropy_sde_plugin.checkpoints import files
 from entropy_sde_plugin.checkpoints.resume import network_files
 from entropy_sde_plugin.checkpoints.weights import load_into, load_weights
 from entropy_sde_plugin.checkpoints.weights_file import Weights
-from entropy_sde_plugin.compat.patching import is_ours, mentions
+from entropy_sde_plugin.compat.patching import is_ours, mentions, replace
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.options.optimisation import optimisers
 from entropy_sde_plugin.training import run
 from entropy_sde_plugin.utils import random_state, signals
+from entropy_sde_plugin.utils.atomic_file import write_file
 from entropy_sde_plugin.utils.distributed import on_first_process
+from entropy_sde_plugin.utils.paths import is_utf8
 
 __all__ = [
     'patch_dist_validation',
     'patch_get_optimizer',
+    'patch_imwrite',
     'patch_load_network',
     'patch_model_to_device',
     'patch_resuming',
@@ -207,6 +213,25 @@ def patch_dist_validation() -> None:
             self.net_g = wrapped
 
     SRModel.dist_validation = dist_validation
+
+
+def patch_imwrite() -> None:
+    """Write images under every name.
+
+    P+M img_util.py:151. Symptom: with ``val.save_img``, an image or a run whose name is not UTF-8 ends the process with
+    a segmentation fault in OpenCV.
+    """
+    original = basicsr.utils.img_util.imwrite
+    if is_ours(original):
+        return
+
+    def imwrite(img: Any, file_path: str, params: Any = None, auto_mkdir: bool = True) -> None:
+        if is_utf8(file_path):
+            return original(img, file_path, params, auto_mkdir)
+        _, encoded = cv2.imencode(Path(file_path).suffix, img, params or ())
+        return write_file(file_path, encoded.tobytes())
+
+    replace(original, imwrite)
 
 
 def patch_validation() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -177,6 +177,9 @@ def _dark_noise(path: Path, planes: Planes) -> DarkNoise:
 
 def _gain(iso: float, flats: Sequence[_Centre], darks: Sequence[_Centre]) -> float:
     """The gain of one ISO from all pairs of frames of the same exposure."""
+    for one, other in (*combinations(flats, 2), *combinations(darks, 2)):
+        if one.mean == other.mean and np.array_equal(one.planes, other.planes):
+            raise InputError(f'{one.path} and {other.path} hold the same frame; remove one.')
     ordered = sorted(flats, key=lambda flat: flat.mean)
     pairs = [(one, other) for one, other in pairwise(ordered) if other.mean - one.mean <= _EQUAL_LIGHT * other.mean]
     paired = {flat.path for pair in pairs for flat in pair}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.extras import needs_extra
-from entropy_sde_plugin.utils.paths import is_utf8
+from entropy_sde_plugin.utils.paths import is_utf8, not_a_file
 
 if TYPE_CHECKING:
     import rawpy
@@ -61,6 +61,8 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
             import rawpy
     except InputError as error:
         raise InputError(f'{path}: {error}') from None
+    if fault := not_a_file(path):  # a pipe would be waited for
+        raise InputError(f'{path}: {fault}.')
     try:
         with rawpy.imread(_source(path)) as raw:
             if raw.raw_type == rawpy.RawType.Flat and raw.raw_pattern is None:

@@ -15,6 +15,8 @@ def not_a_file(path: Path) -> str | None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return 'it is a link to a missing file' if path.is_symlink() else 'there is no such file or folder'
+    except ValueError:
+        return 'its name has a zero byte'
     except OSError as error:
         is_loop = error.errno == errno.ELOOP
         return 'it is a link to itself' if is_loop else f'it cannot be accessed ({error.strerror})'

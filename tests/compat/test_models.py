@@ -2,10 +2,12 @@
 
 import random
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from basicsr.models.base_model import BaseModel
+from basicsr.utils import imwrite
 from torch import nn
 
 from entropy_sde_plugin.checkpoints import files
@@ -164,3 +166,13 @@ def test_the_last_validation_has_the_last_iterations_number(model):
     model.is_train = False
     model.validation(None, 'name of a test', None)
     assert numbers == [5, 10, 10, 'name of a test']
+
+
+@pytest.mark.parametrize('name', ['caf\udce9/a.png', 'caf\udce9.png', 'b/夜.png'])
+def test_images_are_written_under_every_name(tmp_path, name):
+    """Of OpenCV, a name that is not UTF-8 would end the process."""
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    imwrite(image, str(tmp_path / name))
+    np.testing.assert_array_equal(cv2.imdecode(np.fromfile(tmp_path / name, np.uint8), cv2.IMREAD_COLOR), image)
+    with pytest.raises(cv2.error):
+        imwrite(image, str(tmp_path / f'{name}.unknown'))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 
@@ -136,6 +137,14 @@ def too_few(root):
         (root / f'flats/800_{number}.dng').unlink()
 
 
+def copied(root):
+    shutil.copy(root / 'flats/800_0.dng', root / 'flats/again.dng')
+
+
+def pipe(root):
+    os.mkfifo(root / 'darks/a.dng')
+
+
 def none(root):
     for path in (root / 'darks').iterdir():
         path.unlink()
@@ -152,6 +161,8 @@ def none(root):
         (without_iso, r'flats/800_0\.dng does not state its ISO: give it by --iso'),
         (cut_off, r'flats/800_0\.dng: not a raw file that LibRaw reads'),
         (too_few, r'ISO 800: there are 1 flat frames; take two at least'),
+        (copied, r'flats/800_0\.dng and .*flats/again\.dng hold the same frame; remove one'),
+        (pipe, r'darks/a\.dng: it is a pipe, not a file'),
         (none, r'darks holds no raw files'),
     ],
 )

@@ -318,7 +318,7 @@ def test_served_to_the_network_it_answers_to_the_machines_name(tmp_path):
     [
         ('bomb.png', png_header_alone(100_000, 100_000), 'million pixels'),
         ('x.svg', SVG, 'not a JPEG, PNG'),
-        ('cut.png', png_bytes(DARK)[:700], 'damaged or truncated'),
+        ('cut.png', png_bytes(DARK)[:700], 'damaged or cut off'),
         ('empty.png', b'', 'not a JPEG, PNG'),
         ('notes.txt', b'words', 'not a JPEG, PNG'),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -164,6 +165,8 @@ def test_of_raw_files_with_jpeg_beside_them_a_folder_s_are_restored(night, capsy
         (['--gain', '-2'], 'gain must be above 0 ADU per photon, got -2.'),
         (['--camera', 'Sony'], "There is no camera 'Sony'. Did you mean 'SonyA7S2'?"),
         (['--camera', 'none.json'], 'The camera file none.json cannot be read'),
+        (['--camera', 'pipe.json'], 'The camera file pipe.json cannot be read: it is a pipe, not a file.'),
+        (['--camera', 'a\0.json'], 'The camera file a%00.json cannot be read: its name has a zero byte.'),
         (['--steps', '0'], "Option 'sampler.steps': expected int >= 1"),
         (['-i', 'a.jpg', 'night/a.dng'], "'a.jpg' is not a camera raw file, and a model of raw images restores"),
         (['-i', 'pictures'], "'pictures' holds no camera raw files, and a model of raw images restores nothing"),
@@ -177,6 +180,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(night, capsys, arguments, 
     torch.save(random_network().state_dict(), 'rgb.pth')
     for name in ('a.jpg', 'pictures/a.jpg'):
         write_png(Path(name), np.zeros((8, 8, 3), np.uint8))
+    os.mkfifo('pipe.json')
     for name in ('a.gpr', 'a.raw'):
         Path(name).touch()
     assert enhance(*arguments) == 1

@@ -78,7 +78,8 @@ def from_raw_file(path: Path) -> bytes | None:
                 del tags[tag]
             tags.get_ifd(IFD.Exif).pop(Base.MakerNote, None)
             return tags.tobytes().removeprefix(_PREFIX)
-    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):  # of another build, or damaged
+    # Of another build, or damaged.
+    except (SyntaxError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error):
         return None
 
 

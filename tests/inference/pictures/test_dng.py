@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -90,3 +91,14 @@ def test_a_camera_s_file_is_developed_the_same_way_up(tmp_path):
     for orientation in range(2, 9):
         turned = develop_planes(frame.planes, replace(frame, orientation=orientation))
         assert np.abs(turned - turn(expected, orientation)).mean() < 20
+
+
+def test_exif_of_a_damaged_type_is_left_out(tmp_path):
+    """LibRaw does not read the maker's name, here said to be a fraction; Pillow would write it as text."""
+    write_dng(tmp_path / 'a.dng', np.full((44, 60), 600), camera=('12345678', 'Synthetic'))
+    data = bytearray((tmp_path / 'a.dng').read_bytes())
+    entry = data.index(struct.pack('<HHI', 271, 2, 9))
+    struct.pack_into('<HHI', data, entry, 271, 5, 1)
+    (tmp_path / 'b.dng').write_bytes(data)
+    assert b'12345678' in exif.from_raw_file(tmp_path / 'a.dng')
+    assert exif.from_raw_file(tmp_path / 'b.dng') is None
