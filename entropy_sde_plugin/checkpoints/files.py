@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from entropy_sde_plugin.utils.atomic_file import WriteError, atomic_file
-from entropy_sde_plugin.utils.paths import is_utf8
+from entropy_sde_plugin.utils.paths import opens_as_utf8
 
 __all__ = [
     'CheckpointError',
@@ -42,7 +42,7 @@ def load(path: Path, *, mapped: bool = False) -> Any:
     Raises:
         Exception: The errors for a damaged file have no common type.
     """
-    return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and is_utf8(path))
+    return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and opens_as_utf8(path))
 
 
 def save(content: Any, path: str | Path) -> None:

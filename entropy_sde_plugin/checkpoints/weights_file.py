@@ -21,7 +21,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.released import released_state, with_current_names
 from entropy_sde_plugin.errors import InputError, quoted
-from entropy_sde_plugin.utils.paths import is_utf8
+from entropy_sde_plugin.utils.paths import opens_as_utf8
 
 __all__ = ['SAFETENSORS', 'SETTINGS_KEY', 'Weights', 'WeightsFile', 'check_file', 'dense']
 
@@ -83,7 +83,7 @@ class WeightsFile:
     def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
         self.path = check_file(path)
         # Libraries in Rust and C++ open only files whose names are UTF-8.
-        is_read_at_once = self.path.stat().st_size <= _SMALL or not is_utf8(self.path)
+        is_read_at_once = self.path.stat().st_size <= _SMALL or not opens_as_utf8(self.path)
         self.on_disk = lazy and not is_read_at_once
         try:
             if is_read_at_once:

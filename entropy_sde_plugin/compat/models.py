@@ -27,7 +27,7 @@ from entropy_sde_plugin.training import run
 from entropy_sde_plugin.utils import random_state, signals
 from entropy_sde_plugin.utils.atomic_file import write_file
 from entropy_sde_plugin.utils.distributed import on_first_process
-from entropy_sde_plugin.utils.paths import is_utf8
+from entropy_sde_plugin.utils.paths import opens_as_utf8
 
 __all__ = [
     'patch_dist_validation',
@@ -226,7 +226,7 @@ def patch_imwrite() -> None:
         return
 
     def imwrite(img: Any, file_path: str, params: Any = None, auto_mkdir: bool = True) -> None:
-        if is_utf8(file_path):
+        if opens_as_utf8(file_path):
             return original(img, file_path, params, auto_mkdir)
         _, encoded = cv2.imencode(Path(file_path).suffix, img, params or ())
         return write_file(file_path, encoded.tobytes())

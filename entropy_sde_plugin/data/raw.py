@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.extras import needs_extra
-from entropy_sde_plugin.utils.paths import is_utf8, not_a_file
+from entropy_sde_plugin.utils.paths import not_a_file, opens_as_utf8
 
 if TYPE_CHECKING:
     import rawpy
@@ -77,7 +77,7 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
 
 def _source(path: Path) -> str | io.BytesIO:
     """Return what rawpy opens: a name that is UTF-8, or the content of a file that has no such name."""
-    if is_utf8(path):
+    if opens_as_utf8(path):
         return str(path)
     try:
         return io.BytesIO(path.read_bytes())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from pathlib import Path
 
-__all__ = ['is_utf8', 'not_a_file']
+__all__ = ['is_utf8', 'not_a_file', 'opens_as_utf8']
 
 
 def not_a_file(path: Path) -> str | None:
@@ -26,7 +27,7 @@ def not_a_file(path: Path) -> str | None:
 
 
 def is_utf8(path: str | Path) -> bool:
-    r"""Return whether the bytes of a path are UTF-8, as libraries in C++ ask for.
+    r"""Return whether the characters of a path can be written as UTF-8.
 
     Example:
         >>> import os
@@ -38,3 +39,14 @@ def is_utf8(path: str | Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def opens_as_utf8(path: str | Path) -> bool:
+    """Return whether libraries in C++ and Rust, which take a path as UTF-8, open the file that Python does.
+
+    They do not where the name is not UTF-8, or the locale has another encoding, such as GBK.
+    """
+    try:
+        return str(path).encode() == os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
