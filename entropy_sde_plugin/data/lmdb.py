@@ -155,6 +155,8 @@ class LmdbReader:
     def _read_meta(self) -> dict[str, tuple[int, int]]:
         meta = self.path / 'meta_info.txt'
         try:
+            if not meta.is_file():  # a pipe would be waited for
+                raise FileNotFoundError(meta)
             lines = meta.read_text(encoding='utf-8').splitlines()
         except (OSError, ValueError):  # not UTF-8 text, or a zero byte in the path
             raise InputError(f"'{self.path}' is not an image database: it has no readable meta_info.txt.") from None

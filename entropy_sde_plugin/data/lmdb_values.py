@@ -49,6 +49,8 @@ def open_environment(path: str | Path) -> lmdb.Environment:
     real = os.path.realpath(path)
     data = Path(real, 'data.mdb')
     try:
+        if not data.is_file():  # a pipe would be waited for
+            raise FileNotFoundError(data)
         status = data.stat()
     except OSError:
         raise InputError(f"'{path}' is not an LMDB database: it has no readable data.mdb.") from None

@@ -162,7 +162,7 @@ def check_csv(path: Path) -> None:
     Raises:
         InputError: It would.
     """
-    if path.exists() and not path.read_bytes().startswith(b'image,'):
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(b'image,')):
         raise InputError(f'{path}: this is another kind of table; choose another folder with -o.')
 
 

@@ -218,6 +218,10 @@ def test_a_training_record_is_not_overwritten(sets, capsys):
     assert err.endswith('metrics.csv: this is another kind of table; choose another folder with -o.\n')
     assert '3 images' not in err + out  # it is seen before anything is scored
     assert (sets / 'metrics.csv').read_text().startswith('iteration,')
+    (sets / 'metrics.csv').unlink()
+    os.mkfifo(sets / 'metrics.csv')  # reading it would wait for a writer
+    assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets)) == 1
+    assert 'another kind of table' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name', ['', 'below'])
