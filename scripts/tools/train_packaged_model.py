@@ -3,9 +3,10 @@
     pip install '.[rivals]'
     python scripts/tools/train_packaged_model.py box
 
-needs Debian's apt (see prepare_photographs.py) and hours of one core. Interrupted, it is given again: BasicSR resumes
-the training. At the end ``box/lowlight_small.safetensors`` holds the weights, and the table compares them with
-the baselines and rivals on the six held-out photographs.
+needs Debian's apt (see prepare_photographs.py) and hours of one core: for a training at all times of the diffusion, and
+one at the two times that the sampler visits. After an interruption, repeat the command: BasicSR resumes. At
+the end ``box/lowlight_small.safetensors`` holds the weights, and a table compares them with the baselines and rivals on
+the six held-out photographs.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from pathlib import Path
 from entropy_sde_plugin.utils.resources import options_folder
 
 NAME = 'lowlight_small'
-OPTIONS = options_folder() / f'train_{NAME}.yml'
+TRAININGS = (f'train_{NAME}', f'distil_{NAME}')
 SCRIPTS = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    """Run the four commands, each of which says what it does."""
+    """Run the commands, each of which says what it does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path, help='where everything goes')
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / 'datasets' / 'photographs').is_dir():
         python(folder, SCRIPTS / 'prepare_photographs.py', 'datasets/photographs')
-    python(folder, '-m', 'basicsr.train', '-opt', OPTIONS, '--auto_resume')
-    trained = f'experiments/train_{NAME}/models/net_g_latest.pth'
+    for training in TRAININGS:
+        python(folder, '-m', 'basicsr.train', '-opt', options_folder() / f'{training}.yml', '--auto_resume')
+    trained = f'experiments/{TRAININGS[-1]}/models/net_g_latest.pth'
     python(folder, '-m', 'entropy_sde_plugin.cli', 'convert', '--half', trained, f'{NAME}.safetensors')
     python(folder, SCRIPTS.parent / 'benchmarks' / 'bench_rivals.py', '-o', 'rivals', '--model', f'{NAME}.safetensors')
 
