@@ -58,7 +58,7 @@ def add_verb(verbs: Any) -> None:
     add('-o', '--output', type=named_path, required=True, metavar='FOLDER', help='output folder')
     add_model(parser)
     add('--sampler', metavar='NAME', help='sampler of the diffusion, e.g. posterior or ddim [posterior]')
-    add('--steps', type=int, metavar='N', help='network calls per image [8; of raw images as in training]')
+    add('--steps', type=int, metavar='N', help="network calls per image [the model's own number, else 8]")
     add(
         '--brightness',
         type=_brightness,

@@ -32,7 +32,9 @@ def add_verb(verbs: Any) -> None:
     export.add_argument('-o', '--output', type=named_path, required=True, metavar='FILE.onnx', help='the file to write')
     export.add_argument('--pipeline', action='store_true', help='write network and sampler: from image to image')
     export.add_argument('--sampler', metavar='NAME', help='of a pipeline, e.g. posterior or ddim [posterior]')
-    export.add_argument('--steps', type=int, metavar='N', help='network calls of a pipeline [8]')
+    export.add_argument(
+        '--steps', type=int, metavar='N', help="network calls of a pipeline [the model's own number, else 8]"
+    )
     export.add_argument(
         '--samples',
         choices=('uint8', 'float32'),
