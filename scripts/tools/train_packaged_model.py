@@ -4,9 +4,9 @@
     python scripts/tools/train_packaged_model.py box
 
 needs Debian's apt (see prepare_photographs.py) and hours of one core: for a training at all times of the diffusion, and
-one at the two times that the sampler visits. After an interruption, repeat the command: BasicSR resumes. At
-the end ``box/lowlight_small.safetensors`` holds the weights, and a table compares them with the baselines and rivals on
-the six held-out photographs.
+one at the two times that the sampler visits; then the weights of both are averaged. After an interruption, repeat the
+command: BasicSR resumes. At the end ``box/lowlight_small.safetensors`` holds the weights, and a table compares them
+with the baselines and rivals on the six held-out photographs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def main() -> None:
         python(folder, SCRIPTS / 'prepare_photographs.py', 'datasets/photographs')
     for training in TRAININGS:
         python(folder, '-m', 'basicsr.train', '-opt', options_folder() / f'{training}.yml', '--auto_resume')
-    trained = f'experiments/{TRAININGS[-1]}/models/net_g_latest.pth'
-    python(folder, '-m', 'entropy_sde_plugin.cli', 'convert', '--half', trained, f'{NAME}.safetensors')
+    trained = [f'experiments/{training}/models/net_g_latest.pth' for training in TRAININGS]
+    python(folder, SCRIPTS / 'average_weights.py', *trained, '--share', '0.7', '-o', f'{NAME}.safetensors')
     python(folder, SCRIPTS.parent / 'benchmarks' / 'bench_rivals.py', '-o', 'rivals', '--model', f'{NAME}.safetensors')
 
 
