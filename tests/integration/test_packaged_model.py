@@ -28,10 +28,14 @@ from tests.support.pictures import write_png
 
 
 @pytest.mark.parametrize(
-    ('name', 'system', 'most_bytes'), [('lowlight', IRSDEOptions, 12e6), ('exposure', ExposureOptions, 4e6)]
+    ('name', 'option_file', 'system', 'most_bytes'),
+    [
+        ('lowlight', 'distil_lowlight_small.yml', IRSDEOptions, 12e6),
+        ('exposure', 'train_exposure_small.yml', ExposureOptions, 4e6),
+    ],
 )
-def test_it_is_what_its_option_file_trains(name, system, most_bytes):
-    opt = yaml.safe_load((options_folder() / f'train_{name}_small.yml').read_text())
+def test_it_is_what_its_option_file_trains(name, option_file, system, most_bytes):
+    opt = yaml.safe_load((options_folder() / option_file).read_text())
     model = load_model(packaged_model(name))
     assert packaged_model(name).stat().st_size < most_bytes
     arguments = dict(opt['network_g'])
