@@ -13,8 +13,9 @@ __all__ = ['wait_passively']
 POLICY = {
     # GNU's library, which PyTorch's packages for Linux bring, and LLVM's: sleep while waiting.
     'OMP_WAIT_POLICY': 'PASSIVE',
-    # GNU's: but first spin for some ten microseconds, about as long as putting a thread to sleep and waking it takes.
-    'GOMP_SPINCOUNT': '1000',
+    # GNU's: but first spin for some tens of microseconds, as long as putting a thread to sleep and waking it takes.
+    # A third of it makes training steps a third slower on a quiet machine; twice as much costs more on a busy one.
+    'GOMP_SPINCOUNT': '3000',
 }
 
 
