@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model
 from entropy_sde_plugin.errors import InputError
@@ -13,10 +13,10 @@ from entropy_sde_plugin.inference.enhancer import Enhancer
 from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions, RawEnhancerOptions
 from entropy_sde_plugin.inference.folder import OpenedImage, check_output, enhance_images, open_picture
 from entropy_sde_plugin.inference.jobs import DNG, Job, LeftOut, plan
-from entropy_sde_plugin.inference.raw_enhancer import RawEnhancer
-from entropy_sde_plugin.inference.raw_exposure import RawExposure
-from entropy_sde_plugin.inference.raw_files import open_raw_file
 from entropy_sde_plugin.inference.shard import Share
+
+if TYPE_CHECKING:
+    from entropy_sde_plugin.inference.raw_enhancer import RawEnhancer
 
 __all__ = ['Counts', 'enhance_files']
 
@@ -94,7 +94,7 @@ def enhance_files(
     return counts if share.rank == 0 else None
 
 
-Prepared = tuple[Enhancer | RawEnhancer, Callable[[Job], OpenedImage]]
+Prepared = tuple['Enhancer | RawEnhancer', Callable[[Job], OpenedImage]]
 """An enhancer, and how it opens the image of a job."""
 
 
@@ -114,6 +114,11 @@ def _rgb(model: Model, jobs: Sequence[Job], options: Mapping[str, Any]) -> Prepa
 
 
 def _raw(model: Model, options: Mapping[str, Any]) -> Prepared:
+    # SciPy, which the noise of raw images needs, takes as long to import as an RGB image to enhance.
+    from entropy_sde_plugin.inference.raw_enhancer import RawEnhancer
+    from entropy_sde_plugin.inference.raw_exposure import RawExposure
+    from entropy_sde_plugin.inference.raw_files import open_raw_file
+
     for name in _RGB_OPTIONS:
         if name in options:
             raise InputError(f'{name}: a model of raw images has no such option; leave it out.', option=name)
