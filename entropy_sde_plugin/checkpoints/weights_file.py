@@ -34,7 +34,7 @@ SAFETENSORS = '.safetensors'
 _ENTRIES = ('params', 'state_dict', 'model_state_dict', 'model')
 """Names under which BasicSR and then other projects store a state dict; one may contain the other."""
 
-_WRAPPERS = re.compile(r'(?:module\.|_orig_mod\.)*')
+_WRAPPERS = re.compile(r'^(?:module\.|_orig_mod\.)+')
 """What begins the keys of a network that was wrapped."""
 
 _DEPTH = 4

@@ -43,7 +43,7 @@ def assert_same(network, other):
 def test_bare_weights_tell_their_size_and_are_read_under_the_papers_settings(tmp_path, size, prefix):
     network = network_of(size)
     torch.save({prefix + key: value for key, value in network.state_dict().items()}, tmp_path / 'bare.pth')
-    with pytest.warns(UserWarning, match=r"bare\.pth.*no settings.*'max_sigma': 50"):
+    with pytest.warns(UserWarning, match=r'bare\.pth.*no settings.*max_sigma: 50'):
         model = load_model(tmp_path / 'bare.pth')
     assert_same(model.network, network)
     assert not model.network.training

@@ -95,7 +95,7 @@ def test_gains_of_a_calibration_between_and_beyond_its_iso_values():
     [
         ('{', 'Input data was truncated'),
         ('{"gains": [[100, 1]]}', 'missing required field'),
-        (None, 'cannot be read: No such file'),
+        (None, 'cannot be read: there is no such file'),
     ],
 )
 def test_a_file_that_is_none_of_a_camera(tmp_path, text, words):
