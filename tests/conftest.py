@@ -33,11 +33,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture
 def one_run(monkeypatch, tmp_path):
-    """A run of its own in this process: in a folder, with a fresh excepthook, leaving no seeds behind."""
+    """A run of its own in this process: in a folder, with a fresh excepthook, leaving no seeds and no run behind."""
     import numpy as np
     import torch
 
+    from entropy_sde_plugin.training import run
+
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, '_current', None)
     monkeypatch.setattr(sys, 'excepthook', sys.__excepthook__)
     state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     yield
