@@ -23,17 +23,21 @@ def main(module: str, settings: str, file: str) -> None:
     end_with_parent()
     with Path(file).open('ab') as lines:
         for row in import_module(module).rows(msgspec.json.decode(settings, type=Settings)):
-            lines.write(msgspec.json.encode(_storable(row)) + b'\n')
+            lines.write(msgspec.json.encode(_checked(row)) + b'\n')
             lines.flush()
 
 
-def _storable(row: Row) -> Row:
-    """The row with 'nan' and 'inf' as text, since JSON has no such numbers."""
-    values = {
-        name: value if isinstance(value, str) or math.isfinite(value) else str(value)
+def _checked(row: Row) -> Row:
+    """Return the row with NaN and infinity as a problem, unless it has one, and as text: JSON has no such numbers."""
+    wrong = {
+        name: str(value)
         for name, value in row.values.items()
+        if not isinstance(value, str) and not math.isfinite(value)
     }
-    return msgspec.structs.replace(row, values=values)
+    if not wrong:
+        return row
+    problem = row.problem or ', '.join(f'{name} is {value}' for name, value in wrong.items())
+    return msgspec.structs.replace(row, values={**row.values, **wrong}, problem=problem)
 
 
 if __name__ == '__main__':

@@ -56,7 +56,7 @@ def test_a_failure_costs_one_row(tmp_path: Path, notes: Path, clock: None) -> No
     problems = {name: [row.problem for row in found.rows] for name, found in results.parts.items()}
     assert problems == {
         'failing': ['', 'RuntimeError: CUDA error: device-side assert triggered'],
-        'infinite': ['', 'differs by nan'],
+        'infinite': ['', 'differs by nan', 'value is nan'],
         'crashing': ['', 'ended by SIGSEGV'],
         'sound': ['', ''],
         'endless': ['', 'not finished within 60 s'],

@@ -12,3 +12,4 @@ from tests.support.benchmark_parts import begin
 def rows(settings: Settings) -> Iterator[Row]:
     yield from begin('infinite')
     yield Row('second', {'difference': math.nan, 'ratio': math.inf}, 'differs by nan')
+    yield Row('third', {'value': math.nan})
