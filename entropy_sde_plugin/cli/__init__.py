@@ -18,6 +18,7 @@ from entropy_sde_plugin import __version__
 from entropy_sde_plugin.cli.arguments import model_path, named_path
 from entropy_sde_plugin.errors import InputError, print_error, printable
 from entropy_sde_plugin.utils import console, streams
+from entropy_sde_plugin.utils.launchers import started_processes
 from entropy_sde_plugin.utils.waiting import wait_passively
 
 __all__ = ['main']
@@ -62,8 +63,7 @@ def _check_processes(verb: str) -> None:
     Raises:
         InputError: torchrun started several processes.
     """
-    count = os.environ.get('WORLD_SIZE', '')
-    if verb not in SHARING and 'RANK' in os.environ and count.isdecimal() and int(count) > 1:
+    if verb not in SHARING and (count := started_processes('RANK', 'WORLD_SIZE')) > 1:
         raise InputError(f'torchrun started {count} processes, and {verb} runs in one: start it without torchrun.')
 
 

@@ -14,6 +14,7 @@ import torch.distributed
 
 from entropy_sde_plugin.compat.patching import mentions
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.launchers import started_processes
 from entropy_sde_plugin.utils.parting import part
 
 __all__ = ['check_launcher', 'patch_init_dist']
@@ -32,8 +33,7 @@ def check_launcher() -> None:
         ('torchrun', ('RANK', 'WORLD_SIZE'), 'pytorch'),
         ('srun', ('SLURM_STEP_ID', 'SLURM_STEP_NUM_TASKS'), 'slurm'),
     ):
-        *_, count = (os.environ.get(name, '') for name in variables)
-        if variables[0] in os.environ and count.isdecimal() and int(count) > 1:
+        if (count := started_processes(*variables)) > 1:
             raise InputError(
                 f'{starter} started {count} processes, which would each run alone: add --launcher {launcher}.'
             )
