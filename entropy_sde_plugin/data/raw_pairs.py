@@ -70,13 +70,16 @@ class RawFile:
         self._keep = keep
         self._levels = levels
         self._kept: RawFrame | None = None
+        self._size: tuple[int, int] | None = None
 
     @property
     def where(self) -> str:
         return str(self.path)
 
     def size(self) -> tuple[int, int]:
-        return planes_size(self.path)
+        if self._size is None:  # opening a raw file costs tens of milliseconds, and several checks ask
+            self._size = planes_size(self.path)
+        return self._size
 
     def frame(self) -> RawFrame:
         frame = self._kept or read_frame(self.path, **self._levels)
