@@ -17,6 +17,7 @@ import triton
 from torch import Tensor
 
 from entropy_sde_plugin.losses.spatial_entropy.definition import DENSITY_FLOOR, RELATIVE_ENTROPY_EPS, EntropySpec
+from entropy_sde_plugin.losses.spatial_entropy.triton.first_use import interpreted
 from entropy_sde_plugin.losses.spatial_entropy.triton.kernels import collect_gradient, compare_windows, kernel_tables
 
 __all__ = ['PIXELS', 'Problem', 'distance_and_gradient']
@@ -113,9 +114,9 @@ class Problem:
         rows = min(triton.next_power_of_2(levels), 32 if len(self.sides) <= 3 else 16)
         columns = min(triton.next_power_of_2(levels), 32)
         one_block = levels <= rows
-        slots = SLOTS_INTERPRETED if _interpreted() else 1
+        slots = SLOTS_INTERPRETED if interpreted() else 1
         centres = 1
-        if _interpreted():
+        if interpreted():
             centres = min(ELEMENTS_INTERPRETED // (slots * rows * columns), triton.next_power_of_2(self.pixels))
         return {
             'DISTANCE': self.spec.distance,
@@ -205,12 +206,8 @@ def _launch(kernel: Any, programs: int, *arguments: Any, **options: Any) -> None
     kernel[(programs,)](*arguments, **options)
 
 
-def _interpreted() -> bool:
-    return triton.knobs.runtime.interpret
-
-
 def _pixels_of_a_program() -> int:
-    return PIXELS_INTERPRETED if _interpreted() else PIXELS
+    return PIXELS_INTERPRETED if interpreted() else PIXELS
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import cache
 
@@ -21,7 +20,11 @@ TOLERANCE = 1e-5
 
 def interpreted() -> bool:
     """Return whether Triton interprets its kernels on the CPU: a way to test them, far too slow for anything else."""
-    return os.environ.get('TRITON_INTERPRET', '').lower() in ('1', 'true', 'yes', 'on', 'y')  # as Triton reads it
+    try:
+        from triton import knobs
+    except ImportError:
+        return False
+    return knobs.runtime.interpret
 
 
 def case_like(spec: EntropySpec) -> EntropySpec:
