@@ -57,8 +57,9 @@ def main() -> None:
             busy = costs_by_turns(cost, options.runs)
         for name in WAITING:
             (s, core), (busy_s, busy_core) = quiet[name], busy[name]
+            ratio = busy_core / core
             print(
-                f'| {task} | {name} | {s:.2f} | {core:.2f} | {busy_s:.2f} | {busy_core:.2f} | {busy_core / core:.2f} |'
+                f'| {task} | {name} | {s:.2f} | {core:.2f} | {busy_s:.2f} | {busy_core:.2f} | {ratio:.2f} |', flush=True
             )
 
 
