@@ -21,7 +21,7 @@ from entropy_sde_plugin.data.image_files import (
     turn,
     upright_size,
 )
-from entropy_sde_plugin.data.raw import RAW_SUFFIXES, develop, developed_size, open_raw
+from entropy_sde_plugin.data.raw import RAW_SUFFIXES, develop, developed_size, is_raw, open_raw
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.paths import not_a_file
 
@@ -173,7 +173,7 @@ def encode_png(image: RGBImage, compress_level: int = 1) -> bytes:
 def read(path: Path) -> RGBImage:
     """Read an image file; see ``decode``. A camera's raw file is developed (``raw.develop``) and rounded to 8 bits."""
     _check_file(path)
-    if path.suffix.lower() in RAW_SUFFIXES:
+    if is_raw(path):
         with open_raw(path) as raw:
             return to_8_bits(develop(raw))
     try:
@@ -194,7 +194,7 @@ def header_size(path: Path) -> tuple[int, int]:
         InputError: The header is not that of an image, or the image is CIELAB or has several pages or frames.
     """
     _check_file(path)
-    if path.suffix.lower() in RAW_SUFFIXES:
+    if is_raw(path):
         with open_raw(path) as raw:
             return developed_size(raw)
     with _header(path, str(path)) as file:

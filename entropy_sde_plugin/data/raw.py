@@ -22,7 +22,7 @@ from entropy_sde_plugin.utils.paths import not_a_file, opens_as_utf8
 if TYPE_CHECKING:
     import rawpy
 
-__all__ = ['FOREIGN_SUFFIXES', 'RAW_SUFFIXES', 'develop', 'developed_size', 'open_raw', 'white_balance']
+__all__ = ['FOREIGN_SUFFIXES', 'RAW_SUFFIXES', 'develop', 'developed_size', 'is_raw', 'open_raw', 'white_balance']
 
 RAW_SUFFIXES = frozenset(
     {
@@ -30,7 +30,7 @@ RAW_SUFFIXES = frozenset(
         '.nrw', '.orf', '.pef', '.raf', '.rw2', '.rwl', '.sr2', '.srf', '.srw',
     }
 )  # fmt: skip
-"""Of the files that LibRaw reads."""
+"""Suffixes of the files that LibRaw reads."""
 
 FOREIGN_SUFFIXES = {
     '.raw': 'LibRaw would have to guess the size and the pattern of a file without a header',
@@ -40,6 +40,16 @@ FOREIGN_SUFFIXES = {
 
 _SRGB_CURVE = (2.4, 12.92)
 """Exponent and slope near black, as LibRaw takes them (IEC 61966-2-1)."""
+
+
+def is_raw(path: Path) -> bool:
+    """Return whether a file is named as a camera raw file that LibRaw reads.
+
+    Example:
+        >>> is_raw(Path('night.DNG')), is_raw(Path('night.jpg'))
+        (True, False)
+    """
+    return path.suffix.lower() in RAW_SUFFIXES
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entropy_sde_plugin.data.folders import files_below, listed
-from entropy_sde_plugin.data.raw import RAW_SUFFIXES
+from entropy_sde_plugin.data.raw import is_raw
 from entropy_sde_plugin.data.raw_frame import read_metadata
 from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.distributed import warn
@@ -53,7 +53,7 @@ def raw_files(folder: str | Path, option: str = '') -> dict[str, Path]:
         raise InputError(f'{named}{place} is not a folder that can be read.', option=option) from None
     files: dict[str, Path] = {}
     for path in images:
-        if path.suffix.lower() not in RAW_SUFFIXES:
+        if not is_raw(path):
             others.append(path)
         elif (other := files.setdefault(_name(path, place), path)) is not path:
             raise InputError(f'{named}{other} and {path.name} share a name; rename or remove one.', option=option)
@@ -206,7 +206,7 @@ def eld_pairs(root: Path, ratio: int, scenes: Sequence[str] | None = None) -> li
 
 def _eld_scene(scene: Path, ratio: int) -> list[tuple[str, Path, Path]]:
     """Names and files of a scene's pairs; a missing file has no suffix."""
-    files = {path.stem: path for path in scene.glob('IMG_*') if path.suffix.lower() in RAW_SUFFIXES}
+    files = {path.stem: path for path in scene.glob('IMG_*') if is_raw(path)}
     found = []
     for number in _ELD_INPUTS[ratio]:
         reference = min(_ELD_REFERENCES, key=lambda each: abs(each - number))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from entropy_sde_plugin.data.folders import files_below
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
-from entropy_sde_plugin.data.raw import FOREIGN_SUFFIXES, RAW_SUFFIXES
+from entropy_sde_plugin.data.raw import FOREIGN_SUFFIXES, is_raw
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
 from entropy_sde_plugin.utils.paths import not_a_file
@@ -134,8 +134,8 @@ def _pictures(given: Path, output: Path, raw_only: bool, left_out: LeftOut) -> I
             raise InputError(f"'{error.filename}': the folder cannot be read ({error.strerror}).") from None
         if not found.images:
             raise InputError(f"'{given}' holds no images, which are files with a suffix such as .jpg or .png.")
-        not_raw = [path for path in found.images if raw_only and not _is_raw(path)]
-        taken = [path for path in found.images if not raw_only or _is_raw(path)]
+        not_raw = [path for path in found.images if raw_only and not is_raw(path)]
+        taken = [path for path in found.images if not raw_only or is_raw(path)]
         if not taken:
             raise InputError(
                 f"'{given}' holds no camera raw files, and a model of raw images restores nothing else; leave out "
@@ -150,17 +150,13 @@ def _pictures(given: Path, output: Path, raw_only: bool, left_out: LeftOut) -> I
         raise InputError(f"'{given}': {why}; convert it to DNG.")
     elif given.suffix.lower() not in IMAGE_SUFFIXES:
         raise InputError(f"'{given}' does not have the suffix of an image, such as .jpg or .png.")
-    elif raw_only and not _is_raw(given):
+    elif raw_only and not is_raw(given):
         raise InputError(
             f"'{given}' is not a camera raw file, and a model of raw images restores nothing else; leave it out, or "
             'leave out --model.'
         )
     else:
         yield given, Path(given.name)
-
-
-def _is_raw(path: Path) -> bool:
-    return path.suffix.lower() in RAW_SUFFIXES
 
 
 def _check_outputs(jobs: Sequence[Job], extension: str, problems: Problems) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import PIL.Image
 
 from entropy_sde_plugin.data.image_files import opened
-from entropy_sde_plugin.data.raw import RAW_SUFFIXES, develop, open_raw
+from entropy_sde_plugin.data.raw import develop, is_raw, open_raw
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures import exif
 from entropy_sde_plugin.inference.pictures.decoding import Samples, decode, split
@@ -72,7 +72,7 @@ def read_picture(path: Path) -> Picture:
     """
     if fault := not_a_file(path):  # a pipe would be waited for
         raise InputError(f'{path}: {fault}.')
-    if path.suffix.lower() in RAW_SUFFIXES:
+    if is_raw(path):
         return _develop(path)
     try:
         data = path.read_bytes()
