@@ -2,6 +2,10 @@
 
     python scripts/studies/ablation.py continued scratch -o ablation --seeds 0 1 2
     python scripts/studies/ablation.py forms -o ablation --seeds 0
+    python scripts/studies/ablation.py continued -o ablation_lol --pairs datasets/LOLv1/our485
+
+The photographs are the demonstration's, darkened while training. With ``--pairs`` they are real pairs, of which forty
+are held out.
 
 Every run is BasicSR's training of an option file of its own, left in ``ablation/options``. A command that was
 interrupted is given again: what is finished stays, what was under way resumes. The tables go to ``ablation/STUDY.md``,
@@ -29,7 +33,8 @@ from _ablation_studies import BASE, STUDIES, Study, Variant
 from entropy_sde_plugin import register
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb import LmdbReader, lmdb_writer
-from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
+from entropy_sde_plugin.data.sources import match_pairs, open_source
+from entropy_sde_plugin.demo.photographs import write_demo_databases
 from entropy_sde_plugin.errors import InputError, report_input_errors, suggestion
 from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 
@@ -42,6 +47,28 @@ from entropy_sde_plugin.utils.resources import options_folder  # noqa: E402
 
 CROP = 256
 """Side of the validation's images, in pixels."""
+
+HELD_OUT_PAIRS = 40
+"""Of real pairs, those that are validated, evenly spaced; the others are trained on."""
+
+SHOWN = 6
+"""Images on the sheet."""
+
+PAIRS = {
+    'name': 'pairs',
+    'type': 'PairedLowLightDataset',
+    'dataroot_lq': 'datasets/train_lq.lmdb',
+    'dataroot_gt': 'datasets/train_gt.lmdb',
+    'io_backend': {'type': 'lmdb'},
+    'gt_size': 96,
+    'use_hflip': True,
+    'use_rot': True,
+    'cache': True,
+    'batch_size_per_gpu': 4,
+    'num_worker_per_gpu': 0,
+    'dataset_enlarge_ratio': 100,
+}
+"""The training's data set where the pairs are real."""
 
 METRICS = {'psnr': 2, 'ssim': 4, 'lpips': 4, 'dists': 4, 'niqe': 2, 'psnr_gtmean': 2}
 """Columns of the tables and their decimals."""
@@ -72,6 +99,8 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--only', nargs='+', metavar='VARIANT', help='of the studies, these variants')
     parser.add_argument('--iterations', type=int, help="of a run [the study's]")
+    parser.add_argument('--base', type=int, default=BASE, help=f'iterations under L1 that studies continue [{BASE}]')
+    parser.add_argument('--pairs', type=Path, help='folder of real pairs, low/ and high/ [simulated darkness]')
     parser.add_argument('--table', action='store_true', help='train nothing, tabulate what is there')
     options = parser.parse_args()
     folder = options.output
@@ -79,8 +108,8 @@ def main() -> None:
     for name in options.only or ():
         if name not in known:
             raise InputError(f"--only: none of the studies has a variant '{name}'. {suggestion(name, known)}")
-    if not (folder / 'datasets').is_dir():
-        write_databases(folder / 'datasets')
+    make_databases(folder / 'datasets', options.pairs)
+    base = base_run(folder, options.base)
     for name in options.studies:
         study = STUDIES[name]
         variants = [v for v in study.variants if options.only is None or v.name in options.only]
@@ -88,10 +117,50 @@ def main() -> None:
         for seed in () if options.table else options.seeds:
             for variant in variants:
                 if study.continues:
-                    train(folder, base_run())
-                train(folder, run_of(name, variant, seed, options.iterations))
+                    train(folder, base)
+                train(folder, run_of(folder, name, variant, seed, options.iterations))
                 report(folder, name, study, options.seeds, options.iterations)
         print(report(folder, name, study, options.seeds, options.iterations))
+
+
+def make_databases(folder: Path, pairs: Path | None) -> None:
+    """Write the databases unless they are there.
+
+    Raises:
+        InputError: Those that are there hold simulated darkness, and pairs were asked for.
+    """
+    if not folder.is_dir():
+        if pairs is None:
+            write_databases(folder)
+        else:
+            write_real_pairs(folder, pairs)
+    elif pairs is not None and not are_real_pairs(folder):
+        raise InputError(f'--pairs: {folder} holds simulated darkness. Choose another output folder.')
+
+
+def are_real_pairs(folder: Path) -> bool:
+    """Whether the training database holds dark images, not only bright ones that are darkened in training."""
+    return (folder / 'train_lq.lmdb').is_dir()
+
+
+def write_real_pairs(folder: Path, source: Path) -> None:
+    """Write real pairs: most for the training, the middles of the others for validation."""
+    sources = {kind: open_source(source / name) for kind, name in (('lq', 'low'), ('gt', 'high'))}
+    pairs = match_pairs(sources['lq'], sources['gt'])
+    places = np.linspace(0, len(pairs), HELD_OUT_PAIRS, endpoint=False).astype(int)
+    held_out = {pairs[place] for place in places}
+    with atomic_folder(folder, overwrite=False) as part:
+        for kind, images_of_kind in sources.items():
+            with (
+                lmdb_writer(part / f'train_{kind}.lmdb') as train_on,
+                lmdb_writer(part / f'val_{kind}.lmdb') as middles,
+            ):
+                for pair in pairs:
+                    picture = images_of_kind.image(getattr(pair, kind))
+                    if pair in held_out:
+                        middles.put(str(pair.gt), middle(picture))
+                    else:
+                        train_on.put(str(pair.gt), picture)
 
 
 def write_databases(folder: Path) -> None:
@@ -112,20 +181,22 @@ def middle(picture: images.RGBImage) -> images.RGBImage:
     return picture[top : top + CROP, left : left + CROP]
 
 
-def run_of(study: str, variant: Variant, seed: int, iterations: int | None) -> Run:
+def run_of(folder: Path, study: str, variant: Variant, seed: int, iterations: int | None) -> Run:
     """The run of a study's variant: the base options, changed by the study and then by the variant."""
-    opt = merged(base_options(), STUDIES[study].options)
+    opt = merged(base_options(folder), STUDIES[study].options)
     opt = merged(opt, variant.options)
     return finished(f'{study}_{variant.name}_{seed}', opt, seed, iterations or STUDIES[study].iterations)
 
 
-def base_run() -> Run:
+def base_run(folder: Path, iterations: int = BASE) -> Run:
     """The training under L1 that studies continue."""
-    return finished('base', base_options(), seed=1000, iterations=BASE)
+    return finished('base', base_options(folder), seed=1000, iterations=iterations)
 
 
-def base_options() -> dict[str, Any]:
-    return yaml.safe_load((options_folder() / 'ablation.yml').read_text(encoding='utf-8'))
+def base_options(folder: Path) -> dict[str, Any]:
+    """Options of ``ablation.yml``, with the data that ``folder`` holds."""
+    opt = yaml.safe_load((options_folder() / 'ablation.yml').read_text(encoding='utf-8'))
+    return merged(opt, {'datasets': {'train': PAIRS}}) if are_real_pairs(folder / 'datasets') else opt
 
 
 def finished(name: str, opt: dict[str, Any], seed: int, iterations: int) -> Run:
@@ -193,7 +264,7 @@ def number(cell: str) -> float:
 
 def report(folder: Path, name: str, study: Study, seeds: Sequence[int], iterations: int | None) -> str:
     """Write the study's table and images; returns the table."""
-    runs = {v.name: [run_of(name, v, seed, iterations) for seed in seeds] for v in study.variants}
+    runs = {v.name: [run_of(folder, name, v, seed, iterations) for seed in seeds] for v in study.variants}
     there = {variant: [run for run in of if done(folder, run)] for variant, of in runs.items()}
     there = {variant: of for variant, of in there.items() if of}
     lines = [f'{study.title} {iterations or study.iterations} iterations a run.', '']
@@ -234,10 +305,9 @@ def spread(values: Sequence[float], decimals: int) -> str:
 
 
 def pictures(folder: Path, runs: Sequence[Run]) -> Iterator[list[images.RGBImage]]:
-    """Of every held-out photograph at the darker exposure: the dark one, each run's and the truth."""
+    """Of some held-out images: the dark one, each run's and the truth."""
     lq, gt = (LmdbReader(folder / 'datasets' / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
-    for photograph in HELD_OUT:
-        key = pair_key(photograph, EXPOSURES[0])
+    for key in shown_keys(folder):
         shown = [
             kept_picture(
                 folder / 'experiments' / run.name / 'visualization', 'held_out', key, run.iterations, training=True
@@ -245,6 +315,12 @@ def pictures(folder: Path, runs: Sequence[Run]) -> Iterator[list[images.RGBImage
             for run in runs
         ]
         yield [lq.image(key), *map(images.read, shown), gt.image(key)]
+
+
+def shown_keys(folder: Path) -> Sequence[str]:
+    """Evenly spaced images: of the demonstration's, each photograph at the darker of its two exposures."""
+    names = LmdbReader(folder / 'datasets' / 'val_lq.lmdb').names
+    return names[:: max(1, len(names) // SHOWN)][:SHOWN]
 
 
 if __name__ == '__main__':
