@@ -79,13 +79,14 @@ def value_range(white: float, black: Sequence[float]) -> float:
     return white - sum(black) / len(black)
 
 
-def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = False) -> RawFrame:
+def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = False, rggb: bool = False) -> RawFrame:
     """Read a Bayer raw file: its visible area in planes, without the last line of an odd side.
 
     Args:
         path: The file.
         white: White level in ADU; the file's own by default.
         keep_negative: Keep values below black.
+        rggb: Leave out the first row or column where red is not in it, so that the planes lie as those of RGGB.
 
     Raises:
         InputError: rawpy is not installed, or the file is damaged or holds no Bayer mosaic; see :func:`.raw.open_raw`.
@@ -94,8 +95,10 @@ def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = 
         _check_bayer(raw, path)
         level = float(raw.white_level) if white is None else white
         black = tuple(map(float, raw.black_level_per_channel))
-        pattern = np.asarray(raw.raw_pattern)
-        planes = pack_bayer(raw.raw_image_visible, pattern, black, level, keep_negative=keep_negative)
+        row, column = _first_pixel(raw, rggb=rggb)
+        pattern = np.roll(np.asarray(raw.raw_pattern), (-row, -column), (0, 1))
+        mosaic = raw.raw_image_visible[row:, column:]
+        planes = pack_bayer(mosaic, pattern, black, level, keep_negative=keep_negative)
         rows = tuple(map(tuple, pattern.tolist()))
         return RawFrame(planes, black, level, _metadata(raw, path), rows, _ORIENTATIONS[raw.sizes.flip])
 
@@ -112,15 +115,28 @@ def _check_bayer(raw: rawpy.RawPy, path: Path) -> None:
     raise InputError(f'{path}: {found}; only Bayer mosaics can be restored as raw images.')
 
 
-def planes_size(path: Path) -> tuple[int, int]:
+def _first_pixel(raw: rawpy.RawPy, *, rggb: bool) -> tuple[int, int]:
+    """Row and column of the visible area at which the planes begin: its corner, or the first red pixel."""
+    if not rggb:
+        return 0, 0
+    row, column = np.argwhere(np.asarray(raw.raw_pattern) == 0)[0]
+    return int(row), int(column)
+
+
+def planes_size(path: Path, *, rggb: bool = False) -> tuple[int, int]:
     """Return (height, width) of a raw file's planes, without reading its pixels.
+
+    Args:
+        path: The file.
+        rggb: As in :func:`read_frame`.
 
     Raises:
         InputError: As :func:`read_frame`.
     """
     with open_raw(path) as raw:
         _check_bayer(raw, path)
-        return raw.sizes.height // 2, raw.sizes.width // 2
+        row, column = _first_pixel(raw, rggb=rggb)
+        return (raw.sizes.height - row) // 2, (raw.sizes.width - column) // 2
 
 
 def read_metadata(path: Path) -> RawMetadata:

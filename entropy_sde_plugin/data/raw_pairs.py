@@ -62,12 +62,14 @@ class RawFile:
     Args:
         path: The file.
         keep: Keep the decoded image. It is dropped when the object is pickled.
-        levels: How it is read: ``white`` and ``keep_negative`` of :func:`~.raw_frame.read_frame`.
+        rggb: See :func:`~.raw_frame.read_frame`.
+        levels: Its ``white`` and ``keep_negative``.
     """
 
-    def __init__(self, path: Path, *, keep: bool, **levels: Any) -> None:
+    def __init__(self, path: Path, *, keep: bool, rggb: bool = False, **levels: Any) -> None:
         self.path = path
         self._keep = keep
+        self._rggb = rggb
         self._levels = levels
         self._kept: RawFrame | None = None
         self._size: tuple[int, int] | None = None
@@ -78,11 +80,11 @@ class RawFile:
 
     def size(self) -> tuple[int, int]:
         if self._size is None:  # opening a raw file costs tens of milliseconds, and several checks ask
-            self._size = planes_size(self.path)
+            self._size = planes_size(self.path, rggb=self._rggb)
         return self._size
 
     def frame(self) -> RawFrame:
-        frame = self._kept or read_frame(self.path, **self._levels)
+        frame = self._kept or read_frame(self.path, rggb=self._rggb, **self._levels)
         if self._keep:
             self._kept = frame
         return frame
@@ -128,12 +130,12 @@ class RawPair:
     brightened: bool = False
 
 
-def file_pairs(pairs: Iterable[RawFilePair], *, keep: bool, **levels: Any) -> list[RawPair]:
+def file_pairs(pairs: Iterable[RawFilePair], **reading: Any) -> list[RawPair]:
     """Return pairs of files as pairs of images; arguments are those of ``RawFile``."""
     files: dict[Path, RawFile] = {}  # a long exposure serves several short ones
 
     def source(path: Path) -> RawFile:
-        return files.setdefault(path, RawFile(path, keep=keep, **levels))
+        return files.setdefault(path, RawFile(path, **reading))
 
     return [RawPair(pair.name, source(pair.short), source(pair.long), pair.ratio) for pair in pairs]
 

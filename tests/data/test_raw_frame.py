@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rawpy
 
-from entropy_sde_plugin.data.raw_frame import read_frame, read_metadata
+from entropy_sde_plugin.data.raw_frame import planes_size, read_frame, read_metadata
 from entropy_sde_plugin.data.raw_packing import unpack_bayer
 from entropy_sde_plugin.errors import InputError
 from tests.support import GOLDEN
@@ -86,6 +86,21 @@ def test_the_place_of_every_plane(tmp_path, pattern):
     frame = read_frame(tmp_path / 'a.dng')
     mosaic = unpack_bayer(frame.planes, np.array(frame.pattern), frame.black, frame.white)
     np.testing.assert_array_equal(mosaic, coloured_mosaic(pattern, (500,) * 4))
+
+
+@pytest.mark.parametrize('pattern', PATTERNS)
+def test_planes_as_those_of_rggb(tmp_path, pattern):
+    """A mosaic whose values are its rows and columns: every plane shows the place where it lies."""
+    rows, columns = np.indices((32, 41))
+    write_dng(tmp_path / 'a.dng', 1000 + 100 * rows + columns, pattern=pattern, black=(0,) * 4, white=16000)
+    frame = read_frame(tmp_path / 'a.dng', rggb=True)
+    assert frame.pattern == ((0, 1), (3, 2))
+    assert planes_size(tmp_path / 'a.dng', rggb=True) == frame.planes.shape[1:]
+    values = np.rint(frame.planes * 16000).astype(int) - 1000
+    red_row, red_column = divmod(PATTERNS[pattern].index(0), 2)
+    assert (values[0, 0, 0] // 100, values[0, 0, 0] % 100) == (red_row, red_column)
+    for plane, (row, column) in zip(values, ((0, 0), (0, 1), (1, 1), (1, 0)), strict=True):
+        np.testing.assert_array_equal(plane - values[0], 100 * row + column)
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))

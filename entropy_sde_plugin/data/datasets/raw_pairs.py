@@ -198,11 +198,16 @@ class RawPairOptions(RawPairsOptions, kw_only=True, frozen=True):
     def has_truth(self) -> bool:
         return self.dataroot_gt is not None
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        return super().reading | {'rggb': True}
+
 
 class RawPairDataset(RawPairs):
     """Anyone's pairs of raw files, or short exposures alone; see ``RawPairs``.
 
-    Items without a long exposure have no ``gt``.
+    Items without a long exposure have no ``gt``. The planes of every Bayer pattern lie as those of RGGB, on which
+    networks are trained: where red is not in the first row or column of a mosaic, that line is left out.
 
     Args:
         opt: Section of the option file; see ``RawPairOptions``.
@@ -247,7 +252,7 @@ class _RawFolder:
         return str(self.files[name])
 
     def size(self, name: str) -> tuple[int, int]:
-        return planes_size(self.files[name])
+        return planes_size(self.files[name], rggb=True)
 
 
 def _own_pairs(options: RawPairOptions) -> list[RawPair]:

@@ -80,6 +80,18 @@ def test_ones_own_pairs_tell_their_exposure(tmp_path):
     assert list(RawPairDataset(options).sizes()) == [(20, 30)]
 
 
+def test_ones_own_mosaics_begin_with_red(tmp_path):
+    """A gradient along the rows: in BGGR, blue would lie above red."""
+    mosaic = 600 + 100 * np.indices((40, 60))[0]
+    for folder in ('lq', 'gt'):
+        write_dng(tmp_path / folder / 'a.dng', mosaic, pattern='BGGR', time=1)
+    options = {'dataroot_lq': str(tmp_path / 'lq'), 'dataroot_gt': str(tmp_path / 'gt'), 'ratio': 2, 'gain': 1.0}
+    pairs = RawPairDataset({'name': 'own', 'phase': 'val', **options})
+    red, _, blue, _ = pairs[0]['gt'].numpy()
+    np.testing.assert_allclose(blue - red, 100 / (16383 - 512), atol=1e-6)
+    assert list(pairs.sizes()) == [red.shape] == [(19, 29)]
+
+
 def test_subfolders_are_read_and_what_else_there_is_is_named(tmp_path, capsys):
     for folder in ('lq', 'gt'):
         for name in ('a', 'b'):
