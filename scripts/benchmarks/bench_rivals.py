@@ -1,10 +1,11 @@
-"""Rivals and classical baselines on the demo's held-out photographs, one table, all measured alike.
+"""Rivals and classical baselines on the demo's held-out photographs or on real pairs, one table, all measured alike.
 
     pip install 'entropy-sde-plugin[rivals]'
     python scripts/benchmarks/bench_rivals.py -o rivals
+    python scripts/benchmarks/bench_rivals.py -o rivals_lol --pairs LOLv1/eval15
 
 Each method's images go to a folder of their own below ``-o``, and each folder through what ``entropy-sde evaluate
---result FOLDER --truth rivals/datasets/val_gt.lmdb`` does.
+--result FOLDER --truth TRUTH`` does.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ register()
 
 from entropy_sde_plugin.data import images  # noqa: E402
 from entropy_sde_plugin.data.lmdb import LmdbReader  # noqa: E402
-from entropy_sde_plugin.data.sources import ImageFolder  # noqa: E402
+from entropy_sde_plugin.data.sources import ImageFolder, ImageSource, open_source  # noqa: E402
 from entropy_sde_plugin.demo.photographs import write_demo_databases  # noqa: E402
 from entropy_sde_plugin.evaluation.baselines import BASELINES, RETINEX  # noqa: E402
 from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table  # noqa: E402
@@ -39,8 +40,7 @@ ZERO_DCE = 'Zero-DCE++ (neuro-low-light)'
 def main() -> None:
     """Run all methods, score them, print the table."""
     options = _parser().parse_args()
-    datasets = write_demo_databases(options.output / 'datasets')
-    dark, truth = LmdbReader(datasets / 'val_lq.lmdb'), LmdbReader(datasets / 'val_gt.lmdb')
+    dark, truth = _pairs(options)
     folders = dict(_restored(dark, options.output, None if options.ours else options.model))
     if options.ours is not None:
         folders[OURS] = options.ours
@@ -53,17 +53,26 @@ def main() -> None:
         print(f"\n{ZERO_DCE} is missing: pip install 'entropy-sde-plugin[rivals]'")
 
 
+def _pairs(options: argparse.Namespace) -> tuple[ImageSource, ImageSource]:
+    """The dark images and the truths."""
+    if options.pairs is not None:
+        return open_source(options.pairs / 'low'), open_source(options.pairs / 'high')
+    datasets = write_demo_databases(options.output / 'datasets')
+    return LmdbReader(datasets / 'val_lq.lmdb'), LmdbReader(datasets / 'val_gt.lmdb')
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
     parser.add_argument('-o', '--output', type=Path, default=Path('rivals'), help='folder for everything [%(default)s]')
     parser.add_argument('--metrics', nargs='+', default=DEFAULT_METRICS, help='as for entropy-sde evaluate')
+    parser.add_argument('--pairs', type=Path, help="folder of real pairs, low/ and high/ [the demo's photographs]")
     ours = parser.add_mutually_exclusive_group()
     ours.add_argument('--model', type=Path, default=packaged_model(), help="weights of ours [the package's]")
-    ours.add_argument('--ours', type=Path, metavar='FOLDER', help='images of ours, named as in val_gt.lmdb')
+    ours.add_argument('--ours', type=Path, metavar='FOLDER', help='images of ours, named as the truths')
     return parser
 
 
-def _restored(dark: LmdbReader, output: Path, model: Path | None) -> Iterator[tuple[str, Path]]:
+def _restored(dark: ImageSource, output: Path, model: Path | None) -> Iterator[tuple[str, Path]]:
     """Run the methods one after another; yield each one's name and the folder of its images."""
     for name, method in (BASELINES | RETINEX).items():
         yield name, _run(name, method, dark, output)
@@ -76,7 +85,7 @@ def _restored(dark: LmdbReader, output: Path, model: Path | None) -> Iterator[tu
         yield OURS, _run(OURS, lambda image: enhancer.enhance(image, seed=0), dark, output)
 
 
-def _run(name: str, method: Callable[[images.RGBImage], images.RGBImage], dark: LmdbReader, output: Path) -> Path:
+def _run(name: str, method: Callable[[images.RGBImage], images.RGBImage], dark: ImageSource, output: Path) -> Path:
     folder = output / _slug(name)
     folder.mkdir(parents=True, exist_ok=True)
     for key in tqdm(dark.names, desc=name, unit='image', leave=False):
