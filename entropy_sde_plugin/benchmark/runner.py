@@ -20,6 +20,7 @@ from entropy_sde_plugin.benchmark.part import Part, Row, Settings
 from entropy_sde_plugin.benchmark.results import Found, Machine, Results
 from entropy_sde_plugin.utils.console import report
 from entropy_sde_plugin.utils.devices import choose_device
+from entropy_sde_plugin.utils.folder_lock import lock_folder
 
 __all__ = ['run']
 
@@ -46,10 +47,12 @@ def run(folder: Path, settings: Settings, parts: Sequence[Part], seconds: float)
         All results of the folder.
 
     Raises:
-        InputError: There is no such device, or the folder holds results of another machine.
+        InputError: There is no such device, the folder holds results of another machine, or another run uses it.
         WriteError: Results could not be written.
     """
-    results = Results.read(folder, _machine(settings))
+    machine = _machine(settings)
+    lock_folder(folder)
+    results = Results.read(folder, machine)
     results.write(folder)
     waiting = [part for part in parts if not results.has(part.name)]
     at_once = (os.cpu_count() or 1) if settings.quick and settings.device == 'cpu' else 1

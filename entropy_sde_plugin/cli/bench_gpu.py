@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 from typing import Any
 
 from entropy_sde_plugin.benchmark.part import PARTS, Settings
@@ -23,10 +25,17 @@ def add_verb(verbs: Any) -> None:
     bench.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART', help=f'{names} [all]')
     bench.add_argument('--quick', action='store_true', help='the smallest inputs: whether it works, not how fast')
     bench.add_argument(
-        '--minutes', type=float, default=9, metavar='N', help='begin no part, and end the running one, then [9]'
+        '--minutes', type=_minutes, default=9, metavar='N', help='begin no part, and end the running one, then [9]'
     )
     add_verbosity(bench)
     bench.set_defaults(run=run)
+
+
+def _minutes(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (minutes := float(text)) < math.inf:
+            return minutes
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes above 0")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -53,7 +53,7 @@ def lock_folder(folder: Path) -> None:
         os.close(descriptor)
         if isinstance(error, BlockingIOError):
             raise InputError(
-                f"'{folder}' is in use by another run ({holder}): wait for its end, stop it, or change the name."
+                f"'{folder}' is in use by another run ({holder}): wait for its end, stop it, or choose another name."
             ) from None
         _warn_of_no_lock(folder, error)
         return

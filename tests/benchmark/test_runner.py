@@ -103,7 +103,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='only Linux tells a process that its parent is gone')
-def test_a_part_ends_with_a_benchmark_that_is_killed(tmp_path: Path, notes: Path) -> None:
+def test_a_folder_is_one_benchmarks_and_a_part_ends_with_one_that_is_killed(tmp_path: Path, notes: Path) -> None:
     run = f"""
 from pathlib import Path
 from entropy_sde_plugin.benchmark.runner import Settings, run
@@ -112,6 +112,8 @@ run(Path({str(tmp_path / 'out')!r}), Settings('cpu', quick=True), [part('endless
 """
     with subprocess.Popen([sys.executable, '-c', run], env=os.environ | {'TMPDIR': str(tmp_path)}) as benchmark:
         wait_until(lambda: notes.exists() and 'child' in processes(notes))
+        with pytest.raises(InputError, match=r"out' is in use by another run"):
+            runner.run(tmp_path / 'out', CPU, [], seconds=10)
         benchmark.kill()
     wait_until(lambda: not any(map(is_running, processes(notes).values())))
 

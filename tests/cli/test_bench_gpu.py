@@ -52,6 +52,13 @@ def test_a_part_that_is_named_twice_is_run_once(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.count('machine:') == 1
 
 
+@pytest.mark.parametrize('minutes', ['0', '-1', 'nan', 'inf', 'nine'])
+def test_minutes_that_are_none(minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        main(['bench-gpu', '-o', str(tmp_path), '--minutes', minutes])
+    assert f"--minutes: '{minutes}' is not a number of minutes above 0" in capsys.readouterr().err
+
+
 def test_a_part_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match='2'):
         main(['bench-gpu', '-o', str(tmp_path), '--parts', 'enignes'])
