@@ -27,7 +27,7 @@ VICTIM = materials.NAMES[1]
 
 def dataset_cases() -> Iterator[tuple[str, Build]]:
     """One image of a folder is malformed; a training or an evaluation meets it."""
-    for suffix in ('png', 'jpg', 'tif', 'webp', 'bmp', 'avif'):
+    for suffix in materials.FORMATS:
         for name, damage in {**SURE, **UNSURE}.items():
             content = _damaged(suffix, damage)
             for verb in ('train', 'evaluate'):
@@ -42,7 +42,7 @@ def dataset_cases() -> Iterator[tuple[str, Build]]:
 
 def enhancement_cases() -> Iterator[tuple[str, Build]]:
     """A malformed image is to be enhanced."""
-    for suffix in ('png', 'jpg', 'tif', 'webp', 'bmp', 'avif'):
+    for suffix in materials.FORMATS:
         for name, damage in {**SURE, **UNSURE}.items():
             yield f'{suffix}, {name}', _to_be_enhanced(suffix, _damaged(suffix, damage), may_pass=name in UNSURE)
     for name, suffix, content, _ in _whole_pictures():
