@@ -71,7 +71,7 @@ PARTS = {
 
 
 def attempts(cases: Iterable[str], measure: Callable[[str], Row]) -> Iterator[Row]:
-    """Measure case by case; an error is the row of its case alone.
+    """Measure case by case. An error becomes the row of its case; the other cases are measured all the same.
 
     Example:
         >>> [row.problem for row in attempts(['1', 'x'], lambda case: Row(case, {'value': float(case)}))]

@@ -77,7 +77,9 @@ class Results(msgspec.Struct):
         except msgspec.MsgspecError as error:
             raise InputError(f"'{path}' does not hold results of bench-gpu ({error}): choose another folder.") from None
         if results.machine != machine:
-            raise InputError(f"'{path}' is of {results.machine}, not of {machine}: choose another folder.")
+            raise InputError(
+                f"'{path}' was measured on {results.machine}, but this run is on {machine}: choose another folder."
+            )
         return results
 
     def has(self, part: str) -> bool:

@@ -36,7 +36,7 @@ class TrainingError(RuntimeError):
 def small_training(name: str, steps: int, batch: int) -> dict[str, Any]:
     """The demonstration's options with a small network and images of 32x32, ``batch`` of them for a process.
 
-    Trainings of it differ by little where they should be the same: it descends plainly and does not validate.
+    Equal trainings differ only a little, since the optimiser is plain gradient descent. There is no validation.
     """
     opt = yaml.safe_load((options_folder() / 'demo.yml').read_text(encoding='utf-8'))
     opt |= {'name': name, 'network_g': NETWORK}
@@ -57,7 +57,7 @@ def run_trainer(
         folder: The working directory; the training's files go to ``experiments/NAME`` there.
         opt: Options; written to ``NAME.yml``.
         arguments: Further arguments of the trainer.
-        processes: How many share the training, through torchrun, of one thread each.
+        processes: Number of processes that share the training, with one thread each; torchrun starts them.
         program: Python's arguments that start the trainer.
 
     Raises:

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_processes(verb: str) -> None:
-    """Reject several processes of a verb that does not share its work: each would do all of it, at one place.
+    """Reject several processes of a verb that does not share its work: each would do it all and write the same files.
 
     Raises:
         InputError: torchrun started several processes.
@@ -68,7 +68,7 @@ def _check_processes(verb: str) -> None:
 
 
 def _let_the_first_process_report() -> None:
-    """Wait before a fault is reported that the first process of torchrun reports as well, if all of them share it.
+    """Wait, so that a fault which all processes of torchrun share is reported by the first one alone.
 
     torchrun ends this process as soon as the first has failed. A fault of this process alone is reported late.
     """

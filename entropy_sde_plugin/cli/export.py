@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
     given = {name: value for name in _PIPELINE_OPTIONS if (value := getattr(options, name)) is not None}
     if given and not options.pipeline:
-        raise InputError(f'--{next(iter(given))} is an option of --pipeline: add it, since a network alone has none.')
+        raise InputError(f'--{next(iter(given))} is for a pipeline only: add --pipeline, or leave it out.')
     model = load_model(options.model)
     if not options.pipeline:
         export_onnx(model, options.output)

@@ -22,10 +22,10 @@ Not fixed, because a plugin comes too late or would have to rewrite the code:
 - P+M setup.py: the build fails on Python 3.13 (``KeyError: '__version__'``), and an isolated build downloads torch for
   itself. See ``HOW_TO_GET_BASICSR``.
 - BasicSR's LMDB writers (``MapFullError``, lost keys). ``entropy_sde_plugin.data.lmdb`` writes instead.
-- ``dist_validation`` of BasicSR's models uses one process while the others wait, which they may for a day.
-- On a GPU a resumed run equals the uninterrupted one as far as two runs equal each other: BasicSR lets cuDNN choose its
-  algorithms by their speed (train.py:96). The same holds for the order of sums over three and more processes, which
-  DistributedDataParallel arranges after its first step.
+- ``dist_validation`` of BasicSR's models uses one process; the others wait for it, up to a day.
+- On a GPU a resumed run differs from an uninterrupted one as much as two uninterrupted runs differ from each other:
+  BasicSR lets cuDNN choose its algorithms by their speed (train.py:96). The same holds with three or more processes,
+  where DistributedDataParallel changes the order of its sums after the first step.
 - ``realesrgan_model``, ``realesrnet_model`` and the video models call ``.cuda()`` in many places: they need a GPU.
 """
 

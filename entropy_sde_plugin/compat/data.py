@@ -104,7 +104,7 @@ class Seeded(Dataset[Any]):
     """A dataset whose samples draw from global generators that are seeded for each of them.
 
     P+M data/__init__.py:97 seeds the workers from rank and worker alone. Symptoms: BasicSR's own datasets draw the same
-    crops and flips in every epoch, other ones with another number of workers, and none that a resumed run could repeat.
+    crops and flips in every epoch; the draws depend on the number of workers; a resumed run cannot repeat them.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
@@ -120,20 +120,21 @@ class Seeded(Dataset[Any]):
 
 
 def draws_of_its_own(dataset: Any, dataset_opt: dict[str, Any], seed: int | None) -> Any:
-    """Give a training set of BasicSR's the draws of ``Seeded``; this package's sets have theirs."""
+    """Make a training set of BasicSR's draw as ``Seeded`` does; the sets of this package do so by themselves."""
     if seed is None or type(dataset).__module__.startswith('entropy_sde_plugin.'):
         return dataset
     if dataset_opt.get('prefetch_mode') == 'cpu' and not dataset_opt.get('num_worker_per_gpu'):
         warn(
-            f"datasets.{dataset_opt['phase']}.prefetch_mode: 'cpu' without workers draws in a thread beside the "
-            'training, from the same generators: the run can be resumed, but not to the bit. Give num_worker_per_gpu.'
+            f"datasets.{dataset_opt['phase']}.prefetch_mode: 'cpu' without workers: a thread beside the "
+            'training draws from the same generators, so a resumed run will not have the same bits. Set '
+            'num_worker_per_gpu.'
         )
         return dataset
     return Seeded(dataset, seed)
 
 
 def patch_build_dataloader() -> None:
-    """Refuse a dataset that gives no batch, fill the last batch of an epoch, and draw for each sample apart.
+    """Refuse a dataset that gives no batch, fill the last batch of an epoch, and seed each sample by itself.
 
     P+M data/__init__.py:71, train.py:179. Symptom: fewer images than the batch size train for zero iterations, and
     the run ends with ``End of training`` and exit code 0; an empty validation set fails after the first training steps.

@@ -228,7 +228,7 @@ def report_failing_log_once() -> None:
             logging.Handler.handleError(self, record)
         elif self.baseFilename not in reported:
             reported.add(self.baseFilename)
-            warn(f"the log '{self.baseFilename}' cannot be written ({error.strerror}): lines will be missing in it.")
+            warn(f"the log '{self.baseFilename}' cannot be written ({error.strerror}): lines will be missing from it.")
 
     logging.FileHandler.handleError = handle_error
 

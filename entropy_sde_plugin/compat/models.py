@@ -194,11 +194,11 @@ def patch_steps() -> None:
 
 
 def patch_dist_validation() -> None:
-    """Validate on the bare network where the first process validates alone.
+    """Validate on the bare network where only the first process validates.
 
     P+M sr_model.py:129. Symptom: with buffers and without EMA, calling the DistributedDataParallel module on one
-    process puts the collectives out of step: ``Connection closed by peer``, or a hang. The others now learn how it
-    ends, by an error or a signal.
+    process puts the collectives out of step: ``Connection closed by peer``, or a hang. An error or a
+    signal that ends the validation now reaches the other processes too.
     """
     original = SRModel.dist_validation
     if is_ours(original):

@@ -46,7 +46,7 @@ def patch_pipeline(namespace: dict[str, Any]) -> None:
 
 
 def is_true_of_our_models(record: logging.LogRecord) -> bool:
-    """Whether a line of the log holds for a model of ours.
+    """Return whether a line of the log is true of this package's models.
 
     P+M train.py:186. Symptom: with ``val`` and ``val_2`` every validation begins with a warning that several sets are
     only for SRModel.

@@ -110,7 +110,7 @@ def _isos(flats: Sequence[Path], darks: Sequence[Path], given: float | None) -> 
         with problems.collect():
             iso = read_metadata(path).iso or given
             if iso is None:
-                raise InputError(f'{path} does not state its ISO: give it by --iso.', option='iso')
+                raise InputError(f'{path} does not state its ISO: give it with --iso.', option='iso')
             if path in isos:
                 raise InputError(f'{path} is given twice: a frame is either flat or dark.')
             isos[path] = iso

@@ -151,7 +151,7 @@ class ValueWriter:
         """Store a value; the map grows as needed.
 
         Raises:
-            InputError: A full disk.
+            InputError: The disk is full.
         """
         while True:
             try:

@@ -12,7 +12,7 @@ __all__ = ['picture_key']
 
 
 def picture_key(path: str, section: Mapping[str, Any]) -> str:
-    """Return an image's name within a data set that gives none, as BasicSR's: its path in the set, without suffix.
+    """Return the name of an image whose data set, such as BasicSR's, gives none: its path in the set, without suffix.
 
     Bytes that are not UTF-8 are escaped, as in our own sets.
 

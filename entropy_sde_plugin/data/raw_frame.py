@@ -80,7 +80,7 @@ def value_range(white: float, black: Sequence[float]) -> float:
 
 
 def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = False, rggb: bool = False) -> RawFrame:
-    """Read a Bayer raw file: its visible area in planes, without the last line of an odd side.
+    """Read the visible area of a Bayer raw file as planes. Where a side is odd, its last line is left out.
 
     Args:
         path: The file.

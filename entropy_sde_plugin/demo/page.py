@@ -84,7 +84,7 @@ class Page(gr.Blocks):
             return value
         path = self.own_file(value.get('path')) if isinstance(value, dict) else None
         if path is None:
-            raise gr.Error('This image is not on the page, or no longer: drop it in again.', print_exception=False)
+            raise gr.Error('The page does not have this image (any more): drop it in again.', print_exception=False)
         return {'path': str(path), 'orig_name': path.name, 'meta': {'_type': 'gradio.FileData'}}
 
 

@@ -69,8 +69,8 @@ def automatic_brightness(chosen: Tensor, present: Tensor, dark: Tensor) -> Tenso
     """Return the brightness that a model chose, but at least :data:`AUTOMATIC_LEAST`.
 
     One dark image says little about how bright its scene was, and models err towards dark. An image that the model
-    brightened less than twofold is corrected less, one that it left alone not at all, one that is lit in part by the
-    share of the rest.
+    brightened less than twofold is corrected less, and one that it left alone not at all. The correction is also
+    proportional to the share of the image that was dark.
 
     Args:
         chosen: Mean luma of the model's results, (B,).

@@ -91,7 +91,7 @@ class ExposureProcess(Process):
         """
         ratios = self.ratio.expand(len(generators))
         if from_one and len(generators) > 1:
-            raise InputError('All images of a batch need the same number of network calls: draw exposures from 2.')
+            raise InputError('All images of a batch need the same number of network calls: set from_one=False.')
         rows = []
         for ratio, generator in zip(ratios.tolist(), generators, strict=True):
             first = 1 if from_one else 2

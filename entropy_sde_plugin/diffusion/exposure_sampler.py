@@ -139,7 +139,8 @@ def restore(
     """
     if illumination_correction != 'none' and truth is None:
         raise InputError(
-            f"The illumination correction '{illumination_correction}' needs the truth: take 'none' without it.",
+            f"The illumination correction '{illumination_correction}' needs the ground truth: use "
+            "'none' where there is none.",
             option='illumination_correction',
         )
     padded = padded_to_multiple(short)

@@ -37,7 +37,7 @@ def lit(images: Tensor) -> Tensor:
 
 
 def keep_highlights(results: Tensor, images: Tensor) -> Tensor:
-    """Take what is bright in both from the dark images, raised by a power law of the luma that meets the results.
+    """Take what is bright in image and result from the image; a power law of the luma makes it meet the rest smoothly.
 
     The exponent of an image is the one that maps its pixels between dark and lit onto the result's, at most onto
     :data:`_WHITE`'s upper end, so that levels above them stay apart. Colours keep their hue; where a channel would

@@ -64,7 +64,7 @@ class Scorer:
 
     @property
     def scores_sets(self) -> bool:
-        """Whether a metric is among them that needs the whole set."""
+        """Whether one of the metrics needs the whole set."""
         return bool(self._set_metrics)
 
     def of_picture(

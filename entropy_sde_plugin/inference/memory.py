@@ -1,4 +1,4 @@
-"""Going on with smaller tiles where memory runs out."""
+"""Continuing with smaller tiles when memory runs out."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def _unrolled(enhancer: Enhancer, model: Model, samples: Samples) -> tuple[onnx_
 
 
 def _weights_as_inputs(network: onnx_ir.Graph, pipeline: onnx_ir.Graph) -> list[onnx_ir.Value]:
-    """Move a network's weights to the graph that calls it, as functions have none; return them there."""
+    """Move a network's weights to the graph that calls it, since ONNX functions hold none; return the moved ones."""
     import onnx_ir
 
     weights = list(network.initializers.values())

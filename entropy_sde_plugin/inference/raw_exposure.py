@@ -34,10 +34,10 @@ class RawExposure:
     """The exposure ratio and the gain of raw files.
 
     Args:
-        ratio: How many times longer the results are exposed, above 1; ``'auto'`` is the :func:`automatic_ratio` of each
-            file, and reported.
-        camera: Whose gain holds at a file's ISO: a calibrated camera's name, or a file of ``entropy-sde calibrate``
-            (see :func:`~entropy_sde_plugin.data.raw_noise.camera`).
+        ratio: How many times longer the results are exposed, above 1; ``'auto'`` takes the :func:`automatic_ratio` of
+            each file, and reports it.
+        camera: The camera whose gain at a file's ISO is used: a calibrated camera's name, or a file of
+            ``entropy-sde calibrate`` (see :func:`~entropy_sde_plugin.data.raw_noise.camera`).
         gain: K of all files, ADU per photon, in place of the camera's.
 
     Raises:
@@ -97,7 +97,7 @@ def automatic_ratio(frame: RawFrame) -> float:
     bright = float(np.percentile(_developed_light(means, gains, matrix), _PERCENTILE))
     ratio = _WANTED / bright if bright > _WANTED / HIGHEST_RATIO else HIGHEST_RATIO
     if ratio <= 1:
-        raise InputError('it is bright enough already; leave it out, or give the --ratio.')
+        raise InputError('it is bright enough already; leave it out, or set --ratio.')
     return ratio
 
 

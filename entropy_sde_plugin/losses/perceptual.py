@@ -48,5 +48,6 @@ class LPIPSLoss(nn.Module):
         """
         height, width = pred.shape[-2:]
         if min(height, width) < self.smallest_side:
-            raise InputError(f'LPIPSLoss needs images of {self.smallest_side} pixels a side, not {width}x{height}.')
+            least = f'{self.smallest_side}x{self.smallest_side}'
+            raise InputError(f'LPIPSLoss needs images of at least {least} pixels, not {width}x{height}.')
         return self.loss_weight * self.network(pred, target, normalize=True).mean()

@@ -55,7 +55,8 @@ def calculate_lpips(
     smallest = LPIPS_SMALLEST_SIDE[net]
     if min(first.shape[:2]) < smallest:
         height, width = first.shape[:2]
-        raise MetricUnavailableError(f'LPIPS ({net}) needs {smallest} pixels a side, not {width}x{height}.')
+        least = f'{smallest}x{smallest}'
+        raise MetricUnavailableError(f'LPIPS ({net}) needs images of at least {least} pixels, not {width}x{height}.')
     with inference():
         return _lpips(net, evaluation_device())(as_batch(first), as_batch(second), normalize=True).item()
 

@@ -42,7 +42,7 @@ def check_ssim_window(height: int, width: int, window: int = SSIM_WINDOW) -> Non
         MetricUnavailableError: It does not fit.
     """
     if min(height, width) < window:
-        raise MetricUnavailableError(f'SSIM needs {window} pixels a side, not {width}x{height}.')
+        raise MetricUnavailableError(f'SSIM needs images of at least {window}x{window} pixels, not {width}x{height}.')
 
 
 def takes_unrounded(metric: Metric) -> Metric:

@@ -73,7 +73,8 @@ def calculate_ssim_raw(
 
     result, truth = _planes(img, img2, crop_border, input_order)
     if min(truth.shape[:2]) < _WINDOW:
-        raise MetricUnavailableError(f'SSIM needs {_WINDOW} values a side, not {truth.shape[0]} x {truth.shape[1]}.')
+        height, width = truth.shape[:2]
+        raise MetricUnavailableError(f'SSIM needs planes of at least {_WINDOW}x{_WINDOW} values, not {width}x{height}.')
     similarity: Any = structural_similarity(truth, result, win_size=_WINDOW, data_range=1, channel_axis=2)
     return float(similarity)
 

@@ -140,7 +140,7 @@ class DiffusionModel(SystemModel[Draw]):
         return gt if self.distillation is None else self.distillation.target(gt, xt, cond, t, **inputs)
 
     def checkpoint_options(self) -> DiffusionOptions:
-        """Return the options, of the sampler only its times, where the network is trained for no others."""
+        """Return the options; of the sampler only its times, and these only if the network learns no others."""
         times = tuple(self.options.call_times()) if self.train_options.times == 'sampler' else None
         sampler = SamplerOptions(times=times)
         return msgspec.structs.replace(self.options, sampler=sampler)

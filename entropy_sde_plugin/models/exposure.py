@@ -189,14 +189,14 @@ class ExposureDiffusionModel(SystemModel[LadderDraw]):
             self.call_weights.load_state_dict(resume_state['call_weights'])
         except RuntimeError:
             raise InputError(
-                'train.call_weights: the training to resume weights its network calls in another way. Set the value it '
-                'had, or start from the weights (path.pretrain_network_g).',
+                'train.call_weights is not that of the training to resume: set the value it was trained with, or '
+                'start from the weights (path.pretrain_network_g).',
                 'train.call_weights',
             ) from None
         super().resume_training(resume_state)
 
     def _take_call_weights(self, learned: Mapping[str, Tensor]) -> None:
-        """Start from the weights of the calls that a checkpoint learned, if it learned such weights."""
+        """Start from the learned weights of the calls in a checkpoint, if it has any."""
         shapes = [
             {name: value.shape for name, value in each.items()} for each in (learned, self.call_weights.state_dict())
         ]

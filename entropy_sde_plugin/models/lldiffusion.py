@@ -85,7 +85,7 @@ class LLDiffusionModel(DiffusionModel):
         return self.process.times[0] + self.process.times[-1] - partner
 
     def model_ema(self, decay: float = 0.999) -> None:
-        """Average the parameters, but for a frozen encoder's; the buffers are the network's."""
+        """Average the parameters, except those of a frozen encoder; copy the buffers."""
         network = self.get_bare_model(self.net_g)
         current = dict(network.named_parameters())
         for name, average in self.net_g_ema.named_parameters():

@@ -93,7 +93,7 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
 
     @abstractmethod
     def draw(self, current_iter: int) -> Drawn:
-        """Draw what a training step on the images fed in leaves to chance."""
+        """Draw the random numbers of a training step on the images fed in."""
 
     @abstractmethod
     def losses(self, part: slice, draw: Drawn) -> Losses:
@@ -275,7 +275,7 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         }
 
     def share(self, images: int) -> float:
-        """The weight of the mean over some images in that over the batch."""
+        """The weight of some images' mean in the batch's mean."""
         return images / self.gt.shape[0]
 
     def _share(self, criterion: nn.Module, images: int) -> float:

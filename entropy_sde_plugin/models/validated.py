@@ -31,12 +31,12 @@ class ValidatedModel(SRModel):
     """An SRModel that shards validation over its processes and leaves ``metrics.csv`` and ``run.json``
     (:mod:`entropy_sde_plugin.evaluation.records`).
 
-    BasicSR's log lines, best values and TensorBoard scalars stay what they are. With ``val.seeds`` the set is
+    BasicSR's log lines, best values and TensorBoard scalars do not change. With ``val.seeds`` the set is
     restored under each of them: the values are means, their standard deviation between seeds is logged beside them, and
     the images are those of the first. A metric that cannot run is ``n/a``, and says why once.
 
-    A subclass restores in ``test`` what ``feed_data`` took, by nothing but the image, its ``key`` (the names of the
-    set and of the image in it) and the seed.
+    A subclass restores in ``test`` what ``feed_data`` took. The result may depend on the image, its ``key`` (the names
+    of the set and of the image in it) and the seed, and on nothing else.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -97,8 +97,8 @@ class ValidatedModel(SRModel):
         return self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
 
     def _share_buffers(self) -> None:
-        """Give all processes the first one's buffers: the training leaves running statistics apart, and it is the first
-        one's that are saved."""
+        """Give all processes the buffers of the first: running statistics differ between processes, and those of the
+        first are saved."""
         if self.opt['dist']:
             for buffer in self._restoring_network().buffers():
                 torch.distributed.broadcast(buffer, src=0)

@@ -51,12 +51,12 @@ def _check_keys(datasets: Mapping[str, Any], training: bool) -> None:
     Raises:
         InputError: It does not use one; BasicSR would fail, or test on training crops.
     """
-    names = "'train', once, and 'val', 'val_2', …" if training else "'test', 'test_2', … or 'val', 'val_2', …"
+    names = "'train' and 'val', 'val_2', …" if training else "'test', 'test_2', … or 'val', 'val_2', …"
     for key in datasets:
         kind = key.split('_')[0]
         if not (kind == 'val' or (key == 'train' if training else kind == 'test')):
             where, run = f'datasets.{key}', 'training' if training else 'test'
-            raise InputError(f"Section '{where}': a {run} does not use such a data set. It uses {names}.", where)
+            raise InputError(f"Section '{where}': a {run} does not use it. A {run} has the sets {names}.", where)
 
 
 def _check_sets(datasets: Mapping[str, Any], training: bool) -> None:
@@ -136,8 +136,8 @@ def check_pictures(datasets: Mapping[str, DatasetOptions], model: Any) -> None:
         if options.pictures != model.pictures:
             path = f'datasets.{key}.type'
             raise InputError(
-                f"'{path}': {options.type} holds {kinds[options.pictures]}, and {model.__name__} restores "
-                f'{kinds[model.pictures]}: take a data set of those.',
+                f"'{path}': {options.type} holds {kinds[options.pictures]}, but {model.__name__} restores "
+                f'{kinds[model.pictures]}: use a data set that holds them.',
                 path,
             )
 
@@ -157,7 +157,7 @@ def check_parts(parts: int, batch: int) -> None:
 
 
 def check_single_crops(datasets: Mapping[str, DatasetOptions]) -> None:
-    """Check that sets of ours give a model of others one crop of an image: it expects batches of four dimensions.
+    """Check that our data sets give other packages' models one crop of an image: they expect four-dimensional batches.
 
     Raises:
         InputError: One of them gives several.

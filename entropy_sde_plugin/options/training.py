@@ -73,7 +73,7 @@ class TrainOptions(msgspec.Struct, frozen=True):
 
 
 class DistillationOptions(msgspec.Struct, frozen=True):
-    """Section ``train.distillation``: learn what a trained model, the teacher, makes of a state in many calls."""
+    """Section ``train.distillation``: learn in one call what a trained model, the teacher, reaches in many."""
 
     teacher: str
     """File of the teacher: a model of the same diffusion and kind of network, of any size and ``prediction``."""

@@ -1,4 +1,4 @@
-"""Distillation: a network learns in one call what a trained model, the teacher, makes of a state in many.
+"""Distillation: a network learns to reach in one call what a trained model, the teacher, reaches in many.
 
 The target at a state is where the teacher's deterministic sampler arrives from there (arXiv 2101.02388, section 3.1,
 which does so for pure noise).
@@ -44,8 +44,8 @@ def read_teacher(options: DistillationOptions, student: DiffusionOptions, networ
             raise InputError(f"The teacher '{options.teacher}' was {error}") from None
         if type(teacher.network) is not network:
             raise InputError(
-                f"The teacher '{options.teacher}' is a {type(teacher.network).__name__}, the network in training a "
-                f'{network.__name__}: take a teacher of its kind.'
+                f"The teacher '{options.teacher}' is a {type(teacher.network).__name__}, but the network in training "
+                f'is a {network.__name__}: use a teacher of the same kind.'
             )
     return teacher
 

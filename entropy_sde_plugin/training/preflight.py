@@ -105,7 +105,7 @@ def _borders(opt: Mapping[str, Any]) -> dict[str, int]:
 
 
 def read_teacher(opt: Mapping[str, Any], options: Options) -> Model | None:
-    """Read the model that a training learns from (``train.distillation``), for the model; None if there is none.
+    """Read the teacher of a training (``train.distillation``) and keep it for the model; None if there is none.
 
     Raises:
         InputError: The file does not hold a model, or one of another process or kind of network.

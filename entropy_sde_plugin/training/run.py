@@ -185,7 +185,7 @@ class Run:
 
     def _validate(self, model: Any, iteration: int) -> None:
         self._validation_due = False
-        get_root_logger().info(f'Validating iteration {iteration}, which was saved before its validation.')
+        get_root_logger().info(f'Validating iteration {iteration} now: its state was saved before the validation.')
         for loader in self._val_loaders:
             model.validation(loader, iteration, self._tb_logger, self._opt['val']['save_img'])
 
@@ -198,8 +198,8 @@ class Run:
             drawn = iterations * self._batch
             get_root_logger().warning(
                 f'An epoch of the run to resume had {saved[0]} draws in steps of {saved[1]}; here it has {size} in '
-                f'steps of {self._batch}. The order of the data cannot be restored: they continue as if all earlier '
-                'iterations had been taken here.'
+                f'steps of {self._batch}. The order of the data cannot be restored: it continues as if all earlier '
+                'iterations had been run with the present settings.'
             )
         elif drawn > size - self._batch:
             self._epoch, drawn = self._epoch + 1, 0

@@ -41,5 +41,5 @@ def choose_device(name: str) -> torch.device:
         raise InputError(f"device: '{name}' is not supported. Valid: {DEVICES}.")
     count = 0 if here is None or here.type != device.type else torch.accelerator.device_count()
     if device.type != 'cpu' and (device.index or 0) >= count:
-        raise InputError(f"device: '{name}' is not there (devices of this kind here: {count}). Use 'auto' or 'cpu'.")
+        raise InputError(f"device: this machine has no '{name}' (devices of this kind: {count}). Use 'auto' or 'cpu'.")
     return device

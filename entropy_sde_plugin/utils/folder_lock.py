@@ -53,7 +53,7 @@ def lock_folder(folder: Path) -> None:
         os.close(descriptor)
         if isinstance(error, BlockingIOError):
             raise InputError(
-                f"'{folder}' is in use by another run ({holder}): wait for its end, stop it, or choose another name."
+                f"'{folder}' is in use by another run ({holder}): wait until it ends, stop it, or choose another name."
             ) from None
         _warn_of_no_lock(folder, error)
         return
@@ -64,7 +64,7 @@ def lock_folder(folder: Path) -> None:
 
 
 def _warn_of_no_lock(folder: Path, error: OSError) -> None:
-    warn(f"'{folder}' cannot be locked ({error.strerror}): start no second run of this name beside this one.")
+    warn(f"'{folder}' cannot be locked ({error.strerror}): do not start a second run of this name while this one runs.")
 
 
 def _close_in_child() -> None:

@@ -120,7 +120,8 @@ run(Path({str(tmp_path / 'out')!r}), Settings('cpu', quick=True), [part('endless
 
 def test_results_of_another_machine_are_refused(tmp_path: Path, notes: Path) -> None:
     runner.run(tmp_path, CPU, [], seconds=10)
-    with pytest.raises(InputError, match=r"results\.json' is of CPU, quick, .*, not of CPU, PyTorch .*another folder"):
+    message = r"results\.json' was measured on CPU, quick, .*, but this run is on CPU, PyTorch .*another folder"
+    with pytest.raises(InputError, match=message):
         runner.run(tmp_path, Settings('cpu'), [], seconds=10)
     (tmp_path / 'results.json').write_text('{"machine": 3}')
     with pytest.raises(InputError, match=r'does not hold results of bench-gpu \(Expected `object`'):

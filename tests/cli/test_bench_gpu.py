@@ -42,7 +42,7 @@ def test_a_quick_run_on_the_cpu_has_no_problem(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.skipif(torch.cuda.is_available(), reason='says what happens without a GPU')
 def test_without_a_gpu_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['bench-gpu', '-o', str(tmp_path / 'gpu')]) == 1
-    assert capsys.readouterr().err.startswith("error: device: 'cuda' is not there")
+    assert capsys.readouterr().err.startswith("error: device: this machine has no 'cuda'")
     assert not (tmp_path / 'gpu').exists()
 
 

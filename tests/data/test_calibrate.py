@@ -158,7 +158,7 @@ def none(root):
         (another_size, r'darks/800_0\.dng and .*flats/800_0\.dng differ in size, black or white level'),
         (another_level, r'darks/800_0\.dng and .*flats/800_0\.dng differ in size, black or white level'),
         (unsteady, r'ISO 800: no other flat frame is as bright as 2 files: .*800_0\.dng.*; take two of each exposure'),
-        (without_iso, r'flats/800_0\.dng does not state its ISO: give it by --iso'),
+        (without_iso, r'flats/800_0\.dng does not state its ISO: give it with --iso'),
         (cut_off, r'flats/800_0\.dng: not a raw file that LibRaw reads'),
         (too_few, r'ISO 800: there are 1 flat frames; take two at least'),
         (copied, r'flats/800_0\.dng and .*flats/again\.dng hold the same frame; remove one'),

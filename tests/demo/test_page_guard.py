@@ -20,7 +20,7 @@ from tests.support.page import SVG, enhanced, served_page
 from tests.support.pictures import png_header_alone, write_png
 
 FILE_DATA = {'meta': {'_type': 'gradio.FileData'}}
-REFUSED = 'This image is not on the page, or no longer: drop it in again.'
+REFUSED = 'The page does not have this image (any more): drop it in again.'
 DARK = np.random.default_rng(0).integers(0, 60, (24, 32, 3)).astype(np.uint8)
 
 

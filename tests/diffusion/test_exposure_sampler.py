@@ -158,7 +158,7 @@ def test_a_picture_follows_from_its_generator():
 
 def test_a_correction_needs_the_truth():
     denoiser = denoiser_of('naf1_8')
-    with pytest.raises(InputError, match='needs the truth'):
+    with pytest.raises(InputError, match='needs the ground truth'):
         restore(denoiser, given('x'), [], generator=torch.Generator(), illumination_correction='final')
 
 

@@ -20,7 +20,7 @@ def test_ssim_that_is_nan_for_basicsr_is_unavailable_here():
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # NumPy's, about the mean of nothing
         assert math.isnan(calculate_metric({'img': SMALL, 'img2': SMALL}, ssim))
-    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 20x10\.$'):
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs images of at least 11x11 pixels, not 20x10\.$'):
         raise Scorer({'metrics': {'ssim': ssim}}).of_picture(SMALL, SMALL)['ssim']
 
 

@@ -133,7 +133,7 @@ def test_from_a_file(model, tmp_path):
     ('options', 'expected'),
     [
         ({'device': 'gpu'}, "there is no 'gpu'"),
-        ({'device': 'cuda:7'}, "'cuda:7' is not there"),
+        ({'device': 'cuda:7'}, "this machine has no 'cuda:7'"),
         ({'device': 'meta'}, "'meta' is not supported"),
         ({'precision': 'bf61'}, "Did you mean 'bf16'"),
         ({'tile': 'big'}, "'big' is neither"),

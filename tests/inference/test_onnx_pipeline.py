@@ -139,7 +139,7 @@ def test_the_weights_are_in_the_file_once(model, network, tmp_path):
 @pytest.mark.parametrize(
     ('more', 'message'),
     [
-        (['--steps', '3'], '--steps is an option of --pipeline'),
+        (['--steps', '3'], '--steps is for a pipeline only: add --pipeline'),
         (['--pipeline', '--steps', '51'], '1…50'),
         (['--pipeline', '--sampler', 'dim'], "Did you mean 'ddim'"),
     ],

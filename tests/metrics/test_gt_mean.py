@@ -94,9 +94,9 @@ def test_ssim_is_unavailable_where_its_window_does_not_fit(pair):
     )[1][5:-5, 5:-5].mean()
     name = 'calculate_ssim_gtmean'
     assert measured(name, dark, bright, crop_border=2) == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 40x10\.$'):
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs images of at least 11x11 pixels, not 40x10\.$'):
         measured(name, dark[:10], bright[:10], crop_border=0)
-    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 11 pixels a side, not 34x9\.$'):
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs images of at least 11x11 pixels, not 34x9\.$'):
         measured(name, dark, bright, crop_border=3)
     planes = [np.ascontiguousarray(picture[:, :10].transpose(2, 0, 1)) for picture in (dark, bright)]
     chw = {'type': name, 'crop_border': 0, 'input_order': 'CHW'}

@@ -63,7 +63,7 @@ def test_they_are_given_the_picture_before_it_is_rounded():
 
 
 def test_what_cannot_be_compared():
-    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs 7 pixels a side, not 48x6\.$'):
+    with pytest.raises(MetricUnavailableError, match=r'^SSIM needs images of at least 7x7 pixels, not 48x6\.$'):
         calculate_ssim_lldiffusion(RESULT[:, :6], TRUTH[:, :6], input_order='CHW')
     with pytest.raises(InputError, match='the same shape'):
         calculate_psnr_lldiffusion(RESULT[:, :6], TRUTH, input_order='CHW')

@@ -127,7 +127,7 @@ def test_learned_weights_are_trained_saved_and_resumed(tmp_path):
     assert same(weights(resumed.net_g), weights(m.net_g))
 
     other = model(**paths, train__call_weights='softmax')
-    with pytest.raises(InputError, match=r'^train\.call_weights: the training to resume weights its network calls'):
+    with pytest.raises(InputError, match=r'^train\.call_weights is not that of the training to resume'):
         other.resume_training(state)
 
 
@@ -240,7 +240,7 @@ def test_without_truth():
 
     corrected = model(illumination_correction='final')
     corrected.feed_data(data)
-    with pytest.raises(InputError, match="'final' needs the truth"):
+    with pytest.raises(InputError, match="'final' needs the ground truth"):
         corrected.test()
 
 
@@ -259,7 +259,7 @@ RGB = {'name': 'rgb', 'type': 'PairedLowLightDataset', 'phase': 'val', 'dataroot
         (
             options,
             {'datasets__val': RGB},
-            r"'datasets\.val\.type': PairedLowLightDataset holds RGB images, and",
+            r"'datasets\.val\.type': PairedLowLightDataset holds RGB images, but",
         ),
         (
             irsde.options,

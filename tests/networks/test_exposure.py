@@ -104,7 +104,7 @@ def test_numbers_of_parameters(network_class, options, parameters):
 def test_weights_of_other_networks_are_refused():
     state = ExposureNAFNet().state_dict()
     state['ending.weight'] = torch.zeros(3, 16, 3, 3)
-    with pytest.raises(InputError, match='takes 8 planes and gives 3'):
+    with pytest.raises(InputError, match='take 8 planes and return 3'):
         architecture_of(state).build(state)
     state = ExposureNAFNet().state_dict() | {'stray': torch.zeros(1)}
     with pytest.raises(InputError, match="'stray' does not fit"):

@@ -183,9 +183,9 @@ def line_of(piece):
         (
             '  val_2:',
             '  train_2:',
-            "Section 'datasets.train_2': a training does not use such a data set. It uses 'train', once,",
+            "Section 'datasets.train_2': a training does not use it. A training has the sets 'train' and",
         ),
-        ('  val_2:', '  test:', "Section 'datasets.test': a training does not use such a data set"),
+        ('  val_2:', '  test:', "Section 'datasets.test': a training does not use it"),
         ('type: Adam,', 'type: LBFGS,', "Section 'train.optim_g': "),
         ('type: Adam,', 'type: SparseAdam,', "Section 'train.optim_g': "),
         ('model_type: IRSDEModel', 'model_type: IRSDModel', "'model_type': there is no 'IRSDModel'."),

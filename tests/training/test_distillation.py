@@ -214,7 +214,7 @@ def test_a_teacher_of_another_kind_is_refused(teacher, tmp_path):
         read_teacher(DistillationOptions(teacher), wanted, ConditionalNAFNet)
     assert caught.value.option == 'train.distillation.teacher'
     same_diffusion = msgspec.structs.replace(wanted, sde=SDEOptions(T=20))
-    with pytest.raises(InputError, match='is a ConditionalNAFNet, the network in training a LLDiffusionNet'):
+    with pytest.raises(InputError, match='is a ConditionalNAFNet, but the network in training is a LLDiffusionNet'):
         read_teacher(DistillationOptions(teacher), same_diffusion, LLDiffusionNet)
     with pytest.raises(InputError, match='do not exist') as caught:
         read_teacher(DistillationOptions(str(tmp_path / 'nothing.pth')), wanted, ConditionalNAFNet)

@@ -23,7 +23,7 @@ def test_auto_is_the_accelerator_of_the_machine(monkeypatch, kind):
     assert choose_device('auto') == choose_device(kind) == torch.device(kind)
     assert choose_device(f'{kind}:1') == torch.device(kind, 1)
     assert choose_device('cpu') == torch.device('cpu')
-    with pytest.raises(InputError, match=rf"'{kind}:2' is not there \(devices of this kind here: 2\)"):
+    with pytest.raises(InputError, match=rf"this machine has no '{kind}:2' \(devices of this kind: 2\)"):
         choose_device(f'{kind}:2')
 
 
@@ -36,7 +36,7 @@ def test_an_accelerator_that_was_never_measured_computes_in_float32(monkeypatch,
 
 def test_another_kind_than_the_machine_has_is_refused(monkeypatch):
     machine(monkeypatch, 'xpu')
-    with pytest.raises(InputError, match=r"'mps' is not there \(devices of this kind here: 0\)\. Use 'auto' or 'cpu'"):
+    with pytest.raises(InputError, match=r"has no 'mps' \(devices of this kind: 0\)\. Use 'auto' or 'cpu'"):
         choose_device('mps')
 
 
@@ -76,7 +76,7 @@ def test_evaluate_computes_on_the_device_that_is_asked_for(monkeypatch, tmp_path
 def test_the_page_enhances_on_the_device_that_is_asked_for(monkeypatch, capsys):
     pytest.importorskip('gradio', reason="the extra is missing: pip install 'entropy-sde-plugin[page]'")
     assert main(['demo-page', '--device', 'xpu']) == 1
-    assert "device: 'xpu' is not there" in capsys.readouterr().err
+    assert "device: this machine has no 'xpu'" in capsys.readouterr().err
 
 
 def test_training_says_that_it_serves_cpu_and_cuda(monkeypatch, capsys):

@@ -75,5 +75,5 @@ def test_where_the_file_system_cannot_lock_there_is_one_warning(tmp_path, monkey
 
     monkeypatch.setattr(folder_lock.fcntl, 'flock', flock)
     lock_folder(tmp_path / 'run')
-    said = f"warning: '{tmp_path}/run' cannot be locked ({os.strerror(number)}): start no second run"
+    said = f"warning: '{tmp_path}/run' cannot be locked ({os.strerror(number)}): do not start a second run"
     assert [line[: len(said)] for line in capsys.readouterr().err.splitlines()] == [said]

@@ -44,7 +44,7 @@ def _compare(name: str, architecture: Architecture, precision: str, device: torc
 
 
 def random_network(architecture: Architecture) -> nn.Module:
-    """A network none of whose blocks is the identity that some are at the start of a training."""
+    """A network without identity blocks: at the start of a training some blocks are the identity."""
     torch.manual_seed(0)
     network = architecture.network(**SMALL.get(architecture.name, {}))
     with torch.no_grad():

@@ -21,7 +21,7 @@ WHOLE, AGAIN, RESUMED = 'whole', 'again', 'resumed at half'
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Train once through; then each of the others, compared with it.
+    """Train once without interruption; compare each of the other trainings with it.
 
     Where a GPU's sums differ between two equal trainings, the others may differ by ten times as much. Where they do
     not, a resumed training must not differ in a bit.
@@ -65,7 +65,7 @@ class _Trainings:
         return Row(case, {'distance / way': distance, 's': seconds}, problem)
 
     def _half_done(self, name: str) -> Path:
-        """Leave the first training's checkpoint as that of another one; return its state."""
+        """Copy the half-way checkpoint of the first training to another one; return the copied state."""
         half = self.steps // 2
         files = (f'models/net_g_{half}.pth', f'training_states/{half}.state')
         for file in files:
@@ -74,7 +74,7 @@ class _Trainings:
         return Path(f'experiments/{name}', files[-1])
 
     def _distance(self, name: str) -> float:
-        """From the weights of the first training, as a share of the way that its second half took them."""
+        """Distance from the first training's weights, relative to how far its second half moved them."""
         half, whole = (self._weights(WHOLE, iteration) for iteration in (self.steps // 2, self.steps))
         return float((self._weights(name, self.steps) - whole).norm() / (whole - half).norm())
 

@@ -43,7 +43,7 @@ class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
 
     @property
     def templates(self) -> tuple[str, str]:
-        """Of a bright and a dark name."""
+        """The templates of a bright and of a dark name."""
         return self.filename_tmpl_gt, self.filename_tmpl
 
 

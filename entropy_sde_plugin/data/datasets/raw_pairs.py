@@ -204,7 +204,7 @@ class RawPairOptions(RawPairsOptions, kw_only=True, frozen=True):
 
 
 class RawPairDataset(RawPairs):
-    """Anyone's pairs of raw files, or short exposures alone; see ``RawPairs``.
+    """A user's own pairs of raw files, or short exposures alone; see ``RawPairs``.
 
     Items without a long exposure have no ``gt``. The planes of every Bayer pattern lie as those of RGGB, on which
     networks are trained: where red is not in the first row or column of a mosaic, that line is left out.

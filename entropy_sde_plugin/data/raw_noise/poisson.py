@@ -81,7 +81,7 @@ def _by_expansion(mean: Means, rng: np.random.Generator) -> Means:
 
 
 def _by_table(mean: Means, rng: np.random.Generator) -> Means:
-    """Draw for the next lower tabulated mean by the alias method, and add the few photons of the remaining mean."""
+    """Draw for the next lower mean of the table (alias method), and add a draw for the rest of the mean."""
     row = (mean * _STEPS).astype(np.int32)
     left = mean - row * np.float32(1 / _STEPS)
     bits = rng.integers(1 << 32, size=mean.shape, dtype=np.uint32)
