@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from entropy_sde_plugin.data.raw_archives import SID, RawArchive
+from entropy_sde_plugin.data.raw_archives import ELD, SID, RawArchive
 from entropy_sde_plugin.data.raw_files import ELD_RATIOS, RawFilePair, eld_pairs, sid_pairs
 from entropy_sde_plugin.data.raw_frame import planes_size, read_frame
 from entropy_sde_plugin.data.raw_lmdb import planes_writer
@@ -25,6 +26,9 @@ _ELD_SCENES = tuple(f'scene-{number}' for number in range(1, 11))
 
 Window = tuple[slice, slice, slice]
 Scene = tuple[Path, list[RawFilePair]]
+Parts = dict[str, list[RawFilePair]]
+"""Pairs by the split or camera that they belong to."""
+
 Progress = Callable[[Sequence[Scene], str], Iterable[Scene]]
 
 
@@ -55,7 +59,7 @@ def prepare_raw(
         InputError: Missing or unreadable files, sizes that differ; one line for each kind and place.
     """
     problems = Problems()
-    parts = _sid_parts(source, problems) if archive is SID else _eld_parts(source, problems)
+    parts = _READINGS[archive.name].parts(source, problems)
     _check_sizes(parts, problems)
     problems.raise_any()
     with atomic_folder(out, overwrite=overwrite) as folder:
@@ -83,7 +87,7 @@ def patches(height: int, width: int) -> list[Window]:
     ]
 
 
-def _sid_parts(source: Path, problems: Problems) -> dict[str, list[RawFilePair]]:
+def _sid_parts(source: Path, problems: Problems) -> Parts:
     """The pairs of every split, by the lists that are in the folder, or else by the names."""
     parts = {}
     for split in ('train', 'val', 'test'):
@@ -95,7 +99,7 @@ def _sid_parts(source: Path, problems: Problems) -> dict[str, list[RawFilePair]]
     return parts
 
 
-def _eld_parts(source: Path, problems: Problems) -> dict[str, list[RawFilePair]]:
+def _eld_parts(source: Path, problems: Problems) -> Parts:
     """The pairs of every camera, of both ratios."""
     cameras = sorted({scene.parent for scene in source.glob('*/scene-*')})
     if not cameras:
@@ -105,6 +109,26 @@ def _eld_parts(source: Path, problems: Problems) -> dict[str, list[RawFilePair]]
         with problems.collect():
             parts[camera.name] = [pair for ratio in ELD_RATIOS for pair in eld_pairs(camera, ratio, _ELD_SCENES)]
     return parts
+
+
+def _whole(height: int, width: int) -> list[Window]:
+    return [(slice(None), slice(0, height), slice(0, width))]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How an archive is read.
+
+    Attributes:
+        parts: Finds its pairs below a folder.
+        windows: What is stored of planes of a height and a width.
+    """
+
+    parts: Callable[[Path, Problems], Parts]
+    windows: Callable[[int, int], list[Window]] = _whole
+
+
+_READINGS = {SID.name: _Reading(_sid_parts, patches), ELD.name: _Reading(_eld_parts)}
 
 
 def _check_sizes(parts: Mapping[str, Sequence[RawFilePair]], problems: Problems) -> None:
@@ -126,7 +150,7 @@ def _write(archive: RawArchive, part: str, pairs: Sequence[RawFilePair], folder:
             with problems.collect():
                 frame = read_frame(long, white=RELEASED_WHITE)
                 height, width = frame.planes.shape[1:]
-                windows = patches(height, width) if archive is SID else [(slice(None), slice(None), slice(None))]
+                windows = _READINGS[archive.name].windows(height, width)
                 if not windows:
                     raise InputError(f'{long}: planes of {width}x{height} hold no patch of {PATCH}x{PATCH}.')
                 truths = [longs.put(frame, frame.planes[window], source=long.stem) for window in windows]

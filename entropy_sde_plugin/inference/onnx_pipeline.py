@@ -60,8 +60,7 @@ def export_pipeline(
     noise and ``brightness='model'``: the network chooses the brightness.
 
     The first draw makes the state that sampling starts from; each step but the last adds a further one if the sampler
-    is stochastic. So ``draws`` is the number of steps for ``posterior``, ``euler_maruyama`` and ``dpmpp_2m_sde``, and 1
-    for the others.
+    is stochastic. So ``draws`` is the number of steps for these, and 1 for the others.
 
     Args:
         model: What to write, on the CPU.

@@ -8,8 +8,7 @@ import torch
 from entropy_sde_plugin.diffusion import DDPM, IRSDE
 from entropy_sde_plugin.diffusion.denoiser import PREDICTIONS, NetworkDenoiser
 from entropy_sde_plugin.errors import InputError
-
-PROCESSES = pytest.mark.parametrize('process', [IRSDE(), DDPM()], ids=['irsde', 'ddpm'])
+from tests.support.processes import PROCESSES
 
 
 def derivative_by_the_angle(x0, noise, mean, decay, std, scale):
@@ -34,14 +33,14 @@ def test_every_prediction_is_tested():
     assert EXACT_OUTPUTS.keys() == PREDICTIONS.keys()
 
 
-@PROCESSES
+@pytest.mark.parametrize('process', PROCESSES.values(), ids=PROCESSES)
 @pytest.mark.parametrize('name', PREDICTIONS)
 def test_an_exact_output_gives_the_clean_image_and_the_noise(process, name):
     torch.manual_seed(0)
     x0, cond = torch.rand(2, 2, 3, 4, 4, dtype=torch.float64)
     noise, t = torch.randn_like(x0), torch.tensor([3, 60])
     decay, std = (table[t].view(-1, 1, 1, 1) for table in (process.decays, process.stds))
-    mean = cond if isinstance(process, IRSDE) else torch.zeros_like(cond)
+    mean = process.mean(cond)
     xt = mean + decay * (x0 - mean) + std * noise
     output = EXACT_OUTPUTS[name](x0, noise, mean, decay, std, process.stationary_std)
 

@@ -8,9 +8,9 @@ import torch
 from entropy_sde_plugin.diffusion import CLEAN, DDPM, IRSDE
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS, standard_normal
 from entropy_sde_plugin.errors import InputError
+from tests.support.processes import PROCESSES
 
-PROCESS = IRSDE()
-PROCESSES = {'irsde': PROCESS, 'ddpm': DDPM()}
+PROCESS = PROCESSES['irsde']
 MU = 0.2
 
 
