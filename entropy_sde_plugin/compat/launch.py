@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import logging
 import re
@@ -31,7 +32,7 @@ from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.devices import accelerator
 from entropy_sde_plugin.utils.distributed import on_first_process, warn
 from entropy_sde_plugin.utils.folder_lock import lock_folder
-from entropy_sde_plugin.utils.paths import is_utf8
+from entropy_sde_plugin.utils.paths import is_utf8, regular
 
 __all__ = ['patch_make_exp_dirs', 'patch_ordered_yaml', 'patch_parse_options', 'silence_runpy_warning']
 
@@ -77,6 +78,7 @@ def patch_parse_options() -> None:
         report_failing_log_once()
         patch_pipeline(sys._getframe(1).f_globals)
         with underscore_local_rank(), one_line_errors(), overriding_loader() as overrides:
+            check_option_file()
             opt, args = original(str(Path.cwd()), is_train)
         if not opt['dist']:
             check_launcher()
@@ -111,6 +113,21 @@ def underscore_local_rank() -> Iterator[None]:
         yield
     finally:
         sys.argv = given
+
+
+def check_option_file() -> None:
+    """Refuse an option file that is a pipe before BasicSR opens it, and reads it a second time to copy it.
+
+    P+M options.py:103. Symptom: a named pipe is waited for, without a word; the copy of ``<(…)`` is empty.
+
+    Raises:
+        OSError: It is no file, or not there.
+    """
+    parser = argparse.ArgumentParser(add_help=False, usage=argparse.SUPPRESS)
+    parser.add_argument('-opt', type=Path, nargs='?')  # without a value, BasicSR's own error
+    known, _ = parser.parse_known_args()
+    if known.opt is not None:
+        regular(known.opt)
 
 
 def share_seed(opt: Options) -> None:

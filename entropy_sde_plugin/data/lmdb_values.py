@@ -13,6 +13,7 @@ import lmdb
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.atomic_folder import atomic_folder
+from entropy_sde_plugin.utils.paths import regular
 
 __all__ = ['ValueWriter', 'new_values', 'open_environment', 'reading', 'stored_keys']
 
@@ -49,11 +50,10 @@ def open_environment(path: str | Path) -> lmdb.Environment:
     real = os.path.realpath(path)
     data = Path(real, 'data.mdb')
     try:
-        if not data.is_file():  # a pipe would be waited for
-            raise FileNotFoundError(data)
-        status = data.stat()
-    except OSError:
-        raise InputError(f"'{path}' is not an LMDB database: it has no readable data.mdb.") from None
+        status = regular(data).stat()
+    except OSError as error:
+        fault = f'it has no readable data.mdb ({error.strerror})'
+        raise InputError(f"'{path}' is not an LMDB database: {fault}.") from None
     file = (status.st_dev, status.st_ino)
     with _guard:
         known = _environments.get(real)

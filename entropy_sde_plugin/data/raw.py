@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.extras import needs_extra
-from entropy_sde_plugin.utils.paths import not_a_file, opens_as_utf8
+from entropy_sde_plugin.utils.paths import opens_as_utf8, regular
 
 if TYPE_CHECKING:
     import rawpy
@@ -71,8 +71,6 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
             import rawpy
     except InputError as error:
         raise InputError(f'{path}: {error}') from None
-    if fault := not_a_file(path):  # a pipe would be waited for
-        raise InputError(f'{path}: {fault}.')
     try:
         with rawpy.imread(_source(path)) as raw:
             if raw.raw_type == rawpy.RawType.Flat and raw.raw_pattern is None:
@@ -87,10 +85,9 @@ def open_raw(path: Path) -> Iterator[rawpy.RawPy]:
 
 def _source(path: Path) -> str | io.BytesIO:
     """Return what rawpy opens: a name that is UTF-8, or the content of a file that has no such name."""
-    if opens_as_utf8(path):
-        return str(path)
     try:
-        return io.BytesIO(path.read_bytes())
+        file = regular(path)
+        return str(file) if opens_as_utf8(file) else io.BytesIO(file.read_bytes())
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}).') from None
 

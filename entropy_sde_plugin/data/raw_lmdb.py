@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from entropy_sde_plugin.data.lmdb_values import ValueWriter, new_values, reading, stored_keys
 from entropy_sde_plugin.data.raw_frame import RawFrame, RawMetadata, value_range
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.paths import regular
 
 __all__ = [
     'PlanesReader',
@@ -209,7 +210,7 @@ class StoredFrame:
 
 def holds_planes(path: str | Path) -> bool:
     """Whether a path is a database of raw planes, and not of images."""
-    return (Path(path) / _META).is_file()
+    return (Path(path) / _META).exists()
 
 
 class PlanesReader:
@@ -235,9 +236,10 @@ class PlanesReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self._records = msgspec.json.decode((self.path / _META).read_bytes(), type=dict[str, PlanesRecord])
-        except OSError:
-            raise InputError(f"'{path}' is not a database of raw planes: it has no readable {_META}.") from None
+            self._records = msgspec.json.decode(regular(self.path / _META).read_bytes(), type=dict[str, PlanesRecord])
+        except OSError as error:
+            fault = f'it has no readable {_META} ({error.strerror})'
+            raise InputError(f"'{path}' is not a database of raw planes: {fault}.") from None
         except msgspec.DecodeError as error:
             raise InputError(f"'{self.path / _META}' is damaged ({error}); write the database again.") from None
         self.names = tuple(self._records)

@@ -51,8 +51,9 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -61,6 +62,7 @@ from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.evaluation.scoring import Score
 from entropy_sde_plugin.evaluation.validator import Validation
 from entropy_sde_plugin.utils.atomic_file import write_file
+from entropy_sde_plugin.utils.paths import regular
 
 __all__ = ['METRICS_FILE', 'RUN_FILE', 'file_sha256', 'read_metrics', 'read_run', 'weights_sha256', 'write_records']
 
@@ -137,13 +139,18 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
         InputError: This package did not write the file of that name.
     """
     path = folder / METRICS_FILE
-    if not path.exists():
+    try:
+        with regular(path).open(newline='', encoding='utf-8') as file:
+            reader = csv.DictReader(file, restval='')
+            rows = list(reader)
+    except FileNotFoundError:
         return []
-    with path.open(newline='', encoding='utf-8') as file:
-        reader = csv.DictReader(file)
-        rows = [{name: value or '' for name, value in row.items()} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f'{path}: it cannot be read ({_reason(error)}); move it away.') from None
     if missing := [name for name in (*_FIRST, *_LAST) if name not in (reader.fieldnames or ())]:
         raise InputError(f"{path}: no column '{missing[0]}', so it is not a table of validations; move it away.")
+    if longer := [number for number, row in enumerate(rows, 1) if None in row]:
+        raise InputError(f'{path}: row {longer[0]} has more cells than the table has columns; move it away.')
     return rows
 
 
@@ -154,14 +161,68 @@ def read_run(folder: Path) -> dict[str, Any]:
         InputError: This package did not write the file of that name.
     """
     path = folder / RUN_FILE
-    if not path.exists():
-        return {}
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        content['validations']
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f'{path}: it is not the record of a run; move it away.') from None
+        content = json.loads(regular(path).read_text(encoding='utf-8'))
+        msgspec.convert(content, _Record)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f'{path}: it cannot be read ({_reason(error)}); move it away.') from None
+    except (ValueError, RecursionError) as error:  # of JSON, or of another structure
+        raise InputError(f'{path}: it is not the record of a run ({_reason(error)}); move it away.') from None
     return content
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return 'it is not UTF-8 text'
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+class _ValidationEntry(msgspec.Struct):
+    """What readers need of an entry of ``validations``."""
+
+    iteration: int | None
+    dataset: str
+    seeds: Annotated[list[int], msgspec.Meta(min_length=1)]
+    images: int
+    data_sha256: str
+    weights_sha256: str
+    processes: int
+    seconds_per_image: float
+    unavailable: dict[str, str]
+    sampler: dict[str, Any]
+
+
+class _Sampler(msgspec.Struct):
+    """What readers need of ``sampler``."""
+
+    type: str
+    steps: Any
+
+
+class _Val(msgspec.Struct):
+    """What readers need of the section ``val`` of the options."""
+
+    metrics: dict[str, dict[str, Any]] | None = None
+
+
+class _Options(msgspec.Struct):
+    """What readers need of ``options``."""
+
+    datasets: dict[str, dict[str, Any]]
+    val: _Val | None = None
+
+
+class _Record(msgspec.Struct):
+    """What readers need of ``run.json``."""
+
+    name: str
+    options: _Options
+    versions: dict[str, Any]
+    device: str
+    sampler: _Sampler
+    validations: list[_ValidationEntry]
 
 
 def weights_sha256(state: Mapping[str, Tensor]) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from entropy_sde_plugin.utils.paths import regular
+
 __all__ = ['Step', 'read_steps', 'seconds_per_step']
 
 
@@ -28,12 +30,12 @@ class Step:
     losses: dict[str, float]
 
 
-_NUMBER = r'[-+.\w]+'  # nan and inf too
+_NUMBER = r'[-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|nan|inf)'
 _LINE = re.compile(
-    rf'\[epoch:\s*\d+, iter:\s*(?P<iteration>[\d,]+), lr:\((?P<rate>{_NUMBER}),.*?'
+    rf'\[epoch:\s*\d+, iter:\s*(?P<iteration>\d[\d,]*), lr:\((?P<rate>{_NUMBER}),.*?'
     rf'time \(data\): (?P<seconds>{_NUMBER}) \({_NUMBER}\)\] (?P<losses>.*)'
 )
-_LOSS = re.compile(rf'(l_\w+): ({_NUMBER})')
+_LOSS = re.compile(rf'(l_\w+): ({_NUMBER})(?!\S)')
 
 
 def read_steps(folder: Path) -> list[Step]:
@@ -43,7 +45,7 @@ def read_steps(folder: Path) -> list[Step]:
     """
     steps: dict[int, Step] = {}
     for path in sorted(folder.glob('train_*.log'), key=lambda path: path.name[-len('20260101_000000.log') :]):
-        for match in _LINE.finditer(path.read_text(encoding='utf-8', errors='replace')):
+        for match in _LINE.finditer(regular(path).read_text(encoding='utf-8', errors='replace')):
             iteration = int(match['iteration'].replace(',', ''))
             losses = {name: float(value) for name, value in _LOSS.findall(match['losses'])}
             steps[iteration] = Step(iteration, float(match['rate']), float(match['seconds']), losses)

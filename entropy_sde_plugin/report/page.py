@@ -11,7 +11,6 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.report import tables
 from entropy_sde_plugin.report.charts import COLOURS, Line, line_chart
 from entropy_sde_plugin.report.pictures import (
@@ -25,7 +24,7 @@ from entropy_sde_plugin.report.pictures import (
 )
 from entropy_sde_plugin.report.published import SOURCE
 from entropy_sde_plugin.report.runs import Run, ValidationRecord, read_runs
-from entropy_sde_plugin.utils.atomic_file import atomic_file
+from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
 
 __all__ = ['write_report']
 
@@ -47,9 +46,10 @@ def write_report(folders: Sequence[Path], output: Path) -> None:
         output: The file to create or replace; its folder exists.
 
     Raises:
-        InputError: A folder is not that of a run.
+        InputError: A folder is not that of a run, or the output does not end in .html.
         OSError: The page could not be written.
     """
+    output_path(output, '.html')
     runs = read_runs(folders)
     metrics = tables.columns(runs)
     environment = Environment(
@@ -171,7 +171,7 @@ def _gallery(group: _Group) -> dict[str, Any]:
     note, samples = '', {}
     try:
         samples = read_samples(group.members[0][0], group.dataset, wanted)
-    except (InputError, OSError) as error:
+    except Exception as error:
         note = f'Input and truth are not shown, since the data could not be read: {error}'
     rows = [_comparison(name, group, samples.get(name)) for name in shown]
     if not any(cell for row in rows for cell in row['after']):

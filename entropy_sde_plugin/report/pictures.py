@@ -41,7 +41,7 @@ def read_samples(run: Run, dataset: str, names: Collection[str]) -> dict[str, Sa
     """Read input and truth of some images of a run's dataset, from where its options say, which may have moved.
 
     Raises:
-        InputError: The data are not there, or not readable.
+        Exception: The data are not there, or not readable; data sets that are not ours raise errors of every type.
     """
     options = run.record['options']
     sections = [each for each in options['datasets'].values() if printable(each.get('name', '')) == dataset]

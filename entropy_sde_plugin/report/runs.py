@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entropy_sde_plugin.errors import InputError, printable
+from entropy_sde_plugin.errors import InputError, printable, quoted
 from entropy_sde_plugin.evaluation.evaluate import METRICS, NamedMetric
-from entropy_sde_plugin.evaluation.records import UNAVAILABLE, read_metrics, read_run
+from entropy_sde_plugin.evaluation.records import METRICS_FILE, UNAVAILABLE, read_metrics, read_run
 from entropy_sde_plugin.evaluation.validator import Summary
 from entropy_sde_plugin.report.log_file import Step, read_steps
 
@@ -62,14 +62,14 @@ class ValidationRecord:
             if (cell := row.get(key, '')) == UNAVAILABLE:
                 return None
             if cell:
-                values.setdefault(row['seed'], []).append(float(cell))
+                values.setdefault(row['seed'], []).append(_number(cell, key))
         return Summary.of(values.values()) if values else None
 
     def pictures(self, key: str) -> list[tuple[float, str]]:
         """A metric's (value, image) under the first seed, lowest first; empty for metrics of the whole set."""
         first = str(self.entry['seeds'][0])
         return sorted(
-            (float(row[key]), row['image'])
+            (_number(row[key], key), row['image'])
             for row in self.rows
             if row['seed'] == first and row['image'] and row.get(key, '') not in ('', UNAVAILABLE)
         )
@@ -140,6 +140,13 @@ def _validations(folder: Path, record: Mapping[str, Any]) -> list[ValidationReco
         )
         for entry in entries
     ]
+
+
+def _number(cell: str, key: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise InputError(f"{METRICS_FILE}: {quoted(cell)} under '{key}' is not a number; move the file away.") from None
 
 
 def _metrics(record: Mapping[str, Any]) -> dict[str, Metric]:

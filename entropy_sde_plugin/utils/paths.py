@@ -7,23 +7,42 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ['is_utf8', 'not_a_file', 'opens_as_utf8']
+__all__ = ['is_utf8', 'not_a_file', 'opens_as_utf8', 'regular']
+
+
+def regular(path: Path) -> Path:
+    """Return a path that is a regular file. Whoever opens a file to read asks this first: a pipe would be waited for.
+
+    Links are followed.
+
+    Raises:
+        OSError: It is none; ``strerror`` says why, as part of a sentence. ``FileNotFoundError`` where nothing is there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        fault = 'it is a link to a missing file' if path.is_symlink() else 'there is no such file or folder'
+        raise FileNotFoundError(error.errno, fault, str(path)) from None
+    except ValueError:
+        raise OSError(errno.EINVAL, 'its name has a zero byte', str(path)) from None
+    except OSError as error:
+        is_loop = error.errno == errno.ELOOP
+        fault = 'it is a link to itself' if is_loop else f'it cannot be accessed ({error.strerror})'
+        raise OSError(error.errno, fault, str(path)) from None
+    if stat.S_ISREG(mode):
+        return path
+    kinds = {stat.S_ISDIR: 'a folder', stat.S_ISFIFO: 'a pipe', stat.S_ISSOCK: 'a socket'}
+    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), 'a device')
+    raise OSError(errno.EINVAL, f'it is {kind}, not a file', str(path))
 
 
 def not_a_file(path: Path) -> str | None:
-    """Return why a path is not a regular file, as part of a sentence; None if it is one. Links are followed."""
+    """Return why a path is not a regular file, as part of a sentence; None if it is one (:func:`regular`)."""
     try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return 'it is a link to a missing file' if path.is_symlink() else 'there is no such file or folder'
-    except ValueError:
-        return 'its name has a zero byte'
+        regular(path)
     except OSError as error:
-        is_loop = error.errno == errno.ELOOP
-        return 'it is a link to itself' if is_loop else f'it cannot be accessed ({error.strerror})'
-    kinds = {stat.S_ISDIR: 'a folder', stat.S_ISFIFO: 'a pipe', stat.S_ISSOCK: 'a socket'}
-    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), 'a device')
-    return None if stat.S_ISREG(mode) else f'it is {kind}, not a file'
+        return error.strerror
+    return None
 
 
 def is_utf8(path: str | Path) -> bool:

@@ -8,6 +8,7 @@ import pickle
 import random
 import socket
 import stat
+import os
 import sys
 
 import basicsr.utils.dist_util
@@ -171,6 +172,13 @@ def test_a_bad_option_file_is_reported_in_one_line(parse, tmp_path, text, messag
 def test_a_missing_option_file_is_reported_in_one_line(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['train.py', '-opt', 'nowhere.yml'])
     with pytest.raises(InputError, match=r"'nowhere\.yml' does not exist"):
+        parse_options('.')
+
+
+def test_an_option_file_that_is_a_pipe_is_not_waited_for(monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / 'opt.yml')
+    monkeypatch.setattr(sys, 'argv', ['train.py', '-opt', str(tmp_path / 'opt.yml')])
+    with pytest.raises(InputError, match=r"opt\.yml' cannot be read \(it is a pipe, not a file\)\.$"):
         parse_options('.')
 
 

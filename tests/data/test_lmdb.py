@@ -269,8 +269,8 @@ def pipe(path):
     [
         (lambda p: (p / 'data.mdb').unlink(), r'not an LMDB database: it has no readable data\.mdb'),
         (lambda p: (p / 'meta_info.txt').unlink(), r'no readable meta_info\.txt'),
-        (lambda p: pipe(p / 'data.mdb'), r'not an LMDB database: it has no readable data\.mdb'),
-        (lambda p: pipe(p / 'meta_info.txt'), r'no readable meta_info\.txt'),
+        (lambda p: pipe(p / 'data.mdb'), r'it has no readable data\.mdb \(it is a pipe, not a file\)\.$'),
+        (lambda p: pipe(p / 'meta_info.txt'), r'no readable meta_info\.txt \(it is a pipe, not a file\)\.$'),
         (lambda p: os.truncate(p / 'data.mdb', (p / 'data.mdb').stat().st_size // 2), r'data\.mdb is truncated'),
         (lambda p: os.truncate(p / 'data.mdb', 0), 'cannot be opened as an LMDB database'),
         (lambda p: (p / 'data.mdb').write_bytes(b'no database' * 4096), 'cannot be opened as an LMDB database'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import lmdb
@@ -78,9 +79,15 @@ def spoil_keys(path):
     (path / 'meta_info.json').write_bytes(msgspec.json.encode(records))
 
 
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ('spoil', 'words'),
     [
+        (lambda path: pipe(path / 'meta_info.json'), r'no readable meta_info\.json \(it is a pipe, not a file\)\.$'),
         (lambda path: (path / 'meta_info.json').unlink(), 'not a database of raw planes: it has no readable meta_info'),
         (lambda path: (path / 'data.mdb').unlink(), 'has no readable data.mdb'),
         (spoil_meta, r'meta_info\.json. is damaged \(Expected `str`, got `int`'),
@@ -92,6 +99,11 @@ def test_damaged_databases(database, spoil, words):
     with pytest.raises(InputError, match=words) as caught:
         PlanesReader(database)
     assert '\n' not in str(caught.value)
+
+
+def test_a_pipe_as_meta_information_does_not_make_it_a_database_of_images(database):
+    pipe(database / 'meta_info.json')
+    assert holds_planes(database)
 
 
 def test_a_value_of_another_size(database):

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -264,7 +266,75 @@ def test_a_chart_ticks_round_numbers():
     assert re.findall(r'text-anchor="middle">([^<]+)<', svg) == ['0', '500', '1,000', '1,500', '2,000']
 
 
-def test_a_table_that_is_none_of_ours_is_named(tmp_path):
-    (tmp_path / 'run.json').write_text('[]')
-    with pytest.raises(InputError, match=r'run\.json: it is not the record'):
-        write_report([tmp_path], tmp_path / 'report.html')
+def replaced(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def edited(path, change):
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ('name', 'spoil', 'words'),
+    [
+        ('run.json', lambda p: p.write_text('[]'), 'it is not the record of a run'),
+        ('run.json', lambda p: p.write_bytes(p.read_bytes()[:500]), 'it is not the record of a run'),
+        ('run.json', pipe, 'it cannot be read (it is a pipe, not a file)'),
+        ('run.json', lambda p: edited(p, lambda r: r.pop('options')), 'missing required field `options`'),
+        ('run.json', lambda p: edited(p, lambda r: r['options'].update(datasets=3)), '`$.options.datasets`'),
+        ('run.json', lambda p: edited(p, lambda r: r['options']['val'].update(metrics={'psnr': 3})), 'metrics[...]`'),
+        ('run.json', lambda p: edited(p, lambda r: r['validations'][0].pop('seeds')), 'required field `seeds`'),
+        ('metrics.csv', pipe, 'it cannot be read (it is a pipe, not a file)'),
+        ('metrics.csv', lambda p: p.write_text(p.read_text(), encoding='utf-16'), 'it cannot be read (it is not UTF-8'),
+        ('metrics.csv', lambda p: replaced(p, ',', ';'), "no column 'iteration'"),
+        ('metrics.csv', lambda p: replaced(p, '.', ','), 'row 1 has more cells than the table has columns'),
+        ('metrics.csv', lambda p: replaced(p, '.', ' '), "' under 'psnr' is not a number"),
+        ('train_a_20260101_000000.log', pipe, 'it is a pipe, not a file'),
+    ],
+)
+def test_files_of_a_run_that_were_damaged_are_named(folder, tmp_path, capsys, name, spoil, words):
+    shutil.copytree(folder / 'experiments/a', tmp_path / 'a')
+    spoil(tmp_path / 'a' / name)
+    assert cli.main(['report', str(tmp_path / 'a'), '-o', str(tmp_path / 'report.html')]) == 1
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1
+    assert name in error
+    assert words in error
+    assert not (tmp_path / 'report.html').exists()
+
+
+def test_damaged_numbers_of_a_log_are_left_out(tmp_path):
+    path = tmp_path / 'train_x_20260101_000000.log'
+    write_log(path, range(1, 4))
+    replaced(path, 'l_pix: 5.0000e-01', 'l_pix: 5..e')
+    replaced(path, 'iter:       3', 'iter:       ,')
+    assert [(step.iteration, step.losses) for step in read_steps(tmp_path)] == [
+        (1, {'l_pix': 1.0, 'l_entropy': 2.0}),
+        (2, {'l_entropy': 1.0}),
+    ]
+
+
+def test_a_data_set_that_is_not_registered_here_is_reported_on_the_page(folder, tmp_path):
+    shutil.copytree(folder / 'experiments/a', tmp_path / 'a')
+    edited(tmp_path / 'a/run.json', lambda r: r['options']['datasets']['val'].update(type='OneOfTheUser'))
+    write_report([tmp_path / 'a'], tmp_path / 'report.html')
+    text = (tmp_path / 'report.html').read_text()
+    assert 'Input and truth are not shown, since the data could not be read: ' in text
+    assert 'OneOfTheUser' in text
+
+
+def test_a_page_does_not_replace_the_files_of_a_run(folder, capsys):
+    record = folder / 'experiments/a/run.json'
+    before = record.read_bytes()
+    assert cli.main(['report', str(record.parent), '-o', str(record)]) == 1
+    assert capsys.readouterr().err == f"error: '{record}': the name of the file to write must end in .html.\n"
+    assert record.read_bytes() == before

@@ -10,6 +10,7 @@ from entropy_sde_plugin.data.datasets.base import PairDataset
 from entropy_sde_plugin.data.options import PairOptions, check_templates, options_of
 from entropy_sde_plugin.data.sources import Pair, open_source, template_pairs
 from entropy_sde_plugin.errors import InputError, printable
+from entropy_sde_plugin.utils.paths import regular
 
 __all__ = ['PairedLowLightDataset', 'PairedLowLightOptions']
 
@@ -79,10 +80,11 @@ class PairedLowLightDataset(PairDataset):
 def _listed_names(path: str) -> Sequence[str]:
     """Return the names, without suffix, that a BasicSR meta information file lists."""
     try:
-        lines = Path(path).read_text(encoding='utf-8', errors='surrogateescape').splitlines()
-    except (OSError, ValueError) as error:  # a zero byte in the path
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"meta_info_file '{path}' cannot be read ({reason}).", option='meta_info_file') from None
+        lines = regular(Path(path)).read_text(encoding='utf-8', errors='surrogateescape').splitlines()
+    except OSError as error:
+        raise InputError(
+            f"meta_info_file '{path}' cannot be read ({error.strerror}).", option='meta_info_file'
+        ) from None
     names = [printable(str(PurePosixPath(line.split()[0]).with_suffix(''))) for line in lines if line.strip()]
     if not names:
         raise InputError(f"meta_info_file '{path}' names no images.", option='meta_info_file')

@@ -17,7 +17,7 @@ from entropy_sde_plugin.data.raw_noise.model import NoiseParameters
 from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.utils.distributed import warn
-from entropy_sde_plugin.utils.paths import not_a_file
+from entropy_sde_plugin.utils.paths import regular
 from entropy_sde_plugin.utils.schema import Positive
 
 __all__ = ['CAMERAS', 'Gain', 'NoiseLine', 'RawCamera', 'camera', 'draw_parameters', 'gain_for']
@@ -180,10 +180,8 @@ def _calibrations() -> dict[str, RawCamera]:
 
 
 def _of_file(path: Path, option: str) -> RawCamera:
-    if fault := not_a_file(path):  # a pipe would be waited for
-        raise InputError(f'The camera file {path} cannot be read: {fault}.', option)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RawCamera)
+        return msgspec.json.decode(regular(path).read_bytes(), type=RawCamera)
     except OSError as error:
         raise InputError(f'The camera file {path} cannot be read: {error.strerror}.', option) from None
     except msgspec.DecodeError as error:

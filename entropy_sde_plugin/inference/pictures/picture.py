@@ -27,7 +27,7 @@ from entropy_sde_plugin.inference.pictures.decoding import Samples, decode, spli
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
 from entropy_sde_plugin.inference.pictures.metadata import Metadata, metadata_of
 from entropy_sde_plugin.utils.atomic_file import atomic_file
-from entropy_sde_plugin.utils.paths import not_a_file
+from entropy_sde_plugin.utils.paths import regular
 
 __all__ = ['Picture', 'Samples', 'fit', 'read_picture', 'write_picture']
 
@@ -70,12 +70,10 @@ def read_picture(path: Path) -> Picture:
         InputError: The file cannot be read, is not an image, is cut off or damaged, or holds what cannot be enhanced
             and given back.
     """
-    if fault := not_a_file(path):  # a pipe would be waited for
-        raise InputError(f'{path}: {fault}.')
     if is_raw(path):
         return _develop(path)
     try:
-        data = path.read_bytes()
+        data = regular(path).read_bytes()
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}).') from None
     with _one_line_errors(path), opened(data) as file:
