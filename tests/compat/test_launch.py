@@ -4,11 +4,11 @@ import atexit
 import copy
 import fcntl
 import multiprocessing
+import os
 import pickle
 import random
 import socket
 import stat
-import os
 import sys
 
 import basicsr.utils.dist_util

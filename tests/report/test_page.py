@@ -18,7 +18,6 @@ from basicsr.utils.logger import MessageLogger
 from entropy_sde_plugin import cli
 from entropy_sde_plugin.data.raw_view import developed
 from entropy_sde_plugin.demo.photographs import photograph
-from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.records import read_metrics
 from entropy_sde_plugin.report.charts import Line, line_chart
 from entropy_sde_plugin.report.log_file import Step, read_steps, seconds_per_step
