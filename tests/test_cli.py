@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -108,6 +109,29 @@ def test_an_empty_path_is_not_the_working_directory(arguments, capsys):
         cli.main(arguments)
     assert caught.value.code == 2
     assert 'the path is empty' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'name', 'expected'),
+    [
+        ('enhance -o out -i a b -i c', 'input', [Path('a'), Path('b'), Path('c')]),
+        ('evaluate --result a --truth b --metrics psnr --metrics ssim', 'metrics', ['psnr', 'ssim']),
+        ('prepare lolv1 a --splits train --splits test', 'splits', ['train', 'test']),
+        ('calibrate -o c.json --flats a --flats b --darks c', 'flats', [Path('a'), Path('b')]),
+        ('calibrate -o c.json --flats a --darks b --darks c', 'darks', [Path('b'), Path('c')]),
+        ('bench-gpu -o out --parts loss --parts step', 'parts', ['loss', 'step']),
+    ],
+)
+def test_a_list_that_is_given_in_two_pieces_is_whole(arguments, name, expected):
+    """argparse would drop the first piece without a word."""
+    assert getattr(cli._parser().parse_args(arguments.split()), name) == expected
+
+
+def test_two_results_to_evaluate_are_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(['evaluate', '--result', 'a', '--result', 'b', '--truth', 'c'])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.endswith('argument --result: is given twice, and takes one value\n')
 
 
 @pytest.mark.parametrize(('arguments', 'code'), [(['--version'], 0), (['--help'], 0), ([], 2), (['enhance', '--x'], 2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from entropy_sde_plugin.errors import nearest
 from entropy_sde_plugin.utils.resources import PACKAGED_MODELS, packaged_model
@@ -20,6 +21,18 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``, a name for :func:`~entropy_sde_plugin.utils.devices.choose_device`."""
     names = 'auto|cpu|cuda|cuda:N|mps|xpu'
     parser.add_argument('--device', default='auto', metavar=names, help='where to compute [%(default)s]')
+
+
+class Once(argparse.Action):
+    """Stores a value and refuses a second one, which argparse would put in the place of the first without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Store the value of one occurrence of the option."""
+        if getattr(namespace, self.dest) is not None:
+            raise argparse.ArgumentError(self, 'is given twice, and takes one value')
+        setattr(namespace, self.dest, values)
 
 
 def named_path(text: str) -> Path:

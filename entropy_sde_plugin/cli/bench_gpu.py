@@ -22,7 +22,7 @@ def add_verb(verbs: Any) -> None:
     bench = verbs.add_parser('bench-gpu', help='verify everything on a GPU, and measure it', description=DESCRIPTION)
     bench.add_argument('-o', '--output', type=named_path, required=True, metavar='FOLDER', help='output folder')
     bench.add_argument('--device', choices=('cuda', 'cpu'), default='cuda', help='where to compute [%(default)s]')
-    bench.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS), metavar='PART', help=f'{names} [all]')
+    bench.add_argument('--parts', nargs='+', action='extend', choices=PARTS, metavar='PART', help=f'{names} [all]')
     bench.add_argument('--quick', action='store_true', help='the smallest inputs: whether it works, not how fast')
     bench.add_argument(
         '--minutes', type=_minutes, default=9, metavar='N', help='begin no part, and end the running one, then [9]'
@@ -47,12 +47,12 @@ def run(options: argparse.Namespace) -> None:
 
     exit_on_sigterm()  # the running part is ended then, too
     settings = Settings(options.device, options.quick)
-    parts = [PARTS[name] for name in dict.fromkeys(options.parts)]
-    results = runner.run(options.output, settings, parts, 60 * options.minutes)
+    chosen = list(dict.fromkeys(options.parts or PARTS))
+    results = runner.run(options.output, settings, [PARTS[name] for name in chosen], 60 * options.minutes)
     report(f'Tables: {options.output / TABLES_FILE}')
-    if missing := [name for name in options.parts if name not in results.parts]:
+    if missing := [name for name in chosen if name not in results.parts]:
         raise InputError(
             f'{options.minutes:g} minutes were not enough for {", ".join(missing)}: run the command again to continue.'
         )
-    if wrong := [name for name in options.parts if not results.has(name)]:
+    if wrong := [name for name in chosen if not results.has(name)]:
         raise InputError(f'Problems in {", ".join(wrong)}: see {options.output / TABLES_FILE}.')

@@ -38,8 +38,24 @@ def add_verb(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add('--flats', type=named_path, nargs='+', required=True, metavar='FILE_OR_FOLDER', help='flat frames')
-    add('--darks', type=named_path, nargs='+', required=True, metavar='FILE_OR_FOLDER', help='dark frames')
+    add(
+        '--flats',
+        type=named_path,
+        nargs='+',
+        action='extend',
+        required=True,
+        metavar='FILE_OR_FOLDER',
+        help='flat frames',
+    )
+    add(
+        '--darks',
+        type=named_path,
+        nargs='+',
+        action='extend',
+        required=True,
+        metavar='FILE_OR_FOLDER',
+        help='dark frames',
+    )
     add('-o', '--output', type=named_path, required=True, metavar='FILE.json', help='the file to write')
     add('--iso', type=_iso, metavar='N', help='ISO of files that do not tell theirs')
     add_verbosity(parser)

@@ -54,7 +54,16 @@ def add_verb(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add('-i', '--input', type=named_path, nargs='+', required=True, metavar='IMAGE_OR_FOLDER', help='images to enhance')
+    add(
+        '-i',
+        '--input',
+        type=named_path,
+        nargs='+',
+        action='extend',
+        required=True,
+        metavar='IMAGE_OR_FOLDER',
+        help='images to enhance',
+    )
     add('-o', '--output', type=named_path, required=True, metavar='FOLDER', help='output folder')
     add_model(parser)
     add('--sampler', metavar='NAME', help='sampler of the diffusion, e.g. posterior or ddim [posterior]')

@@ -48,7 +48,7 @@ def _add_images(datasets: Any, layout: Layout) -> None:
             'name that cannot be a key is listed, and then nothing is written.',
         ],
     )
-    parser.add_argument('--splits', nargs='+', choices=[*layout.folders], help='splits to write [all]')
+    parser.add_argument('--splits', nargs='+', action='extend', choices=[*layout.folders], help='splits to write [all]')
     parser.set_defaults(run=run_images)
 
 

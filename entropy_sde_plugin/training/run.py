@@ -77,7 +77,7 @@ class Run:
         finished = current_iter - 1
         if self._step is None:
             signals.watch()
-            self._step = StepWatch(model)
+            self._step = StepWatch(model, finished)
         if self._sampler.epoch != self._epoch:
             self._epoch, self._began_at, self._drawn_before = self._sampler.epoch, finished, 0
         if self._validation_due:

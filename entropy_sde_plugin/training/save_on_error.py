@@ -26,11 +26,12 @@ class StepWatch:
 
     Args:
         model: A BasicSR model; watched from here on.
+        finished: The iteration that its weights are of.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, finished: int) -> None:
         self.model = model
-        self._begun = self._finished = 0
+        self._begun = self._finished = finished
         self._changing = False
         self._before: list[Callable[[], None]] = []
         optimize_parameters = model.optimize_parameters

@@ -202,7 +202,7 @@ def test_only_what_is_on_disk_is_saved_already(monkeypatch, tmp_path):
     model = BaseModel({'num_gpu': 0, 'is_train': True, 'path': path, 'network_g': {}})
     model.optimize_parameters = lambda current_iter: None
     model.save = model.save_training_state
-    running._step = StepWatch(model)
+    running._step = StepWatch(model, 4)
     running._step.begin(5)
     model.optimize_parameters(5)
     with pytest.raises(WriteError):
@@ -211,6 +211,23 @@ def test_only_what_is_on_disk_is_saved_already(monkeypatch, tmp_path):
     assert running.save_what_is_sound() == 'iteration 5 is saved'
     assert (tmp_path / 'states/5.state').is_file()
     assert running.save_what_is_sound() == 'iteration 5 was saved already'
+
+
+def test_a_missed_validation_that_fails_saves_nothing(monkeypatch, tmp_path):
+    """It comes before the first step after resuming; the weights were once saved as those of iteration 0."""
+    running = run_of(18, 1)
+    monkeypatch.setattr(run, '_current', running)
+    monkeypatch.setattr(signals, 'watch', lambda: None)
+    model = BaseModel({'num_gpu': 0, 'is_train': True, 'path': {'training_states': str(tmp_path)}, 'network_g': {}})
+    model.optimize_parameters = lambda current_iter: None
+    model.validation = lambda *_: 1 / 0
+    model.save = model.save_training_state
+    running._opt['val'], running._val_loaders = {'save_img': False}, [None]
+    running._resumed_at, running._validation_due = 4, True
+    with pytest.raises(ZeroDivisionError):
+        running.before_step(model, 5)
+    assert running.save_what_is_sound() == 'no step was taken'
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_processes_stay_until_the_first_has_saved(tmp_path):

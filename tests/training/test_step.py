@@ -180,7 +180,7 @@ def test_a_scale_that_float16_cannot_hold_is_halved_the_step_skipped_and_both_re
 
 def test_a_skipped_step_that_fails_is_taken_back(monkeypatch):
     m = model(train__precision='fp16')
-    watch = StepWatch(m)
+    watch = StepWatch(m, 0)
     watch.begin(1)
     train(m, 1)
     before = copy.deepcopy(m.training_step.state_dict())
