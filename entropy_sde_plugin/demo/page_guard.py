@@ -22,10 +22,11 @@ _LOOPBACK = ('localhost', '127.0.0.1', '::1')
 
 _API = '/gradio_api'
 _FILE = f'{_API}/file='
+_JOIN = f'{_API}/queue/join'
 _ROUTES = (
     *('/', '/config', '/theme.css', '/favicon.ico', '/manifest.json'),
     *(f'{_API}/{name}' for name in ('theme.css', 'app_id', 'startup-events', 'upload', 'upload_progress', 'cancel')),
-    *(f'{_API}/queue/{name}' for name in ('join', 'data')),
+    *(_JOIN, f'{_API}/queue/data'),
 )
 _FOLDERS = ('/assets/', '/static/', '/svelte/', f'{_API}/heartbeat/')
 """All that the page in the browser asks for. Left out are routes that fetch URLs, run ffmpeg or store links."""
@@ -46,7 +47,13 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, with 403 or 404 where it is not the page's own."""
         answer = self._app if scope['type'] == 'lifespan' else self._refusal(scope) or self._app
-        await answer(scope, receive, send)
+        try:
+            await answer(scope, receive, send)
+        except KeyError:
+            if scope['path'] != _JOIN:
+                raise
+            # gradio looks the function up by the number in the request, and would answer a bare 500.
+            await PlainTextResponse('The page has no such function.\n', 404)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         hosts, origins = ([v.decode('latin-1') for k, v in scope['headers'] if k == n] for n in (b'host', b'origin'))

@@ -86,7 +86,8 @@ def overriding_loader() -> Iterator[Sequence[str]]:
     """Remove ``--force_yml`` from the command line and apply its overrides when BasicSR reads the option file.
 
     P+M options.py:113. Symptoms: BasicSR evaluates lists as Python code; a value of another type or an
-    unknown key ends in a traceback; the seed is set before overrides are read.
+    unknown key ends in a traceback; the seed is set before overrides are read; of two ``--force_yml`` the first has no
+    effect.
 
     Yields:
         The overrides as given.
@@ -97,7 +98,7 @@ def overriding_loader() -> Iterator[Sequence[str]]:
     import basicsr.utils.options
 
     parser = argparse.ArgumentParser(add_help=False, usage=argparse.SUPPRESS)
-    parser.add_argument('--force_yml', nargs='+', default=[])
+    parser.add_argument('--force_yml', nargs='+', action='extend', default=[])
     known, others = parser.parse_known_args(sys.argv[1:])
     loader = type('Loader', (OptionLoader,), {'overrides': [Override.read(text) for text in known.force_yml]})
     given, original = sys.argv, basicsr.utils.options.ordered_yaml

@@ -95,6 +95,11 @@ def test_an_override_that_is_no_assignment_is_reported(parse, opt, override):
         parse(opt, '--force_yml', 'manual_seed=1', override)
 
 
+def test_overrides_given_in_two_pieces_are_all_applied(parse, opt):
+    parsed = parse(opt, '--force_yml', 'manual_seed=7', '--force_yml', 'train:warmup_iter=3')
+    assert (parsed['manual_seed'], parsed['train']['warmup_iter']) == (7, 3)
+
+
 def test_seeds_follow_the_command_line(parse, opt):
     parsed = parse(opt, '--force_yml', 'manual_seed=7', 'datasets:val:seed=3')
     drawn = random.random(), np.random.random(), torch.rand(1)

@@ -162,7 +162,7 @@ def none(root):
         (cut_off, r'flats/800_0\.dng: not a raw file that LibRaw reads'),
         (too_few, r'ISO 800: there are 1 flat frames; take two at least'),
         (copied, r'flats/800_0\.dng and .*flats/again\.dng hold the same frame; remove one'),
-        (pipe, r'darks/a\.dng: it is a pipe, not a file'),
+        (pipe, r'darks/a\.dng: cannot be read \(it is a pipe, not a file\)'),
         (none, r'darks holds no raw files'),
     ],
 )

@@ -276,6 +276,12 @@ def test_a_foreign_origin_is_refused(client, origin):
     assert client.ask('GET', '/config', headers=headers)[0] == 403
 
 
+def test_an_unknown_function_is_said(client):
+    body = {'data': [], 'fn_index': 999, 'session_hash': 'x'}
+    status, _, answer = client.post('queue/join', body)
+    assert (status, answer) == (404, b'The page has no such function.\n')
+
+
 def test_the_own_origin_is_answered(client):
     body = {'data': [None, 2], 'fn_index': client.functions['run'], 'session_hash': 'x'}
     assert client.post('queue/join', body, {'Origin': f'http://{client.host}'})[0] == 200

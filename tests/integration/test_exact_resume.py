@@ -320,5 +320,6 @@ def test_data_that_are_lost_in_training_end_it_with_a_line(folder):
     failed = re.findall(r'The training fails: (.*)', output)
     assert failed == [f'iteration {states(folder, "lost")[-1]} is saved.']
     *_, last = output.rstrip().splitlines()
-    assert last == f"error: '{folder / 'lost.lmdb'}' is not an LMDB database: it has no readable data.mdb."
+    reason = 'it has no readable data.mdb (there is no such file or folder)'
+    assert last == f"error: '{folder / 'lost.lmdb'}' is not an LMDB database: {reason}."
     assert 'Traceback' not in output
