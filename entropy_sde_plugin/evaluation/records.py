@@ -210,7 +210,7 @@ class _Val(msgspec.Struct):
 class _Options(msgspec.Struct):
     """What readers need of ``options``."""
 
-    datasets: dict[str, dict[str, Any]]
+    datasets: dict[str, dict[str, Any]] = {}  # none where a model is used without BasicSR's pipeline
     val: _Val | None = None
 
 

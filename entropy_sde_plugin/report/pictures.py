@@ -44,7 +44,8 @@ def read_samples(run: Run, dataset: str, names: Collection[str]) -> dict[str, Sa
         Exception: The data are not there, or not readable; data sets that are not ours raise errors of every type.
     """
     options = run.record['options']
-    sections = [each for each in options['datasets'].values() if printable(each.get('name', '')) == dataset]
+    sections = options.get('datasets', {}).values()
+    sections = [each for each in sections if printable(each.get('name', '')) == dataset]
     if not sections:
         raise InputError(f"run.json has no dataset '{dataset}'.")
     loaded = build_dataset(_rooted(sections[0], options.get('root_path', '.')))
