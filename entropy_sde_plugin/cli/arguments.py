@@ -35,6 +35,13 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+def add_sources(parser: argparse.ArgumentParser, *flags: str, metavar: str, description: str) -> None:
+    """Add a required list of files and folders to read; given in several pieces, it is all of them."""
+    parser.add_argument(
+        *flags, type=named_path, nargs='+', action='extend', required=True, metavar=metavar, help=description
+    )
+
+
 def named_path(text: str) -> Path:
     """Read an argument that names a file or folder. An empty one, as of a shell's unset variable, is refused: Python
     would take it for the working directory."""

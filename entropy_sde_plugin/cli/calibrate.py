@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entropy_sde_plugin.cli.arguments import add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_sources, add_verbosity, named_path
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
 
@@ -38,24 +38,8 @@ def add_verb(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        '--flats',
-        type=named_path,
-        nargs='+',
-        action='extend',
-        required=True,
-        metavar='FILE_OR_FOLDER',
-        help='flat frames',
-    )
-    add(
-        '--darks',
-        type=named_path,
-        nargs='+',
-        action='extend',
-        required=True,
-        metavar='FILE_OR_FOLDER',
-        help='dark frames',
-    )
+    for kind in ('flat', 'dark'):
+        add_sources(parser, f'--{kind}s', metavar='FILE_OR_FOLDER', description=f'{kind} frames')
     add('-o', '--output', type=named_path, required=True, metavar='FILE.json', help='the file to write')
     add('--iso', type=_iso, metavar='N', help='ISO of files that do not tell theirs')
     add_verbosity(parser)

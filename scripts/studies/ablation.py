@@ -54,21 +54,11 @@ HELD_OUT_PAIRS = 40
 SHOWN = 6
 """Images on the sheet."""
 
-PAIRS = {
-    'name': 'pairs',
-    'type': 'PairedLowLightDataset',
-    'dataroot_lq': 'datasets/train_lq.lmdb',
-    'dataroot_gt': 'datasets/train_gt.lmdb',
-    'io_backend': {'type': 'lmdb'},
-    'gt_size': 96,
-    'use_hflip': True,
-    'use_rot': True,
-    'cache': True,
-    'batch_size_per_gpu': 4,
-    'num_worker_per_gpu': 0,
-    'dataset_enlarge_ratio': 100,
-}
-"""The training's data set where the pairs are real."""
+PAIRS = {'name': 'pairs', 'type': 'PairedLowLightDataset', 'dataroot_lq': 'datasets/train_lq.lmdb'}
+"""What changes in the training's data set where the pairs are real."""
+
+OF_DARKENING = {'exposure', 'random_scale_prob'}
+"""Options of the training's data set that real pairs do not have."""
 
 METRICS = {'psnr': 2, 'ssim': 4, 'lpips': 4, 'dists': 4, 'niqe': 2, 'psnr_gtmean': 2}
 """Columns of the tables and their decimals."""
@@ -196,7 +186,10 @@ def base_run(folder: Path, iterations: int = BASE) -> Run:
 def base_options(folder: Path) -> dict[str, Any]:
     """Options of ``ablation.yml``, with the data that ``folder`` holds."""
     opt = yaml.safe_load((options_folder() / 'ablation.yml').read_text(encoding='utf-8'))
-    return merged(opt, {'datasets': {'train': PAIRS}}) if are_real_pairs(folder / 'datasets') else opt
+    if are_real_pairs(folder / 'datasets'):
+        shared = {key: value for key, value in opt['datasets']['train'].items() if key not in OF_DARKENING}
+        opt['datasets']['train'] = shared | PAIRS
+    return opt
 
 
 def finished(name: str, opt: dict[str, Any], seed: int, iterations: int) -> Run:

@@ -25,6 +25,7 @@ from entropy_sde_plugin.data.lmdb import LmdbReader, check_keys, lmdb_writer
 from entropy_sde_plugin.data.lmdb_values import open_environment
 from entropy_sde_plugin.errors import InputError
 from tests.support.pictures import image_bytes
+from tests.support.pipes import pipe
 
 
 def write(path, pictures, **options):
@@ -257,11 +258,6 @@ def test_reading_needs_no_writing(tmp_path, bright):
     LmdbReader(path).image('coffee')
     assert {p: p.stat().st_mtime_ns for p in (path, *path.iterdir())} == before
     path.chmod(0o755)
-
-
-def pipe(path):
-    path.unlink()
-    os.mkfifo(path)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 
 import lmdb
@@ -13,6 +12,7 @@ import pytest
 from entropy_sde_plugin.data.raw_frame import RawFrame, RawMetadata
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader, holds_planes, planes_writer
 from entropy_sde_plugin.errors import InputError
+from tests.support.pipes import pipe
 
 METADATA = RawMetadata(1600, 0.04, np.array([2, 1, 1.5, 1], np.float32), np.eye(3, dtype=np.float32))
 
@@ -77,11 +77,6 @@ def spoil_keys(path):
     records = msgspec.json.decode((path / 'meta_info.json').read_bytes())
     records['00000007'] = records.pop('00000001')
     (path / 'meta_info.json').write_bytes(msgspec.json.encode(records))
-
-
-def pipe(path):
-    path.unlink()
-    os.mkfifo(path)
 
 
 @pytest.mark.parametrize(

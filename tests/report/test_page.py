@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -28,6 +27,7 @@ from entropy_sde_plugin.report.tables import columns, result_rows
 from tests.support import exposure_model
 from tests.support.browser import chromium
 from tests.support.commands import write_pairs
+from tests.support.pipes import pipe
 from tests.support.validation import options
 
 NAMES = ('coffee', 'chelsea', 'rocket', 'astronaut')
@@ -269,11 +269,6 @@ def replaced(path, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-
-
-def pipe(path):
-    path.unlink()
-    os.mkfifo(path)
 
 
 def edited(path, change):
