@@ -56,7 +56,7 @@ def sample(name, denoiser, steps=100, seed=0, process=PROCESS, times=None, **kwa
 @pytest.mark.parametrize('name', SAMPLERS)
 def test_it_samples_the_law_of_the_data(name, process):
     """A Gaussian between two modes would say nothing of their shares: the mixture does."""
-    x = sample(name, mixture_denoiser((0.35, 0.65), 0.03, process), steps=process.T, process=process)
+    x = sample(name, mixture_denoiser((0.35, 0.65), 0.03, process), steps=len(process.times), process=process)
     low, high = x[x < 0.5], x[x >= 0.5]
     assert len(low.flatten()) == pytest.approx(5000, abs=400)  # chance is 50; euler_ode's error at 100 steps is 270
     assert low.mean().item() == pytest.approx(0.35, abs=4e-3)
