@@ -120,6 +120,7 @@ def test_an_empty_path_is_not_the_working_directory(arguments, capsys):
         ('calibrate -o c.json --flats a --flats b --darks c', 'flats', [Path('a'), Path('b')]),
         ('calibrate -o c.json --flats a --darks b --darks c', 'darks', [Path('b'), Path('c')]),
         ('bench-gpu -o out --parts loss --parts step', 'parts', ['loss', 'step']),
+        ('demo --force_yml a=1 --force_yml b=2', 'force_yml', ['a=1', 'b=2']),
     ],
 )
 def test_a_list_that_is_given_in_two_pieces_is_whole(arguments, name, expected):
@@ -127,11 +128,25 @@ def test_a_list_that_is_given_in_two_pieces_is_whole(arguments, name, expected):
     assert getattr(cli._parser().parse_args(arguments.split()), name) == expected
 
 
-def test_two_results_to_evaluate_are_refused(capsys):
+@pytest.mark.parametrize(
+    ('arguments', 'option'),
+    [
+        ('evaluate --result a --result b --truth c', '--result'),
+        ('evaluate --result a --truth b --truth c', '--truth'),
+        ('evaluate --result a --truth b --low c --low d', '--low'),
+        ('evaluate --result a --truth b -o c --output d', '-o/--output'),
+        ('enhance -i a -o b -o c', '-o/--output'),
+        ('enhance -i a -o b --model lowlight --model exposure', '--model'),
+        ('report a -o b.html -o c.html', '-o/--output'),
+        ('prepare lolv1 a --out b --out c', '--out'),
+    ],
+)
+def test_two_files_or_folders_where_one_is_taken_are_refused(arguments, option, capsys):
+    """argparse would drop the first without a word."""
     with pytest.raises(SystemExit) as caught:
-        cli.main(['evaluate', '--result', 'a', '--result', 'b', '--truth', 'c'])
+        cli.main(arguments.split())
     assert caught.value.code == 2
-    assert capsys.readouterr().err.endswith('argument --result: is given twice, and takes one value\n')
+    assert capsys.readouterr().err.endswith(f'argument {option}: is given twice, and takes one value\n')
 
 
 @pytest.mark.parametrize(('arguments', 'code'), [(['--version'], 0), (['--help'], 0), ([], 2), (['enhance', '--x'], 2)])

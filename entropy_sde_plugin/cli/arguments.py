@@ -30,9 +30,14 @@ class Once(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
     ) -> None:
         """Store the value of one occurrence of the option."""
-        if getattr(namespace, self.dest) is not None:
+        if getattr(namespace, self.dest) is not self.default:
             raise argparse.ArgumentError(self, 'is given twice, and takes one value')
         setattr(namespace, self.dest, values)
+
+
+def add_path(parser: argparse.ArgumentParser, *flags: str, metavar: str, **settings: Any) -> None:
+    """Add an option that names one file or folder."""
+    parser.add_argument(*flags, type=named_path, action=Once, metavar=metavar, **settings)
 
 
 def add_sources(parser: argparse.ArgumentParser, *flags: str, metavar: str, description: str) -> None:
@@ -55,6 +60,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--model',
         type=model_path,
+        action=Once,
         default=packaged_model(),
         metavar='FILE|lowlight|exposure',
         help='weights file, .pth or .safetensors, or a packaged model: lowlight, or exposure for raw images [lowlight]',

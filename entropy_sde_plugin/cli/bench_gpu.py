@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from entropy_sde_plugin.benchmark.part import PARTS, Settings
-from entropy_sde_plugin.cli.arguments import add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_path, add_verbosity
 from entropy_sde_plugin.errors import InputError
 
 DESCRIPTION = """Compares engines, networks, samplers, metrics and training steps on a GPU with the CPU, and measures
@@ -20,7 +20,7 @@ def add_verb(verbs: Any) -> None:
     """Add the verb to the command's parser. Nothing heavier than this module is imported before the verb runs."""
     names = ', '.join(PARTS)
     bench = verbs.add_parser('bench-gpu', help='verify everything on a GPU, and measure it', description=DESCRIPTION)
-    bench.add_argument('-o', '--output', type=named_path, required=True, metavar='FOLDER', help='output folder')
+    add_path(bench, '-o', '--output', required=True, metavar='FOLDER', help='output folder')
     bench.add_argument('--device', choices=('cuda', 'cpu'), default='cuda', help='where to compute [%(default)s]')
     bench.add_argument('--parts', nargs='+', action='extend', choices=PARTS, metavar='PART', help=f'{names} [all]')
     bench.add_argument('--quick', action='store_true', help='the smallest inputs: whether it works, not how fast')

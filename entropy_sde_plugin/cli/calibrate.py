@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entropy_sde_plugin.cli.arguments import add_sources, add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_path, add_sources, add_verbosity
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
 
@@ -40,7 +40,7 @@ def add_verb(verbs: Any) -> None:
     add = parser.add_argument
     for kind in ('flat', 'dark'):
         add_sources(parser, f'--{kind}s', metavar='FILE_OR_FOLDER', description=f'{kind} frames')
-    add('-o', '--output', type=named_path, required=True, metavar='FILE.json', help='the file to write')
+    add_path(parser, '-o', '--output', required=True, metavar='FILE.json', help='the file to write')
     add('--iso', type=_iso, metavar='N', help='ISO of files that do not tell theirs')
     add_verbosity(parser)
     parser.set_defaults(run=run)

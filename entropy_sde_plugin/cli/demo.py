@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.cli.arguments import add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_path, add_verbosity
 
 
 def add_verb(verbs: Any) -> None:
@@ -18,10 +18,10 @@ def add_verb(verbs: Any) -> None:
         description='Writes the packaged photographs to LMDB, trains with BasicSR on two CPU cores, validates on '
         'held-out photographs, and writes a table and an image of before | after | ground truth.',
     )
-    demo.add_argument(
+    add_path(
+        demo,
         '-o',
         '--output',
-        type=named_path,
         default=Path('entropy_sde_demo'),
         metavar='FOLDER',
         help='output folder [%(default)s]',
@@ -29,6 +29,7 @@ def add_verb(verbs: Any) -> None:
     demo.add_argument(
         '--force_yml',
         nargs='+',
+        action='extend',
         default=[],
         metavar='KEY=VALUE',
         help="override options/demo.yml as BasicSR's --force_yml does, e.g. train:total_iter=200",

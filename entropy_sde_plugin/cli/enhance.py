@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entropy_sde_plugin.cli.arguments import add_device, add_model, add_sources, add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_device, add_model, add_path, add_sources, add_verbosity
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
 
@@ -55,7 +55,7 @@ def add_verb(verbs: Any) -> None:
     )
     add = parser.add_argument
     add_sources(parser, '-i', '--input', metavar='IMAGE_OR_FOLDER', description='images to enhance')
-    add('-o', '--output', type=named_path, required=True, metavar='FOLDER', help='output folder')
+    add_path(parser, '-o', '--output', required=True, metavar='FOLDER', help='output folder')
     add_model(parser)
     add('--sampler', metavar='NAME', help='sampler of the diffusion, e.g. posterior or ddim [posterior]')
     add('--steps', type=int, metavar='N', help="network calls per image [the model's own number, else 8]")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.cli.arguments import Once, add_device, add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_device, add_path, add_verbosity
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
 
@@ -24,11 +24,9 @@ def add_verb(verbs: Any) -> None:
         description='Pairs the images of two folders (or LMDB databases) by name and scores them. Nothing is '
         'resized, and only the metrics named …_gtmean correct the brightness.',
     )
-    evaluate.add_argument(
-        '--result', type=named_path, action=Once, required=True, metavar='FOLDER', help="the method's results"
-    )
-    evaluate.add_argument('--truth', type=named_path, required=True, metavar='FOLDER', help='the ground truth')
-    evaluate.add_argument('--low', type=named_path, metavar='FOLDER', help='the dark inputs, scored for comparison')
+    add_path(evaluate, '--result', required=True, metavar='FOLDER', help="the method's results")
+    add_path(evaluate, '--truth', required=True, metavar='FOLDER', help='the ground truth')
+    add_path(evaluate, '--low', metavar='FOLDER', help='the dark inputs, scored for comparison')
     evaluate.add_argument('--suffix', default='', metavar='TEXT', help="suffix of the results' names, e.g. _test_lolv1")
     evaluate.add_argument(
         '--names',
@@ -46,10 +44,10 @@ def add_verb(verbs: Any) -> None:
         help='psnr, ssim, lpips, lpips_vgg, lpips_squeeze, dists, niqe, fid, psnr_gtmean, ssim_gtmean, '
         'psnr_lldiffusion, ssim_lldiffusion [psnr ssim lpips]',
     )
-    evaluate.add_argument(
+    add_path(
+        evaluate,
         '-o',
         '--output',
-        type=named_path,
         metavar='FOLDER',
         help='folder for metrics.csv (and metrics_low.csv), with a row per image',
     )

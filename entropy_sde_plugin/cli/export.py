@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from entropy_sde_plugin.cli.arguments import add_model, add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_model, add_path, add_verbosity
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
 
@@ -29,7 +29,7 @@ def add_verb(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model(export)
-    export.add_argument('-o', '--output', type=named_path, required=True, metavar='FILE.onnx', help='the file to write')
+    add_path(export, '-o', '--output', required=True, metavar='FILE.onnx', help='the file to write')
     export.add_argument('--pipeline', action='store_true', help='write network and sampler: from image to image')
     export.add_argument('--sampler', metavar='NAME', help='of a pipeline, e.g. posterior or ddim [posterior]')
     export.add_argument(

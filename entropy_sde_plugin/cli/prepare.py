@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entropy_sde_plugin.cli.arguments import add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_path, add_verbosity, named_path
 from entropy_sde_plugin.data.public_datasets import DATASETS
 from entropy_sde_plugin.data.raw_archives import RAW_ARCHIVES
 from entropy_sde_plugin.errors import InputError
@@ -76,7 +76,7 @@ def _add_dataset(datasets: Any, layout: Layout | RawArchive, epilog: Sequence[st
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('folder', type=named_path, metavar='FOLDER', help='the unpacked archive')
-    parser.add_argument('--out', type=named_path, metavar='FOLDER', help='output folder [a new folder in FOLDER]')
+    add_path(parser, '--out', metavar='FOLDER', help='output folder [a new folder in FOLDER]')
     parser.add_argument('--overwrite', action='store_true', help='replace all databases that were written before')
     add_verbosity(parser)
     parser.set_defaults(layout=layout)

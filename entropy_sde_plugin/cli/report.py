@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.cli.arguments import add_verbosity, named_path
+from entropy_sde_plugin.cli.arguments import add_path, add_verbosity, named_path
 from entropy_sde_plugin.utils import console
 
 
@@ -27,10 +27,10 @@ def add_verb(verbs: Any) -> None:
         metavar='EXPERIMENT',
         help='experiments/NAME of a training or results/NAME of a test',
     )
-    report.add_argument(
+    add_path(
+        report,
         '-o',
         '--output',
-        type=named_path,
         default=Path('report.html'),
         metavar='FILE.html',
         help='file to write [%(default)s]',
