@@ -18,7 +18,7 @@ import numpy as np
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb_values import ValueWriter, new_values, reading, stored_keys
 from entropy_sde_plugin.errors import InputError, quoted
-from entropy_sde_plugin.utils.paths import regular
+from entropy_sde_plugin.utils.paths import read_text
 from entropy_sde_plugin.utils.problems import Problems
 
 __all__ = ['LmdbReader', 'LmdbWriter', 'check_keys', 'lmdb_writer']
@@ -156,10 +156,9 @@ class LmdbReader:
     def _read_meta(self) -> dict[str, tuple[int, int]]:
         meta = self.path / 'meta_info.txt'
         try:
-            lines = regular(meta).read_text(encoding='utf-8').splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'
-            fault = f'it has no readable meta_info.txt ({reason})'
+            lines = read_text(meta).splitlines()
+        except OSError as error:
+            fault = f'it has no readable meta_info.txt ({error.strerror})'
             raise InputError(f"'{self.path}' is not an image database: {fault}.") from None
         sizes = {}
         for number, line in enumerate(lines, 1):

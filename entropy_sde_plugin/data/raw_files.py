@@ -12,7 +12,7 @@ from entropy_sde_plugin.data.raw import is_raw
 from entropy_sde_plugin.data.raw_frame import read_metadata
 from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.distributed import warn
-from entropy_sde_plugin.utils.paths import regular
+from entropy_sde_plugin.utils.paths import read_text
 
 __all__ = ['ELD_RATIOS', 'RawFilePair', 'eld_pairs', 'exposure_ratio', 'is_eld_input', 'raw_files', 'sid_pairs']
 
@@ -127,10 +127,9 @@ def sid_pairs(root: Path, split: str, pair_list: Path | None = None) -> list[Raw
 
 def _listed(root: Path, pair_list: Path) -> list[tuple[Path, Path]]:
     try:
-        lines = [line.split() for line in regular(pair_list).read_text(encoding='utf-8').splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else 'it is not text'
-        raise InputError(f"'pair_list': {pair_list} cannot be read: {reason}.", option='pair_list') from None
+        lines = [line.split() for line in read_text(pair_list).splitlines() if line.strip()]
+    except OSError as error:
+        raise InputError(f"pair_list '{pair_list}' cannot be read ({error.strerror}).", option='pair_list') from None
     for number, line in enumerate(lines, 1):
         if len(line) < 2:
             message = f'{pair_list}, line {number}: a short and a long file are expected.'

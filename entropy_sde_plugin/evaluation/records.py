@@ -62,7 +62,7 @@ from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 from entropy_sde_plugin.evaluation.scoring import Score
 from entropy_sde_plugin.evaluation.validator import Validation
 from entropy_sde_plugin.utils.atomic_file import write_file
-from entropy_sde_plugin.utils.paths import regular
+from entropy_sde_plugin.utils.paths import read_text
 
 __all__ = ['METRICS_FILE', 'RUN_FILE', 'file_sha256', 'read_metrics', 'read_run', 'weights_sha256', 'write_records']
 
@@ -140,12 +140,11 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
     """
     path = folder / METRICS_FILE
     try:
-        with regular(path).open(newline='', encoding='utf-8') as file:
-            reader = csv.DictReader(file, restval='')
-            rows = list(reader)
+        reader = csv.DictReader(io.StringIO(read_text(path)), restval='')
+        rows = list(reader)
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise InputError(f'{path}: it cannot be read ({_reason(error)}); move it away.') from None
     if missing := [name for name in (*_FIRST, *_LAST) if name not in (reader.fieldnames or ())]:
         raise InputError(f"{path}: no column '{missing[0]}', so it is not a table of validations; move it away.")
@@ -162,7 +161,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     path = folder / RUN_FILE
     try:
-        content = json.loads(regular(path).read_text(encoding='utf-8'))
+        content = json.loads(read_text(path))
         msgspec.convert(content, _Record)
     except FileNotFoundError:
         return {}
@@ -174,8 +173,6 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return 'it is not UTF-8 text'
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ['is_utf8', 'not_a_file', 'opens_as_utf8', 'regular']
+__all__ = ['is_utf8', 'not_a_file', 'opens_as_utf8', 'read_text', 'regular']
 
 
 def regular(path: Path) -> Path:
@@ -43,6 +43,18 @@ def not_a_file(path: Path) -> str | None:
     except OSError as error:
         return error.strerror
     return None
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a regular file in UTF-8.
+
+    Raises:
+        OSError: There is none (:func:`regular`), or it cannot be read; ``strerror`` says why, as part of a sentence.
+    """
+    try:
+        return regular(path).read_text(encoding='utf-8')
+    except UnicodeDecodeError:
+        raise OSError(errno.EILSEQ, 'it is not UTF-8 text', str(path)) from None
 
 
 def is_utf8(path: str | Path) -> bool:

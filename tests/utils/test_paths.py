@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_sde_plugin.utils.paths import not_a_file, opens_as_utf8, regular
+from entropy_sde_plugin.utils.paths import not_a_file, opens_as_utf8, read_text, regular
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,13 @@ def test_what_is_no_file_is_said_and_not_opened(tmp_path, monkeypatch):
     }
     with pytest.raises(FileNotFoundError):
         regular(Path('nowhere'))
+
+
+def test_text_is_read_or_the_reason_is_said(tmp_path):
+    files = {'text': '夜\r\n'.encode(), 'latin': b'caf\xe9'}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert read_text(tmp_path / 'text') == '夜\n'
+    for name, reason in {'latin': 'it is not UTF-8 text', 'nowhere': 'there is no such file or folder'}.items():
+        with pytest.raises(OSError, check=lambda error, reason=reason: error.strerror == reason):
+            read_text(tmp_path / name)
