@@ -72,7 +72,7 @@ def check_validation(val: ValOptions, training: bool, pictures: Pictures) -> Non
         border = metric.get('crop_border', 0)
         if type(border) is not int or border < 0:
             path = f'{where}.crop_border'
-            raise InputError(f"Option '{path}': expected int >= 0, but it is {quoted(border)}.", path)
+            raise InputError(f"Option '{path}': expected a whole number >= 0, but it is {quoted(border)}.", path)
 
 
 def _check_choice(section: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str) -> None:

@@ -117,6 +117,18 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
+_WORDS = {
+    'int': 'a whole number',
+    'float': 'a number',
+    'str': 'text',
+    'bool': 'true or false',
+    'array': 'a list',
+    'object': 'a section',
+    'null': 'none',
+}
+"""Names of types in msgspec's messages, in the terms of an option file."""
+
+
 def _explain(value: Any, kind: Any, message: str) -> str:
     """Return what is wrong with ``value``, in the terms of an option file."""
     choices = [choice for k in _alternatives(kind) if get_origin(k) is Literal for choice in get_args(k)]
@@ -125,14 +137,16 @@ def _explain(value: Any, kind: Any, message: str) -> str:
         return f'expected {" or ".join([*map(_in_words, others), *map(repr, choices)])}, but it is {quoted(value)}.'
     if choices:
         return f'{quoted(value)} is not one of its values. {suggestion(str(value), map(str, choices))}'
-    wanted = re.sub(r', got `\w+`', '', message).replace('`', '').replace('null', 'none').replace('$', 'value')
+    wanted = re.sub(r', got `\w+`', '', message).replace('$', 'value')
+    wanted = re.sub(r'`([^`]*)`', lambda kinds: ' or '.join(_WORDS.get(k, k) for k in kinds[1].split(' | ')), wanted)
     return f'{wanted[0].lower()}{wanted[1:]}, but it is {quoted(value)}.'
 
 
 def _in_words(kind: Any) -> str:
-    """Return a type as text, e.g. ``float >= 0 and <= 1``."""
+    """Return a type as text, e.g. ``a number >= 0 and <= 1``."""
     info = msgspec.inspect.type_info(kind)
     bounds = {'ge': '>=', 'gt': '>', 'le': '<=', 'lt': '<'}
     given = {sign: getattr(info, bound, None) for bound, sign in bounds.items()}
     limits = ' and '.join(f'{sign} {limit}' for sign, limit in given.items() if limit is not None)
-    return f'{type(info).__name__.removesuffix("Type").lower()} {limits}'.rstrip()
+    name = type(info).__name__.removesuffix('Type').lower()
+    return f'{_WORDS.get(name, name)} {limits}'.rstrip()

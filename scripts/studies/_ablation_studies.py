@@ -1,4 +1,4 @@
-"""What `ablation.py` compares: studies of variants, each a change of `options/ablation.yml`."""
+"""What `ablation.py` compares: studies of variants, each a change of an option file, mostly `options/ablation.yml`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ class Study:
         iterations: Length of every run.
         continues: Whether the runs start from the network of the training under L1, not from chance.
         options: What all of its runs change.
+        of_pairs: What they also change where the pairs are real.
+        file: The option file that is changed; data for validation, its metrics and the log are those of
+            ``ablation.yml``.
     """
 
     title: str
@@ -41,6 +44,8 @@ class Study:
     iterations: int
     continues: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    of_pairs: Mapping[str, Any] = field(default_factory=dict)
+    file: str = 'ablation.yml'
 
 
 def alone(name: str, **arguments: Any) -> Variant:
@@ -66,6 +71,7 @@ FROM_PACKAGED = {
     'path': {'pretrain_network_g': str(packaged_model())},
     'train': {'optim_g': {'lr': 1e-4}, 'warmup_iter': -1},
 }
+SMALL_ENTROPY = {'type': 'SpatialEntropyLoss', 'loss_weight': 0.03, 'levels': 8} | HELLINGER
 TABLE_3 = (
     Variant('L1'),
     alone('hellinger', **HELLINGER),
@@ -134,5 +140,24 @@ STUDIES = {
             Variant('noise_at_previous_state', {'prediction': 'noise', 'train': {'objective': 'previous_state'}}),
         ),
         iterations=700,
+    ),
+    'lldiffusion': Study(
+        'LLDiffusion with and without its degradation branch, and with the spatial entropy at the estimated image.',
+        (
+            Variant('as_published'),
+            Variant('no_degradation', {'train': {'degradation_opt': None}}),
+            *(
+                Variant(name, {'train': {'entropy_opt': SMALL_ENTROPY, 'entropy_weighting': weighting}})
+                for name, weighting in (('entropy_abar', 'abar'), ('entropy_first_half', 'first_half'))
+            ),
+        ),
+        iterations=3000,
+        options={
+            'datasets': {'train': {'batch_size_per_gpu': 2}},
+            'train': {'freeze': {'after_iter': 400}, 'optim_g': {'lr': 1e-3}, 'warmup_iter': 100},
+        },
+        # Most of an image in half of the crops: a small part does not say how bright the whole becomes.
+        of_pairs={'datasets': {'train': {'resize_prob': 0.5, 'resize_factor': 0.25}}},
+        file='demo_lldiffusion.yml',
     ),
 }

@@ -2,7 +2,7 @@
 
     python scripts/studies/ablation.py continued scratch -o ablation --seeds 0 1 2
     python scripts/studies/ablation.py forms -o ablation --seeds 0
-    python scripts/studies/ablation.py continued -o ablation_lol --pairs datasets/LOLv1/our485
+    python scripts/studies/ablation.py continued lldiffusion -o ablation_lol --pairs datasets/LOLv1/our485
 
 The photographs are the demonstration's, darkened while training. With ``--pairs`` they are real pairs, of which forty
 are held out.
@@ -173,7 +173,10 @@ def middle(picture: images.RGBImage) -> images.RGBImage:
 
 def run_of(folder: Path, study: str, variant: Variant, seed: int, iterations: int | None) -> Run:
     """The run of a study's variant: the base options, changed by the study and then by the variant."""
-    opt = merged(base_options(folder), STUDIES[study].options)
+    changes = STUDIES[study]
+    opt = merged(base_options(folder, changes.file), changes.options)
+    if are_real_pairs(folder / 'datasets'):
+        opt = merged(opt, changes.of_pairs)
     opt = merged(opt, variant.options)
     return finished(f'{study}_{variant.name}_{seed}', opt, seed, iterations or STUDIES[study].iterations)
 
@@ -183,9 +186,12 @@ def base_run(folder: Path, iterations: int = BASE) -> Run:
     return finished('base', base_options(folder), seed=1000, iterations=iterations)
 
 
-def base_options(folder: Path) -> dict[str, Any]:
-    """Options of ``ablation.yml``, with the data that ``folder`` holds."""
-    opt = yaml.safe_load((options_folder() / 'ablation.yml').read_text(encoding='utf-8'))
+def base_options(folder: Path, file: str = 'ablation.yml') -> dict[str, Any]:
+    """Options of an option file, with the data that ``folder`` holds and the validation of ``ablation.yml``."""
+    opt, ablation = (
+        yaml.safe_load((options_folder() / name).read_text(encoding='utf-8')) for name in (file, 'ablation.yml')
+    )
+    opt |= {section: ablation[section] for section in ('val', 'logger')}
     if are_real_pairs(folder / 'datasets'):
         shared = {key: value for key, value in opt['datasets']['train'].items() if key not in OF_DARKENING}
         opt['datasets']['train'] = shared | PAIRS

@@ -68,8 +68,8 @@ def test_what_nobody_says_is_the_papers_and_is_reported(state, capsys):
     [
         (['in.pth', 'out.safetensors', '--T', '100'], "'in.pth': trained with sde.T = 50, not 100"),
         (['in.pth', 'out.safetensors', '--prediction', 'nois'], "Did you mean 'noise'?"),
-        (['in.pth', 'out.safetensors', '--eps', '2'], "'sde.eps': expected float < 1.0"),
-        (['in.pth', 'out.safetensors', '--T', 'many'], "'sde.T': expected int"),
+        (['in.pth', 'out.safetensors', '--eps', '2'], "'sde.eps': expected a number < 1.0"),
+        (['in.pth', 'out.safetensors', '--T', 'many'], "'sde.T': expected a whole number"),
         (['in.pth', 'out.safetensors', '--max-sigma', 'nan'], "'sde.max_sigma'"),
         (['in.pth', 'out.safetensors', '--schedule', ''], "'sde.schedule'"),
         (['in.pth', 'out.safetensors', '--prediction', ''], "'prediction'"),

@@ -65,7 +65,8 @@ def photos(tmp_path, monkeypatch):
 
 
 def enhance(*arguments):
-    return main(['enhance', '-i', 'photos', '-o', 'out', '--model', 'net.pth', *arguments])
+    model = () if '--model' in arguments else ('--model', 'net.pth')
+    return main(['enhance', '-i', 'photos', '-o', 'out', *model, *arguments])
 
 
 @pytest.mark.parametrize(('text', 'brightness'), [('keep', 'keep'), ('0.3', 0.3), ('auto', 'auto'), ('model', 'model')])
@@ -212,7 +213,7 @@ def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):
     ('option', 'expected'),
     [
         (['--sampler', 'ddmi'], "Option 'sampler.type': 'ddmi' is not one of its values. Did you mean 'ddim'?"),
-        (['--steps', '0'], "Option 'sampler.steps': expected int >= 1, but it is 0."),
+        (['--steps', '0'], "Option 'sampler.steps': expected a whole number >= 1, but it is 0."),
         (['--tile', '3'], "tile: '3' is neither auto"),
         (['--device', 'gpu'], "device: there is no 'gpu'."),
         (['--model', 'nowhere.pth'], "Weights 'nowhere.pth' do not exist"),

@@ -304,9 +304,9 @@ def test_training_and_validation_share_a_database_under_basicsrs_loaders(pairs):
     [
         ({'gt_sise': 64}, "Unknown option 'datasets.train.gt_sise'. Did you mean 'gt_size'?"),
         ({'gt_size': None}, "'gt_size', the side of the training crops in pixels, is missing"),
-        ({'gt_size': 0}, "'datasets.train.gt_size': expected int >= 1"),
-        ({'resize_prob': 1.5}, "'datasets.train.resize_prob': expected float <= 1"),
-        ({'resize_factor': 1.2}, "'datasets.train.resize_factor': expected float <= 1"),
+        ({'gt_size': 0}, "'datasets.train.gt_size': expected a whole number >= 1"),
+        ({'resize_prob': 1.5}, "'datasets.train.resize_prob': expected a number <= 1"),
+        ({'resize_factor': 1.2}, "'datasets.train.resize_factor': expected a number <= 1"),
         ({'scale': 2}, "'datasets.train.scale': 2 is not one of its values"),
         ({'filename_tmpl': 'low'}, "'filename_tmpl' must contain {} once"),
         ({'filename_tmpl_gt': '{}{}'}, "'filename_tmpl_gt' must contain {} once"),
@@ -315,7 +315,7 @@ def test_training_and_validation_share_a_database_under_basicsrs_loaders(pairs):
         ({'dataroot_gt': 'nowhere.lmdb'}, "'nowhere.lmdb' is not an image database"),
         ({'io_backend': {'type': 'memcached'}}, "'datasets.train.io_backend.type': 'memcached' is not one of"),
         ({'meta_info_file': 'nowhere.txt'}, "meta_info_file 'nowhere.txt' cannot be read"),
-        ({'seed': -1}, "'datasets.train.seed': expected int >= 0"),
+        ({'seed': -1}, "'datasets.train.seed': expected a whole number >= 0"),
         ({'mean': [0.5, 0.5, 0.5]}, "Unknown option 'datasets.train.mean'"),
     ],
 )

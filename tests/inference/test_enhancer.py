@@ -141,7 +141,7 @@ def test_from_a_file(model, tmp_path):
         ({'tile': True}, 'neither'),
         ({'stride': 8}, 'a ConditionalNAFNet does not work in patches'),
         ({'steps': 101}, '1…100'),
-        ({'steps': 0}, "'sampler.steps': expected int >= 1"),
+        ({'steps': 0}, "'sampler.steps': expected a whole number >= 1"),
         ({'sampler': 'ddmi'}, "Did you mean 'ddim'"),
         ({'eta': 0.5}, "eta belongs to the sampler 'ddim'"),
     ],

@@ -40,7 +40,8 @@ def night(tmp_path, monkeypatch):
 
 
 def enhance(*arguments, source='night'):
-    return main(['enhance', '-i', source, '-o', 'out', '--model', 'raw.pth', '--precision', 'fp32', *arguments])
+    model = () if '--model' in arguments else ('--model', 'raw.pth')
+    return main(['enhance', '-i', source, '-o', 'out', *model, '--precision', 'fp32', *arguments])
 
 
 def restored(path, **options):
@@ -167,7 +168,7 @@ def test_of_raw_files_with_jpeg_beside_them_a_folder_s_are_restored(night, capsy
         (['--camera', 'none.json'], 'The camera file none.json cannot be read'),
         (['--camera', 'pipe.json'], 'The camera file pipe.json cannot be read: it is a pipe, not a file.'),
         (['--camera', 'a\0.json'], 'The camera file a%00.json cannot be read: its name has a zero byte.'),
-        (['--steps', '0'], "Option 'sampler.steps': expected int >= 1"),
+        (['--steps', '0'], "Option 'sampler.steps': expected a whole number >= 1"),
         (['-i', 'a.jpg', 'night/a.dng'], "'a.jpg' is not a camera raw file, and a model of raw images restores"),
         (['-i', 'pictures'], "'pictures' holds no camera raw files, and a model of raw images restores nothing"),
         (['-i', 'a.gpr'], "'a.gpr': LibRaw does not read GoPro's compression; convert it to DNG."),
