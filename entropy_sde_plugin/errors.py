@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     'print_error',
     'printable',
     'quoted',
-    'report_input_errors',
     'suggestion',
 ]
 
@@ -140,29 +138,3 @@ def print_error(message: object) -> None:
     """Write an error to standard error, each line prefixed with ``error: ``."""
     for line in str(message).split('\n'):
         print(f'error: {line}', file=sys.stderr, flush=True)
-
-
-def report_input_errors() -> None:
-    """Let an uncaught ``InputError`` end this process with ``error: …`` and exit code 1, without a traceback.
-
-    Idempotent. Other exceptions are reported as before. In a distributed run torch puts ``[rank0]:`` before the line.
-    """
-    if isinstance(sys.excepthook, _Reporter):
-        return
-    sys.excepthook = _Reporter(sys.excepthook)
-
-
-class _Reporter:
-    def __init__(self, others: Callable[..., None]) -> None:
-        self._others = others
-
-    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, InputError):
-            _report(error)
-        else:
-            self._others(kind, error, trace)
-
-
-def _report(error: InputError) -> None:
-    # A DataLoader's worker passes its error on as a string that ends in "…InputError: <message>".
-    print_error(str(error).split(f'{InputError.__module__}.{InputError.__qualname__}: ')[-1].strip())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from entropy_sde_plugin import register
-from entropy_sde_plugin.errors import report_input_errors
+from entropy_sde_plugin.utils.reporting import report_input_errors
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from entropy_sde_plugin import __version__, cli
 from entropy_sde_plugin.demo.photographs import photograph
+from entropy_sde_plugin.utils import launchers
 from tests.support.commands import TORCHRUN, python
 from tests.support.networks import random_network
 from tests.support.pictures import write_png
@@ -82,11 +83,12 @@ def test_several_processes_of_a_verb_that_shares_no_work_are_one_line(tmp_path):
 
 def test_a_fault_of_one_process_alone_is_reported_after_a_while(monkeypatch, capsys):
     waits = []
-    monkeypatch.setattr(cli.time, 'sleep', waits.append)
+    monkeypatch.setattr(launchers.time, 'sleep', waits.append)
+    monkeypatch.setattr(launchers.signal, 'signal', lambda *_: None)
     for name, value in {'TORCHELASTIC_RUN_ID': 'x', 'RANK': '1', 'WORLD_SIZE': '2'}.items():
         monkeypatch.setenv(name, value)
     assert cli.main(['enhance', '-i', 'nowhere', '-o', 'out']) == 1
-    assert waits == [cli.PATIENCE]
+    assert waits == [launchers.PATIENCE]
     assert capsys.readouterr().err == "error: 'nowhere': there is no such file or folder.\n"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from entropy_sde_plugin.checkpoints import files, training_state
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils.distributed import warn
+from entropy_sde_plugin.utils.distributed import gather, warn
 
 __all__ = ['load_resume_state', 'network_files']
 
@@ -23,13 +23,38 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     truncated, damaged or of another iteration, or whose networks are truncated, damaged or not those it was saved with,
     is skipped with a warning, and the next older one is used. ``manual_seed`` is the state's by default.
 
+    Called in every process.
+
     Returns:
         The state, or None if there is nothing to resume from.
 
     Raises:
         InputError: There are states, but none is complete; the given one does not exist or belongs to another
-            experiment; its iteration is after ``train.total_iter``; or the options give another ``manual_seed``.
+            experiment; its iteration is after ``train.total_iter``; the options give another ``manual_seed``; or the
+            processes would resume from different states.
     """
+    state = None
+
+    def choose() -> Any:
+        nonlocal state
+        state = _chosen(opt)
+        return state and (state['iter'], state.get('networks'))
+
+    first, *others = gather(choose)
+    for rank, other in enumerate(others, 1):
+        if other != first:
+            raise InputError(
+                f'The processes would resume from different states, process 0 from {_words(first)} and process {rank} '
+                f"from {_words(other)}: all of them need the same files in '{opt['path']['experiments_root']}'."
+            )
+    return state
+
+
+def _words(chosen: tuple[int, Any] | None) -> str:
+    return 'none' if chosen is None else f'iteration {chosen[0]}'
+
+
+def _chosen(opt: dict[str, Any]) -> dict[str, Any] | None:
     from basicsr.utils import check_resume
 
     path_opt = opt['path']

@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,7 @@ from entropy_sde_plugin import __version__
 from entropy_sde_plugin.cli.arguments import model_path, named_path
 from entropy_sde_plugin.errors import InputError, print_error, printable
 from entropy_sde_plugin.utils import console, streams
-from entropy_sde_plugin.utils.launchers import started_processes
+from entropy_sde_plugin.utils.launchers import let_another_process_report, started_processes
 from entropy_sde_plugin.utils.waiting import wait_passively
 
 __all__ = ['main']
@@ -29,9 +28,6 @@ VERBS = ('demo', 'enhance', 'evaluate', 'report', 'demo_page', 'convert', 'expor
 
 SHARING = ('enhance',)
 """Verbs that share their work among the processes of torchrun."""
-
-PATIENCE = 10.0
-"""Seconds in which the first process of torchrun should have reported a fault."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,12 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.run(options)
         sys.stdout.flush()  # a full disk shows here
     except InputError as error:
-        _let_the_first_process_report()
-        print_error(error)
-        return 1
+        return _fail(error)
     except OSError as error:
-        print_error(printable(f"'{error.filename}': {error.strerror}." if error.filename else str(error)))
-        return 1
+        return _fail(printable(f"'{error.filename}': {error.strerror}." if error.filename else str(error)))
     except KeyboardInterrupt:
         return 130
     return 0
@@ -67,13 +60,12 @@ def _check_processes(verb: str) -> None:
         raise InputError(f'torchrun started {count} processes, and {verb} runs in one: start it without torchrun.')
 
 
-def _let_the_first_process_report() -> None:
-    """Wait, so that a fault which all processes of torchrun share is reported by the first one alone.
-
-    torchrun ends this process as soon as the first has failed. A fault of this process alone is reported late.
-    """
-    if 'TORCHELASTIC_RUN_ID' in os.environ and os.environ.get('RANK') != '0':
-        time.sleep(PATIENCE)
+def _fail(message: object) -> int:
+    """Print an error, where several processes share it in the first of them alone, and return the exit code."""
+    if os.environ.get('RANK', '0') != '0':
+        let_another_process_report()
+    print_error(message)
+    return 1
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import yaml
 from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.compat.pipeline import patch_pipeline
 from entropy_sde_plugin.compat.processes import check_launcher
-from entropy_sde_plugin.errors import report_input_errors
+from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.locations import one_line_errors
 from entropy_sde_plugin.options.overrides import overriding_loader
 from entropy_sde_plugin.options.run_options import RunOptions
@@ -30,9 +30,10 @@ from entropy_sde_plugin.options.yaml_loader import OptionLoader
 from entropy_sde_plugin.utils import streams
 from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.devices import accelerator
-from entropy_sde_plugin.utils.distributed import on_first_process, warn
+from entropy_sde_plugin.utils.distributed import gather, on_first_process, warn
 from entropy_sde_plugin.utils.folder_lock import lock_folder
 from entropy_sde_plugin.utils.paths import is_utf8, regular
+from entropy_sde_plugin.utils.reporting import report_input_errors
 
 __all__ = ['patch_make_exp_dirs', 'patch_ordered_yaml', 'patch_parse_options', 'silence_runpy_warning']
 
@@ -84,12 +85,17 @@ def patch_parse_options() -> None:
             check_launcher()
         args.force_yml = overrides or None
         opt['root_path'] = str(Path.cwd())
+        agree_on_options(opt)
         share_seed(opt)
         seed_datasets(opt)
-        with opt.locations.in_errors():
-            opt.checked = option_check.check(opt)
-            opt.weights = preflight.check(opt, opt.checked)
-            opt.teacher = preflight.read_teacher(opt, opt.checked)
+
+        def check() -> None:
+            with opt.locations.in_errors():
+                opt.checked = option_check.check(opt)
+                opt.weights = preflight.check(opt, opt.checked)
+                opt.teacher = preflight.read_teacher(opt, opt.checked)
+
+        gather(check)
         keep_to_one_run(opt)
         basicsr.utils.misc.set_random_seed(opt['manual_seed'] + opt['rank'])
         fill_in_defaults(opt)
@@ -128,6 +134,36 @@ def check_option_file() -> None:
     known, _ = parser.parse_known_args()
     if known.opt is not None:
         regular(known.opt)
+
+
+def agree_on_options(opt: Options) -> None:
+    """Reject processes that read different options, such as those of two machines with a file of their own.
+
+    Where files lie, and how many GPUs there are, may differ between machines.
+
+    Raises:
+        InputError: They differ.
+    """
+    own = {'rank', 'num_gpu', 'manual_seed', 'root_path', 'path'}
+    sections = {key: repr(without_places(value)) for key, value in opt.items() if key not in own}
+    first, *others = gather(lambda: sections)
+    for rank, other in enumerate(others, 1):
+        if different := sorted(key for key in first.keys() | other.keys() if first.get(key) != other.get(key)):
+            raise InputError(
+                f'Processes 0 and {rank} read different options (in {", ".join(different)}): give all the same '
+                'option file and arguments.'
+            )
+
+
+def without_places(value: Any) -> Any:
+    """Return a section as plain values, without its options that name files."""
+    if isinstance(value, Mapping):
+        return {
+            key: without_places(part)
+            for key, part in value.items()
+            if not str(key).startswith(('dataroot', 'meta_info'))
+        }
+    return [without_places(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def share_seed(opt: Options) -> None:

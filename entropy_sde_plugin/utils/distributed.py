@@ -11,9 +11,20 @@ import torch.distributed
 from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.signals import InterruptionError
 
-__all__ = ['gather', 'greatest', 'on_first_process', 'process_info', 'warn']
+__all__ = ['OtherProcessError', 'gather', 'greatest', 'is_lost_peer', 'on_first_process', 'process_info', 'warn']
 
 Result = TypeVar('Result')
+
+
+class OtherProcessError(RuntimeError):
+    """Work failed in another process of the run, which reports it."""
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error says that another process has left a collective operation: it has ended."""
+    return isinstance(error, RuntimeError) and (
+        isinstance(error, torch.distributed.DistError) or 'gloo/transport' in str(error)
+    )
 
 
 def process_info() -> tuple[int, int]:
@@ -38,7 +49,7 @@ def gather(work: Callable[[], Result]) -> list[Result]:
     Raises:
         InputError: ``work`` raised it in some process.
         InterruptionError: Some process was asked to stop.
-        RuntimeError: ``work`` failed otherwise in another process. The process that failed raises its own error.
+        OtherProcessError: ``work`` failed otherwise in another process. The one that failed raises its own error.
     """
     rank, world_size = process_info()
     if world_size == 1:
@@ -79,7 +90,7 @@ def _report(rank: int, error: Exception | None) -> Exception | None:
     if error is None:
         return None
     if isinstance(error, InputError):
-        return InputError(error.faults)
+        return InputError([f'Process {rank}: {fault}' for fault in error.faults])
     if isinstance(error, InterruptionError):
         return InterruptionError(str(error))
-    return RuntimeError(f'Process {rank} failed: {type(error).__name__}: {error}')
+    return OtherProcessError(f'Process {rank} failed: {type(error).__name__}: {error}')

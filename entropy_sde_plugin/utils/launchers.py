@@ -1,10 +1,17 @@
-"""What a launcher of several processes, such as torchrun, tells each of them."""
+"""What a launcher of several processes, such as torchrun, tells each of them, and how they share a report."""
 
 from __future__ import annotations
 
 import os
+import signal
+import time
 
-__all__ = ['started_processes']
+from entropy_sde_plugin.utils import signals
+
+__all__ = ['PATIENCE', 'let_another_process_report', 'started_processes']
+
+PATIENCE = 10.0
+"""Seconds in which another process of torchrun should have reported a fault."""
 
 
 def started_processes(rank: str, count: str) -> int:
@@ -21,3 +28,17 @@ def started_processes(rank: str, count: str) -> int:
     """
     number = os.environ.get(count, '')
     return int(number) if rank in os.environ and number.isdecimal() else 1
+
+
+def let_another_process_report() -> None:
+    """Wait, so that a fault which several processes of torchrun share is reported by one of them; the last call of a
+    process before its own report.
+
+    torchrun ends this process as soon as another has failed. A fault of this process alone is reported late.
+    """
+    if 'TORCHELASTIC_RUN_ID' not in os.environ:
+        return
+    signal.signal(signal.SIGTERM, lambda *_: signals.leave(1))
+    if signals.received() == signal.SIGTERM:  # torchrun's, which came first
+        signals.leave(1)
+    time.sleep(PATIENCE)

@@ -10,6 +10,7 @@ import atexit
 import ctypes
 import functools
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -109,6 +110,7 @@ def leave(code: int) -> NoReturn:
     Torch's communication threads can keep a process alive until torchrun kills it after 30 seconds.
     """
     _kill_children()
+    multiprocessing.util._run_finalizers(0)  # else named semaphores are reported as leaked
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

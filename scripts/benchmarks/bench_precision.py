@@ -27,7 +27,8 @@ from entropy_sde_plugin.benchmark.training_steps import (
     training_options,
 )
 from entropy_sde_plugin.demo import run as demo
-from entropy_sde_plugin.errors import InputError, report_input_errors
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.reporting import report_input_errors
 
 CASES: dict[str, dict[str, Any]] = {
     'fp32': {'channels_last': False},

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from entropy_sde_plugin.benchmark.stock_training import TrainingError, run_trainer, small_training, weights
 from entropy_sde_plugin.demo.photographs import write_demo_databases
-from entropy_sde_plugin.errors import InputError, report_input_errors
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.reporting import report_input_errors
 
 TOLERATED = 1e-4
 

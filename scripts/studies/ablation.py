@@ -35,7 +35,7 @@ from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.lmdb import LmdbReader, lmdb_writer
 from entropy_sde_plugin.data.sources import match_pairs, open_source
 from entropy_sde_plugin.demo.photographs import write_demo_databases
-from entropy_sde_plugin.errors import InputError, report_input_errors, suggestion
+from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 
 register()
@@ -43,6 +43,7 @@ register()
 from entropy_sde_plugin.demo.contact_sheet import contact_sheet  # noqa: E402
 from entropy_sde_plugin.evaluation.kept_pictures import kept_picture  # noqa: E402
 from entropy_sde_plugin.evaluation.records import read_metrics  # noqa: E402
+from entropy_sde_plugin.utils.reporting import report_input_errors  # noqa: E402
 from entropy_sde_plugin.utils.resources import options_folder  # noqa: E402
 
 CROP = 256

@@ -21,12 +21,13 @@ from msgspec import inspect as types
 
 from entropy_sde_plugin import register
 from entropy_sde_plugin.data import options as dataset_options
-from entropy_sde_plugin.errors import InputError, report_input_errors
+from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options import optimisation, option_file
 from entropy_sde_plugin.options.training import LOSSES
 from entropy_sde_plugin.options.validation import ValOptions
 from entropy_sde_plugin.registrations import registered
 from entropy_sde_plugin.utils.atomic_file import atomic_file
+from entropy_sde_plugin.utils.reporting import report_input_errors
 
 HEAD = """\
 # Options

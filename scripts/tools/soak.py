@@ -34,7 +34,8 @@ from _process_tree import holdings
 from scipy.stats import siegelslopes
 
 from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
-from entropy_sde_plugin.errors import InputError, report_input_errors
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.reporting import report_input_errors
 from entropy_sde_plugin.utils.resources import options_folder
 
 ITERATION = re.compile(r'\[epoch:.*?iter:\s*([\d,]+),')

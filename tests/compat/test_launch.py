@@ -21,10 +21,11 @@ import torch.utils.data
 import yaml
 from basicsr.utils.options import ordered_yaml, parse_options
 
-from entropy_sde_plugin import compat, errors
+from entropy_sde_plugin import compat
 from entropy_sde_plugin.compat import launch
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.parting import part
+from entropy_sde_plugin.utils.reporting import report_input_errors
 from tests.support.commands import stock_options
 from tests.support.pristine import pristine
 
@@ -225,8 +226,8 @@ def test_the_name_of_the_archive_may_be_taken(parse, opt, tmp_path, monkeypatch)
 
 
 def test_input_errors_end_a_process_in_one_line(capsys):
-    errors.report_input_errors()
-    errors.report_input_errors()
+    report_input_errors()
+    report_input_errors()
     for error in (InputError('a.png is no image.'), error_of_worker()):
         sys.excepthook(type(error), error, None)
         assert capsys.readouterr().err == 'error: a.png is no image.\n'

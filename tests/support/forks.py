@@ -30,7 +30,8 @@ SERVER = 'from tests.support.forks import serve, take_over; take_over(**serve())
 def python_m(module, *arguments, cwd, processes=1, **environment):
     """Run a module as a command; return exit code, standard output and standard error, as `commands.python` does.
 
-    Several processes meet as those of torchrun do. Their output is one; the exit code is that of the first that fails.
+    Several processes meet as those of torchrun do, and as soon as one fails the others are ended. Their output is one;
+    the exit code is that of the first that fails.
     """
     server = _server()
     with tempfile.TemporaryDirectory() as folder:
@@ -61,6 +62,7 @@ def _ranks(processes):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         meeting = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free.getsockname()[1])}
+    meeting['TORCHELASTIC_RUN_ID'] = 'tests'
     return [meeting | {'RANK': f'{k}', 'LOCAL_RANK': f'{k}', 'WORLD_SIZE': f'{processes}'} for k in range(processes)]
 
 
@@ -84,8 +86,21 @@ def serve():
                 return request | {'environment': environment}
             children.append(child)
         print(children, flush=True)
-        print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children], flush=True)
+        print(list(_ends(children)), flush=True)
     sys.exit()
+
+
+def _ends(children):
+    """Yield the exit codes in the order of the ends; a failure ends the others, as torchrun ends them."""
+    running = set(children)
+    while running:
+        child, status = os.wait()
+        running.remove(child)
+        code = os.waitstatus_to_exitcode(status)
+        yield code
+        if code:
+            for other in running:
+                os.killpg(other, signal.SIGTERM)
 
 
 def take_over(arguments, cwd, streams, environment):
