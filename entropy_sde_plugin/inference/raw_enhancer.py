@@ -18,6 +18,7 @@ from entropy_sde_plugin.diffusion.exposure_sampler import ExposureDenoiser, rest
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer_options import RawEnhancerOptions, check_seed
 from entropy_sde_plugin.inference.memory import in_memory
+from entropy_sde_plugin.inference.restoration import check_finite
 from entropy_sde_plugin.networks.architectures import architecture_of_network
 
 __all__ = ['RawEnhancer']
@@ -114,6 +115,7 @@ class RawEnhancer:
             self.network,
             *short.shape[-2:],
         )
+        check_finite(restored, 'The result')
         return from_rggb(restored[0].numpy(), pattern)
 
     @torch.inference_mode()

@@ -17,11 +17,29 @@ from entropy_sde_plugin.diffusion.brightness import (
 from entropy_sde_plugin.diffusion.highlights import keep_highlights, lit
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import Callback, Denoiser, Noise
+from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks.brightness import with_brightness
 from entropy_sde_plugin.options.diffusion import SamplerOptions
 from entropy_sde_plugin.utils.luma import mean_luma
 
-__all__ = ['restore']
+__all__ = ['check_finite', 'restore']
+
+
+def check_finite(results: Tensor, what: str) -> None:
+    """Reject results that are no image: they would be saved, and scored, as black.
+
+    Args:
+        results: Of any shape.
+        what: Names them in the message.
+
+    Raises:
+        InputError: They hold a NaN or an infinity.
+    """
+    if not results.isfinite().all():
+        raise InputError(
+            f'{what} has values that are not finite (NaN or infinity): the weights are of no use, as those of a '
+            'training that diverged, or the precision is too low for them.'
+        )
 
 
 def restore(

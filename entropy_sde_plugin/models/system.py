@@ -21,6 +21,7 @@ from entropy_sde_plugin.checkpoints import files, weights
 from entropy_sde_plugin.checkpoints.weights_file import SETTINGS_KEY, WeightsFile
 from entropy_sde_plugin.data.options import Pictures
 from entropy_sde_plugin.errors import DivergedError, InputError
+from entropy_sde_plugin.inference.restoration import check_finite
 from entropy_sde_plugin.losses import SpatialEntropyLoss
 from entropy_sde_plugin.models.validated import ValidatedModel
 from entropy_sde_plugin.options.check import options_of
@@ -154,7 +155,8 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         """Take one step on the images fed in; skip it with a warning if a loss or the gradient is not finite.
 
         Raises:
-            DivergedError: ``train.max_skipped_steps`` in a row were skipped.
+            DivergedError: ``train.max_skipped_steps`` in a row were skipped, or the training ends with weights that
+                restore nothing.
         """
         draw = self.draw(current_iter)
         losses, taken = self.training_step(lambda part: self.losses(part, draw.part(part)), batch_size=len(draw))
@@ -163,13 +165,20 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
             self._report_skipped(draw)
         elif self.ema_decay > 0:
             self.model_ema(self._current_ema_decay(current_iter))
+        is_last = current_iter == self.train_options.total_iter
+        if is_last and not (taken and self.opt.get('val')):  # no later step, and perhaps no validation, would show it
+            gather(self._check_last_weights)
 
     def get_current_log(self) -> dict[str, float]:
         """The losses of the last step, over all processes. Reading them waits for a GPU; every step does not."""
         return self.reduce_loss_dict(self._losses_of_step)
 
     def test(self) -> None:
-        """Restore the images fed in."""
+        """Restore the images fed in.
+
+        Raises:
+            InputError: The result is not finite.
+        """
         network = self._restoring_network()
         generator = torch.Generator().manual_seed(_seed_of(self.sampler_settings['seed'], *self.keys))
         was_training = network.training
@@ -177,6 +186,7 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         with torch.no_grad():
             self.output = self.restored(network, generator)
         network.train(was_training)
+        check_finite(self.output, f"The restored '{', '.join(self.keys)}'")
 
     @master_only
     def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = 'params') -> None:
@@ -307,6 +317,16 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
                 'again from the weights of an earlier checkpoint (path.pretrain_network_g), with a lower learning '
                 'rate or train.grad_clip_norm; a resumed training would continue with the rate of its state.'
             )
+
+    def _check_last_weights(self) -> None:
+        """Check that the weights of the last iteration still restore an image, before they are saved."""
+        try:
+            self.test()
+        except InputError as error:
+            raise DivergedError(
+                f'Training ends with weights that are not saved: {error} Begin again from an earlier '
+                'checkpoint (path.pretrain_network_g), with a lower learning rate or train.grad_clip_norm.'
+            ) from None
 
     def _current_ema_decay(self, current_iter: int) -> float:
         if self.train_options.ema_warmup:

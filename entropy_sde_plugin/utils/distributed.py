@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import torch.distributed
 
-from entropy_sde_plugin.errors import InputError, printable
+from entropy_sde_plugin.errors import DivergedError, InputError, printable
 from entropy_sde_plugin.utils.signals import InterruptionError
 
 __all__ = ['OtherProcessError', 'gather', 'greatest', 'is_lost_peer', 'on_first_process', 'process_info', 'warn']
@@ -90,7 +90,8 @@ def _report(rank: int, error: Exception | None) -> Exception | None:
     if error is None:
         return None
     if isinstance(error, InputError):
-        return InputError([f'Process {rank}: {fault}' for fault in error.faults])
+        kind = DivergedError if isinstance(error, DivergedError) else InputError
+        return kind([f'Process {rank}: {fault}' for fault in error.faults])
     if isinstance(error, InterruptionError):
         return InterruptionError(str(error))
     return OtherProcessError(f'Process {rank} failed: {type(error).__name__}: {error}')

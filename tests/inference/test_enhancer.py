@@ -1,5 +1,6 @@
 """From an image to an image: types, seeds, tiles, memory."""
 
+import copy
 import logging
 
 import numpy as np
@@ -46,6 +47,16 @@ def test_it_is_the_sampler_on_the_plain_network(model):
         expected = SAMPLERS['posterior'](denoiser, model.process, mu, model.process.time_grid(3), noise=noise)
     found = enhancer(model).enhance(mu, seed=5)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_result_that_is_no_picture_is_refused(model):
+    """Finite weights, as a training that diverges leaves them."""
+    ruined = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in ruined.network.parameters():
+            parameter.mul_(1e30)
+    with pytest.raises(InputError, match=r'^The result has values that are not finite'):
+        enhancer(ruined).enhance(DARK)
 
 
 @pytest.mark.parametrize(('dtype', 'scale'), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1), (np.float64, 1)])

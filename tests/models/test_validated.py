@@ -58,7 +58,7 @@ def test_a_failure_in_one_process_ends_the_validation_in_both(two_processes):
     first, second = (json.loads((two_processes / f'rank{rank}.json').read_text()) for rank in (0, 1))
     failures = {first['failure'], second['failure']}
     assert 'ZeroDivisionError: a metric of these tests' in failures
-    assert any(failure.startswith('RuntimeError: Process ') for failure in failures)
+    assert any(failure.startswith('OtherProcessError: Process ') for failure in failures)
     assert first['parameters'] == second['parameters']
     assert not (two_processes / 'failed' / 'metrics.csv').exists()
 
@@ -107,6 +107,17 @@ def test_a_metric_that_cannot_run_leaves_the_others_alone(tmp_path, log):
     assert log.text.count('\t # lpips: n/a\n') == 2
     assert log.text.count('val.metrics.lpips is n/a: picture0: there are no weights') == 1
     assert 'lpips' not in m.metric_results
+
+
+def test_weights_that_restore_nothing_get_no_values(tmp_path):
+    m = model(tmp_path)
+    with torch.no_grad():
+        for parameter in m.net_g.parameters():
+            parameter.mul_(1e30)
+    with pytest.raises(InputError, match=r"^The restored 'pictures/picture0' has values that are not finite") as caught:
+        validate(m, tmp_path)
+    assert '\n' not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_border_that_leaves_nothing_of_a_picture_is_reported(tmp_path, log):

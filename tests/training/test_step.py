@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import DivergedError, InputError
 from entropy_sde_plugin.options.check import check
 from entropy_sde_plugin.training.save_on_error import StepWatch
 from tests.support import ENTROPY, validation  # noqa: F401  BufferedNetwork
@@ -94,6 +94,25 @@ def test_skips_in_a_row_end_the_training():
     with pytest.raises(InputError, match=r'iteration 6: 3 steps in a row .*train\.max_skipped_steps') as caught:
         train(m, 6, poisoned())
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(('iterations', 'val'), [(1, None), (2, None), (2, {'val_freq': 5})])
+def test_a_training_does_not_end_with_weights_that_restore_nothing(iterations, val):
+    """The first step ruins the weights, which stay finite; the second is skipped for its loss."""
+    m = model(train__optim_g__lr=1e30, train__total_iter=iterations, val=val)
+    for iteration in range(1, iterations):
+        train(m, iteration)
+    with pytest.raises(DivergedError, match='lower learning rate') as caught:
+        train(m, iterations)
+    assert m.training_step.skipped_in_row == iterations - 1
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('last', [batch, poisoned])
+def test_a_training_with_sound_weights_ends_well_even_where_its_last_step_is_skipped(last):
+    m = model(train__total_iter=2, val=None)
+    train(m, 1)
+    train(m, 2, last())
 
 
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
