@@ -92,6 +92,20 @@ def test_a_fault_of_one_process_alone_is_reported_after_a_while(monkeypatch, cap
     assert capsys.readouterr().err == "error: 'nowhere': there is no such file or folder.\n"
 
 
+def test_sigterm_leaves_no_half_written_file(tmp_path):
+    """The signal comes when the file is written and has not its name yet."""
+    program = (
+        'import os, signal\n'
+        'from entropy_sde_plugin import cli\n'
+        'from entropy_sde_plugin.utils.resources import packaged_model\n'
+        'os.fsync = lambda _: os.kill(os.getpid(), signal.SIGTERM)\n'
+        'cli.main(["convert", str(packaged_model()), "converted.safetensors"])\n'
+    )
+    code, out, err = python('-c', program, cwd=tmp_path)
+    assert (code, out, err) == (143, '', '')
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     'arguments',
     [

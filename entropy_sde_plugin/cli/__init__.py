@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,13 @@ import shtab
 from entropy_sde_plugin import __version__
 from entropy_sde_plugin.cli.arguments import model_path, named_path
 from entropy_sde_plugin.errors import InputError, print_error, printable
-from entropy_sde_plugin.utils import console, streams
-from entropy_sde_plugin.utils.launchers import let_another_process_report, started_processes
+from entropy_sde_plugin.utils import console, signals, streams
+from entropy_sde_plugin.utils.launchers import (
+    is_follower,
+    let_another_process_report,
+    started_processes,
+    usage_told_once,
+)
 from entropy_sde_plugin.utils.waiting import wait_passively
 
 __all__ = ['main']
@@ -31,10 +35,15 @@ SHARING = ('enhance',)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0; 1 after one line that says what was wrong; 130 on Ctrl-C."""
+    """Run the command line and return its exit code: 0; 1 after one line that says what was wrong; 130 on Ctrl-C.
+
+    SIGTERM ends the process with 143.
+    """
     streams.secure()
+    signals.exit_on_sigterm()  # files and folders that are begun are deleted then, too
     wait_passively()
-    options = _parser().parse_args(arguments)
+    with usage_told_once():
+        options = _parser().parse_args(arguments)
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
     try:
         with console.quiet() if options.quiet else nullcontext(), _log_shown() if options.verbose else nullcontext():
@@ -62,7 +71,7 @@ def _check_processes(verb: str) -> None:
 
 def _fail(message: object) -> int:
     """Print an error, where several processes share it in the first of them alone, and return the exit code."""
-    if os.environ.get('RANK', '0') != '0':
+    if is_follower():
         let_another_process_report()
     print_error(message)
     return 1

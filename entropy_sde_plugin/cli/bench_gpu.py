@@ -43,9 +43,7 @@ def run(options: argparse.Namespace) -> None:
     from entropy_sde_plugin.benchmark import runner
     from entropy_sde_plugin.benchmark.results import TABLES_FILE
     from entropy_sde_plugin.utils.console import report
-    from entropy_sde_plugin.utils.signals import exit_on_sigterm
 
-    exit_on_sigterm()  # the running part is ended then, too
     settings = Settings(options.device, options.quick)
     chosen = list(dict.fromkeys(options.parts or PARTS))
     results = runner.run(options.output, settings, [PARTS[name] for name in chosen], 60 * options.minutes)

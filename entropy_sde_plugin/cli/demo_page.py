@@ -11,7 +11,6 @@ from typing import Any
 
 from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity
 from entropy_sde_plugin.utils.extras import needs_extra
-from entropy_sde_plugin.utils.signals import exit_on_sigterm
 
 
 def add_verb(verbs: Any) -> None:
@@ -34,7 +33,6 @@ def add_verb(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
-    exit_on_sigterm()  # the folder is deleted then, too
     with tempfile.TemporaryDirectory(prefix='entropy-sde-') as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder  # read when gradio is imported: for uploads and results
         _serve(options, Path(folder))

@@ -27,11 +27,12 @@ from entropy_sde_plugin.options.locations import one_line_errors
 from entropy_sde_plugin.options.overrides import overriding_loader
 from entropy_sde_plugin.options.run_options import RunOptions
 from entropy_sde_plugin.options.yaml_loader import OptionLoader
-from entropy_sde_plugin.utils import streams
+from entropy_sde_plugin.utils import signals, streams
 from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.devices import accelerator
 from entropy_sde_plugin.utils.distributed import gather, on_first_process, warn
 from entropy_sde_plugin.utils.folder_lock import lock_folder
+from entropy_sde_plugin.utils.launchers import usage_told_once
 from entropy_sde_plugin.utils.paths import is_utf8, regular
 from entropy_sde_plugin.utils.reporting import report_input_errors
 
@@ -76,11 +77,14 @@ def patch_parse_options() -> None:
 
         streams.secure()
         report_input_errors()
+        if not is_train:  # a training saves its state first: `signals.watch`
+            signals.exit_on_sigterm()
         report_failing_log_once()
         patch_pipeline(sys._getframe(1).f_globals)
         with underscore_local_rank(), one_line_errors(), overriding_loader() as overrides:
             check_option_file()
-            opt, args = original(str(Path.cwd()), is_train)
+            with usage_told_once():
+                opt, args = original(str(Path.cwd()), is_train)
         if not opt['dist']:
             check_launcher()
         args.force_yml = overrides or None

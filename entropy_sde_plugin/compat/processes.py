@@ -11,6 +11,7 @@ from typing import Any
 import basicsr.utils.dist_util
 import torch
 import torch.distributed
+from torch.distributed.rendezvous import rendezvous
 
 from entropy_sde_plugin.compat.patching import mentions
 from entropy_sde_plugin.errors import InputError
@@ -18,6 +19,9 @@ from entropy_sde_plugin.utils.launchers import started_processes
 from entropy_sde_plugin.utils.parting import part
 
 __all__ = ['check_launcher', 'patch_init_dist']
+
+MEETING = timedelta(minutes=10)
+"""How long the first process is waited for."""
 
 
 def check_launcher() -> None:
@@ -63,7 +67,15 @@ def init_dist_pytorch(backend: str, **kwargs: Any) -> None:
         backend = 'gloo'
     # The others wait while one process validates, which a diffusion makes longer than the default of ten minutes.
     kwargs.setdefault('timeout', timedelta(days=1))
-    torch.distributed.init_process_group(backend=backend, **kwargs)
+    try:
+        store, rank, size = next(rendezvous('env://', timeout=MEETING))
+        torch.distributed.init_process_group(backend=backend, store=store, rank=rank, world_size=size, **kwargs)
+    except (RuntimeError, ValueError) as error:
+        place, reason = (os.environ.get(f'MASTER_{key}', '') for key in ('ADDR', 'PORT')), str(error).splitlines()[0]
+        raise InputError(
+            f"The processes of this run cannot meet at '{':'.join(place)}' ({reason}): check the address, or choose "
+            'another port (MASTER_PORT; under SLURM dist_params.port).'
+        ) from None
     atexit.register(part)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,6 +65,8 @@ class Share:
 
         if self.size == 1 or not torch.distributed.is_torchelastic_launched():
             return list(counts)
+        # All is written, and a handler in Python would not run while this process waits.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         torch.distributed.init_process_group('gloo', timeout=timedelta(days=30))
         sums = torch.tensor(counts)
         torch.distributed.all_reduce(sums)

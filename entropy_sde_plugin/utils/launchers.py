@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 
 from entropy_sde_plugin.utils import signals
 
-__all__ = ['PATIENCE', 'let_another_process_report', 'started_processes']
+__all__ = ['PATIENCE', 'is_follower', 'let_another_process_report', 'started_processes', 'usage_told_once']
 
 PATIENCE = 10.0
 """Seconds in which another process of torchrun should have reported a fault."""
@@ -28,6 +32,29 @@ def started_processes(rank: str, count: str) -> int:
     """
     number = os.environ.get(count, '')
     return int(number) if rank in os.environ and number.isdecimal() else 1
+
+
+@contextmanager
+def usage_told_once() -> Iterator[None]:
+    """Let the first process alone print what argparse says of a command line that the block refuses."""
+    if not is_follower():
+        yield
+        return
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told):
+            yield
+    except SystemExit as end:
+        if end.code:
+            let_another_process_report()
+        raise
+    finally:
+        sys.stderr.write(told.getvalue())
+
+
+def is_follower() -> bool:
+    """Whether a launcher started this process, and not as the first."""
+    return os.environ.get('RANK', '0') != '0'
 
 
 def let_another_process_report() -> None:

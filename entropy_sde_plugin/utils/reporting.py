@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from types import TracebackType
 
 from entropy_sde_plugin.errors import InputError, print_error
-from entropy_sde_plugin.utils.launchers import let_another_process_report
+from entropy_sde_plugin.utils.launchers import is_follower, let_another_process_report
 
 __all__ = ['report_input_errors']
 
 
 def report_input_errors() -> None:
-    """Let an uncaught ``InputError`` end this process with ``error: …`` and exit code 1, without a traceback.
+    """Let an uncaught ``InputError``, or Ctrl-C, end this process with ``error: …``, without a traceback.
 
     Idempotent. Other exceptions are reported as before. In a distributed run torch puts ``[rank0]:`` before the line. A
     fault that all processes of torchrun share is reported by the first of them; a process that fails since another one
@@ -33,10 +32,12 @@ class _Reporter:
         from entropy_sde_plugin.utils.distributed import OtherProcessError, is_lost_peer
 
         follows = is_lost_peer(error) or isinstance(error, OtherProcessError)
-        if follows or (isinstance(error, InputError) and os.environ.get('RANK', '0') != '0'):
+        if follows or (isinstance(error, (InputError, KeyboardInterrupt)) and is_follower()):
             let_another_process_report()
         if isinstance(error, InputError):
             _report(error)
+        elif isinstance(error, KeyboardInterrupt):
+            print_error('Interrupted (Ctrl-C).')
         elif is_lost_peer(error):
             print_error('Another process of this run has ended, so this one cannot go on: see what that one printed.')
         else:

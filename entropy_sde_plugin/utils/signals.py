@@ -26,6 +26,7 @@ __all__ = [
     'blocked',
     'check',
     'end_with_parent',
+    'exit_code',
     'exit_on_sigterm',
     'expect_children_to_end',
     'leave',
@@ -36,6 +37,7 @@ __all__ = [
 SIGNALS = [getattr(signal, name) for name in ('SIGTERM', 'SIGINT', 'SIGUSR1') if hasattr(signal, name)]
 
 _received = 0
+_exit_code = 0
 _before: dict[int, Any] = {}
 
 
@@ -62,7 +64,18 @@ def watch() -> None:
 
 def exit_on_sigterm() -> None:
     """Let SIGTERM end this process by ``SystemExit``, so that what it has begun is cleaned up."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def exit_code() -> int:
+    """Return the exit code of a process that SIGTERM ends by ``SystemExit``, or 0."""
+    return _exit_code
+
+
+def _exit(number: int, _: object) -> NoReturn:
+    global _exit_code
+    _exit_code = 128 + number
+    sys.exit(_exit_code)
 
 
 def end_with_parent() -> None:
@@ -110,7 +123,8 @@ def leave(code: int) -> NoReturn:
     Torch's communication threads can keep a process alive until torchrun kills it after 30 seconds.
     """
     _kill_children()
-    multiprocessing.util._run_finalizers(0)  # else named semaphores are reported as leaked
+    # Else named semaphores are reported as leaked.
+    multiprocessing.util._run_finalizers(0)  # pyright: ignore[reportAttributeAccessIssue]
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

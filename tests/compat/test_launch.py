@@ -231,6 +231,8 @@ def test_input_errors_end_a_process_in_one_line(capsys):
     for error in (InputError('a.png is no image.'), error_of_worker()):
         sys.excepthook(type(error), error, None)
         assert capsys.readouterr().err == 'error: a.png is no image.\n'
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err == 'error: Interrupted (Ctrl-C).\n'
     sys.excepthook(KeyError, KeyError('x'), None)
     assert "KeyError: 'x'" in capsys.readouterr().err
 

@@ -3,6 +3,7 @@
 import copy
 import re
 import shutil
+import socket
 
 import pytest
 
@@ -53,6 +54,24 @@ def test_a_fault_of_all_is_told_by_one(folder):
     assert faults(output) == ["Unknown option 'train.objectve'. Did you mean 'objective'?"]
 
 
+def test_a_command_line_that_is_refused_is_told_by_one(folder):
+    code, output = run(folder, options(folder, 'refused'), '--nonsense')
+    assert code == 2
+    assert output.count('error: unrecognized arguments: --nonsense') == 1
+
+
+def test_ruined_weights_are_not_saved(folder):
+    """The first step ruins them; the second, which is the last, is skipped."""
+    opt = options(folder, 'ruined')
+    opt['train'] |= {'total_iter': 2}
+    opt['train']['optim_g']['lr'] = 1e30
+    code, output = run(folder, opt)
+    assert code == 1
+    (fault,) = faults(output)
+    assert fault.startswith('Training ends with weights that are not saved')
+    assert not list((folder / 'experiments/ruined/models').iterdir())
+
+
 def test_who_lost_the_other_leaves_the_report_to_it(folder):
     """The first process fails in its second step; the second waits for it in a collective operation."""
     opt = options(folder, 'lost')
@@ -62,6 +81,18 @@ def test_who_lost_the_other_leaves_the_report_to_it(folder):
     assert len(faults(output)) == 1
     assert 'RuntimeError: an accident of these tests' in output
     assert 'gloo' not in output
+
+
+def test_a_port_in_use_is_named(folder):
+    opt = options(folder, 'port')
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = f'{taken.getsockname()[1]}'
+        command = ('-opt', write_options(folder, opt), '--launcher', 'pytorch')
+        code, out, err = python_m('basicsr.train', *command, cwd=folder, processes=2, MASTER_PORT=port)
+    assert code == 1
+    (fault,) = faults(out + err)
+    assert fault.startswith(f"The processes of this run cannot meet at '127.0.0.1:{port}' (")
+    assert 'address already in use' in fault
 
 
 def test_a_semaphore_of_a_process_that_leaves_is_not_reported(folder):

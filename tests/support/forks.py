@@ -40,7 +40,7 @@ def python_m(module, *arguments, cwd, processes=1, **environment):
             'arguments': [module, *map(str, arguments)],
             'cwd': str(cwd),
             'streams': [str(path) for path in streams],
-            'environments': [environment | ranked for ranked in _ranks(processes)],
+            'environments': [ranked | environment for ranked in _ranks(processes)],
         }
         server.stdin.write(json.dumps(request).encode() + b'\n')
         children = json.loads(server.stdout.readline())
