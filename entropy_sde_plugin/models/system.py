@@ -204,10 +204,12 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         return self.options
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Save as BasicSR does, and delete checkpoints beyond ``keep_last_checkpoints``."""
+        """Save as BasicSR does, and delete checkpoints beyond ``keep_last_checkpoints``; none while steps are skipped,
+        since the weights may be ruined, and an older checkpoint the last that is of use."""
         super().save_training_state(epoch, current_iter)
         path, keep = self.opt['path'], self.train_options.keep_last_checkpoints
-        if current_iter != -1 and keep is not None and self.opt['rank'] == 0:
+        sound = self.training_step.skipped_in_row == 0
+        if sound and current_iter != -1 and keep is not None and self.opt['rank'] == 0:
             files.keep_last(keep, current_iter, path['models'], path['training_states'], 'net_g')
 
     def state_entries(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from entropy_sde_plugin.data.datasets.synthetic import SyntheticLowLightDataset
 from entropy_sde_plugin.data.sample_seeds import DrawIndex
 from entropy_sde_plugin.errors import InputError
 from tests.support.pictures import write_png
+from tests.support.pipes import pipe
 
 
 def paired(root, phase='train', backend='.lmdb', **options):
@@ -131,6 +132,15 @@ def test_names_by_template_and_meta_info_file(tmp_path, bright):
     dataset = PairedLowLightDataset(opt)
     assert [dataset[i]['lq_path'] for i in range(2)] == [str(tmp_path / 'lq' / f'{n}_low.png') for n in 'ca']
     assert len(dataset) == 2
+
+
+def test_a_pipe_in_the_place_of_a_list_of_names_is_not_waited_for(pairs, tmp_path):
+    names = tmp_path / 'names.txt'
+    names.touch()
+    pipe(names)
+    with pytest.raises(InputError, match=r"names\.txt' cannot be read \(it is a pipe, not a file\)\.$") as caught:
+        build_dataset(paired(pairs) | {'meta_info_file': str(names)})
+    assert caught.value.option.endswith('meta_info_file')
 
 
 def test_names_that_differ_by_a_prefix_on_each_side(tmp_path, bright):

@@ -326,6 +326,23 @@ def test_a_data_set_that_is_not_registered_here_is_reported_on_the_page(folder, 
     assert 'OneOfTheUser' in text
 
 
+def test_a_data_set_of_basicsr_that_fails_is_reported_on_the_page(folder, tmp_path):
+    """By an assertion, for a truth that is gone."""
+    shutil.copytree(folder / 'experiments/a', tmp_path / 'a')
+    shutil.copytree(folder / 'pairs', tmp_path / 'pairs')
+    (tmp_path / 'pairs/gt/coffee.png').unlink()
+    stock = {'type': 'PairedImageDataset', 'io_backend': {'type': 'disk'}, 'scale': 1}
+    root = str(tmp_path)
+    edited(tmp_path / 'a/run.json', lambda r: r['options'].update(root_path=root))
+    edited(tmp_path / 'a/run.json', lambda r: r['options']['datasets']['val'].update(stock))
+    write_report([tmp_path / 'a'], tmp_path / 'report.html')
+    text = (tmp_path / 'report.html').read_text()
+    assert 'Input and truth are not shown, since the data could not be read: lq and gt datasets have different' in text
+    (tmp_path / 'pairs/lq/coffee.png').unlink()
+    write_report([tmp_path / 'a'], tmp_path / 'report.html')
+    assert 'Input and truth are not shown' not in (tmp_path / 'report.html').read_text()
+
+
 def test_a_page_does_not_replace_the_files_of_a_run(folder, capsys):
     record = folder / 'experiments/a/run.json'
     before = record.read_bytes()

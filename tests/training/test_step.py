@@ -96,6 +96,18 @@ def test_skips_in_a_row_end_the_training():
     assert '\n' not in str(caught.value)
 
 
+def test_no_checkpoint_is_deleted_while_steps_are_skipped(tmp_path):
+    """The weights may be ruined by then."""
+    m = model(train__keep_last_checkpoints=1, path__models=str(tmp_path), path__training_states=str(tmp_path))
+    for iteration, data in enumerate((batch(), poisoned(), poisoned()), 1):
+        train(m, iteration, data)
+        m.save(0, iteration)
+    assert {path.name for path in tmp_path.glob('*.state')} == {'1.state', '2.state', '3.state'}
+    train(m, 4)
+    m.save(0, 4)
+    assert {path.name for path in tmp_path.glob('*.state')} == {'4.state'}
+
+
 @pytest.mark.parametrize(('iterations', 'val'), [(1, None), (2, None), (2, {'val_freq': 5})])
 def test_a_training_does_not_end_with_weights_that_restore_nothing(iterations, val):
     """The first step ruins the weights, which stay finite; the second is skipped for its loss."""
