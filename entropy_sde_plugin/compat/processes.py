@@ -11,17 +11,14 @@ from typing import Any
 import basicsr.utils.dist_util
 import torch
 import torch.distributed
-from torch.distributed.rendezvous import rendezvous
 
 from entropy_sde_plugin.compat.patching import mentions
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.distributed import meet
 from entropy_sde_plugin.utils.launchers import started_processes
 from entropy_sde_plugin.utils.parting import part
 
 __all__ = ['check_launcher', 'patch_init_dist']
-
-MEETING = timedelta(minutes=10)
-"""How long the first process is waited for."""
 
 
 def check_launcher() -> None:
@@ -67,25 +64,16 @@ def init_dist_pytorch(backend: str, **kwargs: Any) -> None:
         backend = 'gloo'
     # The others wait while one process validates, which a diffusion makes longer than the default of ten minutes.
     kwargs.setdefault('timeout', timedelta(days=1))
-    try:
-        store, rank, size = next(rendezvous('env://', timeout=MEETING))
-        torch.distributed.init_process_group(backend=backend, store=store, rank=rank, world_size=size, **kwargs)
-    except (RuntimeError, ValueError) as error:
-        place, reason = (os.environ.get(f'MASTER_{key}', '') for key in ('ADDR', 'PORT')), str(error).splitlines()[0]
-        raise InputError(
-            f"The processes of this run cannot meet at '{':'.join(place)}' ({reason}): check the address, or choose "
-            'another port (MASTER_PORT; under SLURM dist_params.port).'
-        ) from None
+    meet(backend, **kwargs)
     atexit.register(part)
 
 
 def init_dist_slurm(backend: str, port: int | None = None) -> None:
     """Join the processes that srun started, the first node's host being the meeting point."""
-    if 'SLURM_PROCID' not in os.environ:
-        raise InputError('--launcher slurm is for processes that srun starts.')
-    command = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
-    hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    os.environ['MASTER_ADDR'] = hosts[0]
+    names = ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID', 'SLURM_NODELIST')
+    if missing := [name for name in names if name not in os.environ]:
+        raise InputError(f'--launcher slurm is for processes that srun starts: {missing[0]} is not set.')
+    os.environ['MASTER_ADDR'] = first_host(os.environ['SLURM_NODELIST'])
     if port is not None:
         os.environ['MASTER_PORT'] = str(port)
     os.environ.setdefault('MASTER_PORT', '29500')
@@ -93,3 +81,16 @@ def init_dist_slurm(backend: str, port: int | None = None) -> None:
     os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
     os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
     init_dist_pytorch(backend)
+
+
+def first_host(nodes: str) -> str:
+    """Return the first host of a list as SLURM writes it, such as ``node[1-4]``."""
+    command = ['scontrol', 'show', 'hostnames', nodes]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        fault = 'it names none'
+    except (OSError, subprocess.CalledProcessError) as error:
+        listed, fault = [], str(error)
+    if not listed:
+        raise InputError(f"--launcher slurm: '{' '.join(command)}' does not tell where the processes meet ({fault}).")
+    return listed[0]

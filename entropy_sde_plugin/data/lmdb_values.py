@@ -64,7 +64,9 @@ def open_environment(path: str | Path) -> lmdb.Environment:
             try:
                 environment = lmdb.open(os.fsencode(real), readonly=True, lock=False, readahead=False, create=False)
             except lmdb.Error as error:
-                raise InputError(f"'{path}' cannot be opened as an LMDB database: {error}") from None
+                raise InputError(
+                    f"'{path}' cannot be opened as an LMDB database ({error}); copy or write it again."
+                ) from None
             size = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
             known = _environments[real] = _Opened(environment, file, size)
     # Reading a page after the end of a truncated file would kill the process with SIGBUS.

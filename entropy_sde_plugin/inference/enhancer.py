@@ -19,7 +19,7 @@ from entropy_sde_plugin.diffusion.samplers import Callback, standard_normal
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, EnhancerOptions, check_seed
 from entropy_sde_plugin.inference.memory import in_memory
-from entropy_sde_plugin.inference.restoration import check_finite, restore
+from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.networks.architectures import InferenceNetwork, architecture_of_network
 
 __all__ = ['Enhancer']
@@ -130,11 +130,9 @@ class Enhancer:
     def _restore(self, batch: Tensor, seed: int, callback: Callback | None) -> Tensor:
         """Sample on the device, (B, 3, H, W) in and out on the CPU; use smaller tiles if memory runs out."""
         height, width = batch.shape[-2:]
-        restored = in_memory(
+        return in_memory(
             lambda: self._sampled(batch.to(self.device), seed, callback).cpu(), self.network, height, width
         )
-        check_finite(restored, 'The result')
-        return restored
 
     @torch.inference_mode()
     def _sampled(self, images: Tensor, seed: int, callback: Callback | None) -> Tensor:

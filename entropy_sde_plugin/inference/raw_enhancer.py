@@ -115,7 +115,7 @@ class RawEnhancer:
             self.network,
             *short.shape[-2:],
         )
-        check_finite(restored, 'The result')
+        check_finite(restored)
         return from_rggb(restored[0].numpy(), pattern)
 
     @torch.inference_mode()

@@ -25,20 +25,19 @@ from entropy_sde_plugin.utils.luma import mean_luma
 __all__ = ['check_finite', 'restore']
 
 
-def check_finite(results: Tensor, what: str) -> None:
+def check_finite(results: Tensor) -> None:
     """Reject results that are no image: they would be saved, and scored, as black.
 
     Args:
         results: Of any shape.
-        what: Names them in the message.
 
     Raises:
         InputError: They hold a NaN or an infinity.
     """
     if not results.isfinite().all():
         raise InputError(
-            f'{what} has values that are not finite (NaN or infinity): the weights are of no use, as those of a '
-            'training that diverged, or the precision is too low for them.'
+            'The restored image has values that are not finite (NaN or infinity): the weights are of no use, as those '
+            'of a training that diverged, or the precision is too low for them.'
         )
 
 
@@ -71,7 +70,7 @@ def restore(
         The results, shaped as ``images``, in [0, 1].
 
     Raises:
-        InputError: The brightness is ``'truth'``, and there is no ground truth.
+        InputError: The brightness is ``'truth'``, and there is no ground truth; or what was sampled is not finite.
 
     Example:
         >>> from entropy_sde_plugin.diffusion import IRSDE
@@ -95,6 +94,7 @@ def restore(
     cond = process.from_unit(images)
     sampled = sampler.build()(denoiser, process, cond, times, noise=noise, callback=callback)
     results = process.to_unit(sampled)
+    check_finite(results)
     return torch.lerp(images, _finished(results, images, wanted, sampler.brightness), sampler.strength)
 
 

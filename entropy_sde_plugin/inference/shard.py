@@ -63,11 +63,13 @@ class Share:
         """
         import torch.distributed
 
+        from entropy_sde_plugin.utils.distributed import meet
+
         if self.size == 1 or not torch.distributed.is_torchelastic_launched():
             return list(counts)
         # All is written, and a handler in Python would not run while this process waits.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        torch.distributed.init_process_group('gloo', timeout=timedelta(days=30))
+        meet('gloo', timeout=timedelta(days=30))
         sums = torch.tensor(counts)
         torch.distributed.all_reduce(sums)
         torch.distributed.destroy_process_group()

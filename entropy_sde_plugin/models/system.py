@@ -183,10 +183,14 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         generator = torch.Generator().manual_seed(_seed_of(self.sampler_settings['seed'], *self.keys))
         was_training = network.training
         network.eval()
-        with torch.no_grad():
-            self.output = self.restored(network, generator)
-        network.train(was_training)
-        check_finite(self.output, f"The restored '{', '.join(self.keys)}'")
+        try:
+            with torch.no_grad():
+                self.output = self.restored(network, generator)
+            check_finite(self.output)
+        except InputError as error:
+            raise InputError(f'{", ".join(self.keys)}: {error}', error.option) from None
+        finally:
+            network.train(was_training)
 
     @master_only
     def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = 'params') -> None:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch.distributed
+from torch.distributed.rendezvous import rendezvous
 
 from entropy_sde_plugin.errors import DivergedError, InputError, printable
 from entropy_sde_plugin.utils.signals import InterruptionError
 
-__all__ = ['OtherProcessError', 'gather', 'greatest', 'is_lost_peer', 'on_first_process', 'process_info', 'warn']
+__all__ = [
+    'OtherProcessError',
+    'gather',
+    'greatest',
+    'is_lost_peer',
+    'meet',
+    'on_first_process',
+    'process_info',
+    'warn',
+]
+
+MEETING = timedelta(minutes=10)
+"""How long the first process is waited for."""
 
 Result = TypeVar('Result')
 
@@ -25,6 +40,26 @@ def is_lost_peer(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         isinstance(error, torch.distributed.DistError) or 'gloo/transport' in str(error)
     )
+
+
+def meet(backend: str, **settings: Any) -> None:
+    """Join the processes of a run, which a launcher has told where they meet.
+
+    Args:
+        backend, settings: As of ``torch.distributed.init_process_group``.
+
+    Raises:
+        InputError: They cannot meet there, or what the launcher has told is no such place.
+    """
+    try:
+        store, rank, size = next(rendezvous('env://', timeout=MEETING))
+        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, **settings)
+    except (RuntimeError, ValueError) as error:
+        place, reason = (os.environ.get(f'MASTER_{key}', '') for key in ('ADDR', 'PORT')), str(error).splitlines()[0]
+        raise InputError(
+            f"The processes of this run cannot meet at '{':'.join(place)}' ({reason}): check the address, or choose "
+            'another port (MASTER_PORT; under SLURM dist_params.port).'
+        ) from None
 
 
 def process_info() -> tuple[int, int]:

@@ -275,6 +275,32 @@ def test_slurm_without_a_gpu(tmp_path, monkeypatch):
         torch.distributed.destroy_process_group()
 
 
+SLURM = {'PROCID': '0', 'NTASKS': '1', 'LOCALID': '0', 'NODELIST': 'node[1-2]'}
+
+
+@pytest.mark.parametrize('missing', SLURM)
+def test_what_srun_has_not_set_is_named(monkeypatch, missing):
+    for name, value in SLURM.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    monkeypatch.delenv(f'SLURM_{missing}')
+    with pytest.raises(InputError, match=rf'for processes that srun starts: SLURM_{missing} is not set\.$'):
+        basicsr.utils.dist_util._init_dist_slurm('nccl')
+
+
+@pytest.mark.parametrize('scontrol', [None, 'exit 1', 'true'])
+def test_hosts_that_slurm_does_not_tell_are_one_line(monkeypatch, tmp_path, scontrol):
+    """``scontrol`` is missing, fails or says nothing; it is a stand-in, since there is no SLURM here."""
+    if scontrol is not None:
+        (tmp_path / 'scontrol').write_text(f'#!/bin/sh\n{scontrol}\n')
+        (tmp_path / 'scontrol').chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    for name, value in SLURM.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    with pytest.raises(InputError, match=r"'scontrol show hostnames node\[1-2\]' does not tell where") as caught:
+        basicsr.utils.dist_util._init_dist_slurm('nccl')
+    assert '\n' not in str(caught.value)
+
+
 def free_port():
     with socket.create_server(('localhost', 0)) as server:
         return server.getsockname()[1]

@@ -49,14 +49,15 @@ def test_it_is_the_sampler_on_the_plain_network(model):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_a_result_that_is_no_picture_is_refused(model):
+@pytest.mark.parametrize('brightness', ['model', 'auto', 'keep', 0.4])
+def test_a_result_that_is_no_picture_is_refused(model, brightness):
     """Finite weights, as a training that diverges leaves them."""
     ruined = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in ruined.network.parameters():
             parameter.mul_(1e30)
-    with pytest.raises(InputError, match=r'^The result has values that are not finite'):
-        enhancer(ruined).enhance(DARK)
+    with pytest.raises(InputError, match=r'^The restored image has values that are not finite'):
+        enhancer(ruined, brightness=brightness).enhance(DARK)
 
 
 @pytest.mark.parametrize(('dtype', 'scale'), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1), (np.float64, 1)])

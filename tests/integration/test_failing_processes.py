@@ -83,12 +83,16 @@ def test_who_lost_the_other_leaves_the_report_to_it(folder):
     assert 'gloo' not in output
 
 
-def test_a_port_in_use_is_named(folder):
-    opt = options(folder, 'port')
+TRAIN = ('basicsr.train', '-opt', 'port.yml', '--launcher', 'pytorch')
+ENHANCE = ('entropy_sde_plugin.cli', 'enhance', '-i', 'pairs/lq', '-o', 'bright', '--steps', '1')
+
+
+@pytest.mark.parametrize('command', [TRAIN, ENHANCE])
+def test_a_port_in_use_is_named(folder, command):
+    write_options(folder, options(folder, 'port'))
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = f'{taken.getsockname()[1]}'
-        command = ('-opt', write_options(folder, opt), '--launcher', 'pytorch')
-        code, out, err = python_m('basicsr.train', *command, cwd=folder, processes=2, MASTER_PORT=port)
+        code, out, err = python_m(*command, cwd=folder, processes=2, MASTER_PORT=port)
     assert code == 1
     (fault,) = faults(out + err)
     assert fault.startswith(f"The processes of this run cannot meet at '127.0.0.1:{port}' (")
