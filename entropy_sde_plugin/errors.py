@@ -13,6 +13,7 @@ __all__ = [
     'DivergedError',
     'InputError',
     'MetricUnavailableError',
+    'OtherProcessError',
     'about',
     'dotted',
     'nearest',
@@ -73,6 +74,10 @@ class MetricUnavailableError(InputError):
 
     Validation continues without it: the table shows n/a, and the log this message.
     """
+
+
+class OtherProcessError(RuntimeError):
+    """Work failed in another process of the run, which reports it."""
 
 
 @contextmanager

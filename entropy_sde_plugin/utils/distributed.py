@@ -11,11 +11,10 @@ from typing import Any, TypeVar, cast
 import torch.distributed
 from torch.distributed.rendezvous import rendezvous
 
-from entropy_sde_plugin.errors import DivergedError, InputError, printable
+from entropy_sde_plugin.errors import DivergedError, InputError, OtherProcessError, printable
 from entropy_sde_plugin.utils.signals import InterruptionError
 
 __all__ = [
-    'OtherProcessError',
     'gather',
     'greatest',
     'is_lost_peer',
@@ -29,10 +28,6 @@ MEETING = timedelta(minutes=10)
 """How long the first process is waited for."""
 
 Result = TypeVar('Result')
-
-
-class OtherProcessError(RuntimeError):
-    """Work failed in another process of the run, which reports it."""
 
 
 def is_lost_peer(error: BaseException) -> bool:

@@ -65,7 +65,8 @@ def let_another_process_report() -> None:
     """
     if 'TORCHELASTIC_RUN_ID' not in os.environ:
         return
-    signal.signal(signal.SIGTERM, lambda *_: signals.leave(1))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: signals.leave(1))
     if signals.received() == signal.SIGTERM:  # torchrun's, which came first
         signals.leave(1)
     time.sleep(PATIENCE)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from entropy_sde_plugin.errors import InputError, print_error
+from entropy_sde_plugin.errors import InputError, OtherProcessError, print_error
 from entropy_sde_plugin.utils.launchers import is_follower, let_another_process_report
 
 __all__ = ['report_input_errors']
@@ -28,20 +28,26 @@ class _Reporter:
         self._others = others
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        # PyTorch, which is imported by now if it is used, has to be imported after `wait_passively`.
-        from entropy_sde_plugin.utils.distributed import OtherProcessError, is_lost_peer
-
-        follows = is_lost_peer(error) or isinstance(error, OtherProcessError)
-        if follows or (isinstance(error, (InputError, KeyboardInterrupt)) and is_follower()):
+        lost = _is_lost_peer(error)
+        if lost or isinstance(error, OtherProcessError) or (isinstance(error, InputError) and is_follower()):
             let_another_process_report()
         if isinstance(error, InputError):
             _report(error)
-        elif isinstance(error, KeyboardInterrupt):
-            print_error('Interrupted (Ctrl-C).')
-        elif is_lost_peer(error):
+        elif isinstance(error, KeyboardInterrupt):  # of all processes: torchrun does not end the others
+            if not is_follower():
+                print_error('Interrupted (Ctrl-C).')
+        elif lost:
             print_error('Another process of this run has ended, so this one cannot go on: see what that one printed.')
         else:
             self._others(kind, error, trace)
+
+
+def _is_lost_peer(error: BaseException) -> bool:
+    if 'torch.distributed' not in sys.modules:  # no collective operation; PyTorch may be missing
+        return False
+    from entropy_sde_plugin.utils.distributed import is_lost_peer
+
+    return is_lost_peer(error)
 
 
 def _report(error: InputError) -> None:

@@ -26,7 +26,7 @@ from entropy_sde_plugin.compat import launch
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.parting import part
 from entropy_sde_plugin.utils.reporting import report_input_errors
-from tests.support.commands import stock_options
+from tests.support.commands import ROOT, python, stock_options
 from tests.support.pristine import pristine
 
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason='shows what happens without a GPU')
@@ -225,7 +225,7 @@ def test_the_name_of_the_archive_may_be_taken(parse, opt, tmp_path, monkeypatch)
         basicsr.utils.misc.make_exp_dirs(parsed)
 
 
-def test_input_errors_end_a_process_in_one_line(capsys):
+def test_input_errors_end_a_process_in_one_line(capsys, monkeypatch):
     report_input_errors()
     report_input_errors()
     for error in (InputError('a.png is no image.'), error_of_worker()):
@@ -233,8 +233,23 @@ def test_input_errors_end_a_process_in_one_line(capsys):
         assert capsys.readouterr().err == 'error: a.png is no image.\n'
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert capsys.readouterr().err == 'error: Interrupted (Ctrl-C).\n'
+    monkeypatch.setenv('RANK', '1')
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err == ''
     sys.excepthook(KeyError, KeyError('x'), None)
     assert "KeyError: 'x'" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_where_pytorch_is_missing(tmp_path):
+    """Without site-packages."""
+    program = (
+        'from entropy_sde_plugin.errors import InputError\n'
+        'from entropy_sde_plugin.utils.reporting import report_input_errors\n'
+        'report_input_errors()\n'
+        'raise InputError("BasicSR is not installed.")\n'
+    )
+    code, _, err = python('-S', '-c', program, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert (code, err) == (1, 'error: BasicSR is not installed.\n')
 
 
 def error_of_worker():
