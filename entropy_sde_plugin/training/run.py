@@ -52,9 +52,8 @@ class Run:
         self._train_options = resumed_options.settings(opt['train'])
         self._val_loaders = val_loaders
         self._tb_logger = tb_logger
-        self._epoch = self._began_at = self._drawn_before = (
-            0  # of the epoch: its first iteration, and the draws before it
-        )
+        # The present epoch, its first iteration, and how much of it an earlier run drew.
+        self._epoch = self._began_at = self._drawn_before = 0
         self._resumed_at = 0
         self._validation_due = False
         self._between_steps = False
