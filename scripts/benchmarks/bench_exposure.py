@@ -55,6 +55,7 @@ def main() -> None:
     """Print the table, then the time of a whole frame."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--model', type=Path, default=packaged_model('exposure'), help="weights [the package's]")
+    parser.add_argument('--steps', type=int, help="the model's network calls [as many as in its training]")
     parser.add_argument('--ratios', nargs='+', type=float, default=[50, 100, 250], help='exposure ratios [50 100 250]')
     parser.add_argument('--images', nargs='+', choices=HELD_OUT, default=HELD_OUT, help='photographs [all six]')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS), help='[all]')
@@ -73,7 +74,7 @@ def _table(options: argparse.Namespace) -> str:
     ]
     samples = [list(_samples(options.images, ratio)) for ratio in options.ratios]
     for name in options.methods:
-        method = METHODS[name](options.model)
+        method = METHODS[name](options)
         cells = []
         for ratio, of_ratio in zip(options.ratios, samples, strict=True):
             scores = [_score(method(sample), sample) for sample in tqdm(of_ratio, f'{name}, x{ratio:g}', leave=False)]
@@ -106,11 +107,11 @@ def _score(planes: Planes, sample: dict[str, Any]) -> tuple[float, float]:
     return psnr, ssim
 
 
-def _input(model: Path) -> Method:
+def _input(options: argparse.Namespace) -> Method:
     return lambda sample: sample['lq'].numpy().clip(0, 1)
 
 
-def _non_local_means(model: Path) -> Method:
+def _non_local_means(options: argparse.Namespace) -> Method:
     from skimage.restoration import denoise_nl_means
 
     def method(sample: dict[str, Any]) -> Planes:
@@ -125,7 +126,7 @@ def _non_local_means(model: Path) -> Method:
     return method
 
 
-def _bm3d(model: Path) -> Method:
+def _bm3d(options: argparse.Namespace) -> Method:
     with needs_extra('rivals'):
         import bm3d  # pyright: ignore[reportMissingImports]  an extra
 
@@ -142,8 +143,8 @@ def _noise_levels(sample: dict[str, Any]) -> Planes:
     return (sample['lq'] - sample['gt']).numpy().std((1, 2), keepdims=True)
 
 
-def _model(model: Path) -> Method:
-    enhancer = RawEnhancer.from_file(model)
+def _model(options: argparse.Namespace) -> Method:
+    enhancer = RawEnhancer.from_file(options.model, steps=options.steps)
 
     def method(sample: dict[str, Any]) -> Planes:
         ratio = float(sample['ratio'])
@@ -157,7 +158,7 @@ def _frame(planes: Planes) -> RawFrame:
     return RawFrame(planes, (BLACK,) * 4, WHITE, metadata)
 
 
-METHODS: dict[str, Callable[[Path], Method]] = {
+METHODS: dict[str, Callable[[argparse.Namespace], Method]] = {
     'input, scaled': _input,
     'non-local means': _non_local_means,
     'BM3D': _bm3d,
