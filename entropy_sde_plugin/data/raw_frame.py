@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class RawMetadata:
         exposure_time: Seconds; None where the file does not say.
         white_balance: Gains of R, G, B, G, (4,).
         matrix: From the camera's colours to linear sRGB, (3, 3); the unit matrix where neither the file nor LibRaw
-            knows one.
+            knows one that can be inverted.
     """
 
     iso: float | None
@@ -98,7 +99,10 @@ def read_frame(path: Path, *, white: float | None = None, keep_negative: bool = 
         row, column = _first_pixel(raw, rggb=rggb)
         pattern = np.roll(np.asarray(raw.raw_pattern), (-row, -column), (0, 1))
         mosaic = raw.raw_image_visible[row:, column:]
-        planes = pack_bayer(mosaic, pattern, black, level, keep_negative=keep_negative)
+        try:
+            planes = pack_bayer(mosaic, pattern, black, level, keep_negative=keep_negative)
+        except InputError as error:
+            raise InputError(f'{path}: {error}', error.option) from None
         rows = tuple(map(tuple, pattern.tolist()))
         return RawFrame(planes, black, level, _metadata(raw, path), rows, _ORIENTATIONS[raw.sizes.flip])
 
@@ -151,23 +155,32 @@ def read_metadata(path: Path) -> RawMetadata:
 
 def _metadata(raw: rawpy.RawPy, path: Path) -> RawMetadata:
     return RawMetadata(
-        iso=raw.other.iso_speed or _iso_in_tags(path),
-        exposure_time=raw.other.shutter_speed or None,
+        iso=_stated(raw.other.iso_speed) or _stated(_iso_in_tags(path)),
+        exposure_time=_stated(raw.other.shutter_speed),
         white_balance=np.asarray(white_balance(raw), np.float32),
         matrix=_matrix(raw),
     )
 
 
+def _stated(value: Any) -> float | None:
+    """A number of a tag; None if that is not a finite number above 0, and so says nothing."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):  # absent, text or bytes
+        return None
+    return number if 0 < number < math.inf else None
+
+
 def _matrix(raw: rawpy.RawPy) -> NDArray[np.float32]:
     """Return the matrix to sRGB: the file's own, as of DNG, or else that of LibRaw's table of cameras."""
     own, tabulated = raw.color_matrix[:, :3], raw.rgb_xyz_matrix[:3]
-    if own.any():
+    if np.isfinite(own).all() and np.linalg.matrix_rank(own) == 3:  # colours that one matrix merges are not recovered
         return np.asarray(own, np.float32)
     return np.linalg.inv(camera_from_srgb(tabulated) if tabulated.any() else np.eye(3)).astype(np.float32)
 
 
-def _iso_in_tags(path: Path) -> float | None:
-    """Return the ISO of a file of TIFF's form: LibRaw does not read it outside the EXIF section."""
+def _iso_in_tags(path: Path) -> Any:
+    """Return what a file of TIFF's form holds as ISO: LibRaw does not read it outside the EXIF section."""
     exif = Image.Exif()
     with path.open('rb') as file:
         if file.read(4) not in (b'II*\0', b'MM\0*'):
@@ -175,4 +188,4 @@ def _iso_in_tags(path: Path) -> float | None:
         file.seek(0)
         exif.load_from_fp(file)
         value = exif.get(_ISO) or exif.get_ifd(_EXIF_SECTION).get(_ISO)
-    return float(value[0] if isinstance(value, tuple) else value) if value else None
+    return value[0] if value and isinstance(value, tuple) else value

@@ -9,6 +9,7 @@ import rawpy
 from entropy_sde_plugin.data.raw_frame import planes_size, read_frame, read_metadata
 from entropy_sde_plugin.data.raw_packing import unpack_bayer
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.inference.pictures.dng import develop_planes
 from tests.support import GOLDEN
 from tests.support.raw_files import PATTERNS, with_tag, write_dng
 
@@ -53,6 +54,26 @@ def test_metadata(tmp_path):
 def test_a_file_without_iso(tmp_path):
     write_dng(tmp_path / 'a.dng', np.full((32, 40), 600))
     assert read_metadata(tmp_path / 'a.dng').iso is None
+
+
+@pytest.mark.parametrize('iso', ['auto', 0])
+def test_a_tag_of_the_iso_that_is_no_number_above_zero(tmp_path, iso):
+    write_dng(tmp_path / 'a.dng', np.full((32, 40), 600), iso=iso)
+    assert read_metadata(tmp_path / 'a.dng').iso is None
+
+
+@pytest.mark.parametrize('matrix', [(1, 0, 0, 1, 0, 0, 1, 0, 0), (0.9, -0.3, -0.08, 0.9, -0.3, -0.08, -0.1, 0.2, 0.6)])
+def test_a_matrix_that_cannot_be_inverted(tmp_path, matrix):
+    write_dng(tmp_path / 'a.dng', np.full((32, 40), 600), matrix=matrix)
+    frame = read_frame(tmp_path / 'a.dng')
+    np.testing.assert_array_equal(frame.metadata.matrix, np.eye(3))
+    assert develop_planes(frame.planes, frame).shape == (32, 40, 3)
+
+
+def test_levels_of_a_file_that_contradict_each_other(tmp_path):
+    write_dng(tmp_path / 'a.dng', np.full((32, 40), 600), white=400)
+    with pytest.raises(InputError, match=r'a\.dng: The white level 400 must be above the black level 512\.$'):
+        read_frame(tmp_path / 'a.dng')
 
 
 def test_a_cameras_file():

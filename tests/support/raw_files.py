@@ -40,7 +40,7 @@ def write_dng(
         gains: White balance of R, G, B.
         matrix: From XYZ to the camera's colours; None writes no tag.
         camera: Maker and model.
-        exposure: ``time`` in seconds and ``iso``; a tag that is not given is not written.
+        exposure: ``time`` in seconds and ``iso``, a whole number or text; a tag that is not given is not written.
     """
     neutral = [part for gain in gains for part in (round(1e6 / gain), 1000000)]
     tags = [
@@ -70,7 +70,8 @@ def write_dng(
     if 'time' in exposure:
         tags.append((33434, '2I', 1, (round(exposure['time'] * 10000), 10000), True))
     if 'iso' in exposure:
-        tags.append((34855, 'H', 1, exposure['iso'], True))
+        iso = exposure['iso']
+        tags.append((34855, *(('s', 0) if isinstance(iso, str) else ('H', 1)), iso, True))
     path.parent.mkdir(parents=True, exist_ok=True)
     photometric = 34892 if is_linear else 32803
     tifffile.imwrite(path, mosaic, photometric=photometric, metadata=None, extratags=tags)
