@@ -123,8 +123,9 @@ def dark_noise(planes: Planes) -> DarkNoise:
 
     The means of the rows, less what the read noise itself adds to them, give the row noise. What is left of the pixels
     is compared with the quantiles of a normal and of Tukey lambda distributions: the shape is that of the straightest
-    line (the largest correlation coefficient of the probability plot), the scale its slope. The variance of rounding
-    to whole ADU is taken off.
+    line (the largest correlation coefficient of the probability plot), the scale its slope. Whole numbers would make
+    steps of the quantiles: each is spread evenly over the ADU that it stands for. The variance of rounding and of that
+    spreading is taken off.
 
     Args:
         planes: The frame, (4, H, W).
@@ -133,17 +134,18 @@ def dark_noise(planes: Planes) -> DarkNoise:
         Its noise. Row noise that is too weak to be seen in this frame is set to the least that could be.
 
     Raises:
-        InputError: There is no noise beyond rounding.
+        InputError: The noise is no greater than rounding, which hides it.
     """
     centred = planes - planes.mean((1, 2), keepdims=True, dtype=np.float64)
-    spread = np.subtract(*np.percentile(centred, [75, 25])) / 1.349
+    spread = max(np.subtract(*np.percentile(centred, [75, 25])) / 1.349, np.sqrt(_QUANTISATION))
     centred = centred.clip(-_HOT * spread, _HOT * spread)
     rows = np.stack([centred[:2].mean((0, 2)), centred[2:].mean((0, 2))])  # of the red and of the blue rows
     pixels = centred - rows[[0, 0, 1, 1], :, None]
     width = 2 * planes.shape[2]
     share = (pixels**2).mean() / (width - 1)  # what the pixels' own noise adds to the variance of a row's mean
     row_variance = max(rows.var() - share, share * np.sqrt(2 / rows.size))
-    quantiles = np.quantile(pixels, _PROBABILITIES)
+    spreading = np.random.default_rng(0).random(pixels.shape, np.float32) - np.float32(0.5)
+    quantiles = np.quantile(pixels + spreading, _PROBABILITIES)
     normal = stats.norm.ppf(_PROBABILITIES)
     shape = _straightest(quantiles)
     tukey = tukey_lambda_quantile(_PROBABILITIES, shape)
@@ -187,17 +189,17 @@ def _straightest(quantiles: Planes) -> float:
 
 
 def _scale(quantiles: Planes, of_scale_1: Planes, variance: float) -> float:
-    """The slope of a probability plot, less the rounding.
+    """The slope of a probability plot, less the rounding and the spreading.
 
     Args:
-        quantiles: The measured quantiles.
+        quantiles: The measured quantiles, of values spread over one ADU.
         of_scale_1: Quantiles of the distribution at scale 1.
         variance: Variance of the distribution at scale 1.
     """
     slope = quantiles @ of_scale_1 / (of_scale_1 @ of_scale_1)
-    squared = slope**2 - _QUANTISATION / variance
-    if squared <= 0:
-        raise InputError('it has no noise beyond the rounding to whole numbers')
+    squared = slope**2 - 2 * _QUANTISATION / variance
+    if squared * variance <= _QUANTISATION:
+        raise InputError('its noise is hidden by the rounding to whole numbers; take a higher ISO')
     return float(np.sqrt(squared))
 
 

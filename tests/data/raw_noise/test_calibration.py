@@ -41,6 +41,15 @@ def test_tukey_lambda_read_noise_of_whole_numbers(shape):
     assert found.tukey_scale == pytest.approx(1.5, rel=0.02)
 
 
+@pytest.mark.parametrize('row_std', [0.0, 0.1])
+@pytest.mark.parametrize('std', [0.5, 0.7, 0.9])
+def test_read_noise_below_one_adu(std, row_std):
+    rng = np.random.default_rng(6)
+    found = dark_noise(np.rint(rng.normal(0, std, SHAPE) + rows(row_std, rng)))
+    assert found.gauss_std == pytest.approx(std, rel=0.04)
+    assert found.tukey_scale * stats.tukeylambda.std(found.tukey_shape) == pytest.approx(std, rel=0.04)
+
+
 def test_hot_pixels_do_not_count_as_noise():
     rng = np.random.default_rng(3)
     planes = rng.normal(0, 3, SHAPE)
@@ -56,9 +65,10 @@ def test_rows_without_noise_of_their_own_get_what_could_be_missed():
     assert bound * 0.98 < dark_noise(rng.normal(0, 3, SHAPE)).row_std < 2 * bound
 
 
-def test_frames_without_noise():
-    with pytest.raises(InputError, match='no noise beyond the rounding'):
-        dark_noise(np.rint(np.random.default_rng(0).normal(0, 0.1, (4, 64, 64))))
+@pytest.mark.parametrize('std', [0.1, 0.25])
+def test_noise_that_rounding_hides(std):
+    with pytest.raises(InputError, match='hidden by the rounding to whole numbers; take a higher ISO'):
+        dark_noise(np.rint(np.random.default_rng(0).normal(0, std, SHAPE)))
 
 
 def test_what_repeats_cancels_in_pairs():
