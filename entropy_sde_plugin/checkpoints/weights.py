@@ -51,7 +51,7 @@ def check_settings(carried: Mapping[str, Any], options: SystemOptions) -> None:
     differences = [
         f'{key}: trained with {trained.get(key)}, the options have {value}'
         for key, value in wanted.items()
-        if trained.get(key) != value
+        if trained.get(key) != value and key not in options.adjustable
     ]
     if differences:
         raise InputError(f'trained under another diffusion ({"; ".join(differences)}): use the same settings.')

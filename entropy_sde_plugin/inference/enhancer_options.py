@@ -125,7 +125,7 @@ class RawEnhancerOptions(ComputingOptions):
     """The options of a :class:`~entropy_sde_plugin.inference.raw_enhancer.RawEnhancer`, checked and resolved.
 
     Args:
-        steps: Network calls per image; by default as many as in training.
+        steps: Network calls per image; by default those that the model's file names, else as many as in training.
         computing: Keyword arguments of :class:`ComputingOptions`; ``tile`` counts values of a plane, and never changes
             the result.
 

@@ -86,7 +86,7 @@ class RawEnhancer:
         return cls(load_model(path), checked)
 
     def __str__(self) -> str:
-        return f'{self.steps} network calls, {self.options}'
+        return f'{self.steps} network {"call" if self.steps == 1 else "calls"}, {self.options}'
 
     def enhance(self, frame: RawFrame, *, ratio: float, gain: float, seed: int = 0) -> NDArray[np.float32]:
         """Restore an exposure.

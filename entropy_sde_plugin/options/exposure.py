@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -30,7 +30,7 @@ class ExposureSamplerOptions(msgspec.Struct, frozen=True):
     """Section ``sampler`` of ExposureDiffusion: how validation and test restore an image."""
 
     steps: AtLeastOne | None = None
-    """Network calls per image; by default as many as in training."""
+    """Network calls per image; by default as many as in training. Checkpoints carry the number."""
     seed: int = 0
     """Seed of the photon counts, together with the image's name."""
 
@@ -40,6 +40,7 @@ class ExposureOptions(SystemOptions, frozen=True):
 
     system: ClassVar[str] = 'exposurediffusion'
     trained: ClassVar[tuple[str, ...]] = ('exposure',)
+    adjustable: ClassVar[frozenset[str]] = frozenset({'exposure.calls'})
 
     exposure: LadderOptions = LadderOptions()
     """The exposures; the same in training and test."""
@@ -48,6 +49,11 @@ class ExposureOptions(SystemOptions, frozen=True):
     illumination_correction: IlluminationCorrection = 'none'
     """Where the brightness of predictions is set to that of the truth: after each network call, in training too, and at
     the end (``in_loop``, as in all published figures); at the end of a restoration (``final``); or nowhere."""
+
+    def carried(self) -> dict[str, Any]:
+        """Return the settings, and the network calls of a restoration where they are given."""
+        steps = self.sampler.steps
+        return self.settings() | ({} if steps is None else {'sampler': {'steps': steps}})
 
     @property
     def steps(self) -> int:

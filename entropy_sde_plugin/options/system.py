@@ -26,6 +26,8 @@ class SystemOptions(msgspec.Struct, frozen=True):
     """Name of the system, in checkpoints."""
     trained: ClassVar[tuple[str, ...]]
     """The options that weights depend on."""
+    adjustable: ClassVar[frozenset[str]] = frozenset()
+    """Of these, by dotted names, the ones that a further training or a test may change."""
 
     def settings(self) -> dict[str, Any]:
         """Return the options that weights depend on, as plain values, and the system's name, for a checkpoint."""

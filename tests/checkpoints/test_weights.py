@@ -14,11 +14,12 @@ from safetensors.torch import save as safetensors_bytes
 
 from entropy_sde_plugin.checkpoints import weights_file
 from entropy_sde_plugin.checkpoints.model import Model, load_model, save_model
-from entropy_sde_plugin.checkpoints.weights import load_weights
+from entropy_sde_plugin.checkpoints.weights import check_settings, load_weights
 from entropy_sde_plugin.demo.photographs import FOLDER
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks import ConditionalNAFNet
 from entropy_sde_plugin.options.diffusion import IRSDEOptions
+from entropy_sde_plugin.options.exposure import ExposureOptions, LadderOptions
 
 SIZES = [
     {'width': 8, 'enc_blk_nums': [1, 2], 'middle_blk_num': 2, 'dec_blk_nums': [2, 1]},
@@ -277,3 +278,10 @@ def test_a_safetensors_file_is_called_one(tmp_path):
         save_model(Model(a_network(), IRSDEOptions()), tmp_path / 'model.pth')
     with pytest.raises(InputError, match='no folder'):
         save_model(Model(a_network(), IRSDEOptions()), tmp_path / 'absent' / 'model.safetensors')
+
+
+def test_weights_of_raw_images_may_continue_with_another_number_of_calls():
+    carried = ExposureOptions(LadderOptions(calls=3)).carried()
+    check_settings(carried, ExposureOptions(LadderOptions(calls=2)))
+    with pytest.raises(InputError, match=r'exposure.keep_negative: trained with False, the options have True'):
+        check_settings(carried, ExposureOptions(LadderOptions(keep_negative=True)))

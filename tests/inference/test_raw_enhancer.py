@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from entropy_sde_plugin.checkpoints.model import Model
+from entropy_sde_plugin.checkpoints.model import Model, save_model
 from entropy_sde_plugin.data.raw_frame import RawFrame, RawMetadata
 from entropy_sde_plugin.data.raw_packing import RGGB, pack_bayer, unpack_bayer
 from entropy_sde_plugin.diffusion import ExposureProcess
@@ -18,7 +18,7 @@ from entropy_sde_plugin.inference.enhancer import Enhancer
 from entropy_sde_plugin.inference.enhancer_options import RawEnhancerOptions
 from entropy_sde_plugin.inference.raw_enhancer import RawEnhancer
 from entropy_sde_plugin.options.diffusion import IRSDEOptions
-from entropy_sde_plugin.options.exposure import ExposureOptions, LadderOptions
+from entropy_sde_plugin.options.exposure import ExposureOptions, ExposureSamplerOptions, LadderOptions
 from tests.support.exposure import random_exposure_network
 from tests.support.networks import random_network
 
@@ -83,7 +83,7 @@ def test_the_seed_decides_and_the_tile_does_not():
 def test_steps_are_those_of_training_unless_given():
     assert enhancer(model()).steps == 3
     assert enhancer(model(), steps=1).steps == 1
-    assert str(enhancer(model(), steps=1)).startswith('1 network calls, fp32 on cpu')
+    assert str(enhancer(model(), steps=1)).startswith('1 network call, fp32 on cpu')
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,10 @@ def test_each_enhancer_refuses_the_other_s_models():
         RawEnhancer(Model(random_network(), IRSDEOptions()))
     with pytest.raises(InputError, match='ExposureNAFNet restores raw images, not RGB ones'):
         Enhancer(model())
+
+
+@pytest.mark.parametrize(('in_file', 'given', 'expected'), [(None, None, 2), (1, None, 1), (1, 3, 3)])
+def test_the_file_names_the_calls_unless_they_are_given(tmp_path, in_file, given, expected):
+    options = ExposureOptions(LadderOptions(calls=2), ExposureSamplerOptions(steps=in_file))
+    save_model(Model(random_exposure_network(), options), tmp_path / 'raw.safetensors')
+    assert RawEnhancer.from_file(tmp_path / 'raw.safetensors', device='cpu', steps=given).steps == expected
