@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 from pathlib import Path
 
@@ -95,15 +96,23 @@ def test_a_fault_of_one_process_alone_is_reported_after_a_while(monkeypatch, cap
 def test_sigterm_leaves_no_half_written_file(tmp_path):
     """The signal comes when the file is written and has not its name yet."""
     program = (
-        'import os, signal\n'
+        'import os, signal, sys\n'
         'from entropy_sde_plugin import cli\n'
         'from entropy_sde_plugin.utils.resources import packaged_model\n'
         'os.fsync = lambda _: os.kill(os.getpid(), signal.SIGTERM)\n'
-        'cli.main(["convert", str(packaged_model()), "converted.safetensors"])\n'
+        'sys.argv[1:] = ["convert", str(packaged_model()), "converted.safetensors"]\n'
+        'cli.main()\n'
     )
     code, out, err = python('-c', program, cwd=tmp_path)
     assert (code, out, err) == (143, '', '')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_called_by_another_program_it_leaves_that_ones_signals_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.main(['enhance', '-i', 'nowhere', '-o', 'out']) == 1
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,13 @@ SHARING = ('enhance',)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 1 after one line that says what was wrong; 130 on Ctrl-C.
 
-    SIGTERM ends the process with 143.
+    Args:
+        arguments: By default those of this process, which SIGTERM then ends with 143; in another program, signals stay
+            its own.
     """
     streams.secure()
-    signals.exit_on_sigterm()  # files and folders that are begun are deleted then, too
+    if arguments is None:
+        signals.exit_on_sigterm()  # files and folders that are begun are deleted then, too
     wait_passively()
     with usage_told_once():
         options = _parser().parse_args(arguments)

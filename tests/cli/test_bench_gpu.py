@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,6 @@ import torch
 from entropy_sde_plugin.benchmark.part import PARTS
 from entropy_sde_plugin.cli import main
 from entropy_sde_plugin.options.systems import SYSTEMS
-
-
-@pytest.fixture(autouse=True)
-def sigterm() -> Iterator[None]:
-    """Restores what the command does on SIGTERM."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def test_a_quick_run_on_the_cpu_has_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
