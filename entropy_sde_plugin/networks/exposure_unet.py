@@ -59,6 +59,16 @@ class ExposureUNet(nn.Module):
             self._add_pair(level, 2 * width, width)
         self.conv10_1 = nn.Conv2d(WIDTHS[0], output_planes(adaptive), 1)
 
+    def check_crop_size(self, side: int) -> None:
+        """Check that the network can be trained on squares of a side.
+
+        Raises:
+            InputError: A side that is not a multiple of 16.
+        """
+        if side % SIZE_MULTIPLE:
+            message = f"'gt_size' must be a multiple of {SIZE_MULTIPLE} for an ExposureUNet, but is {side}."
+            raise InputError(message, 'gt_size')
+
     def _add_pair(self, level: int, inputs: int, outputs: int) -> None:
         self.add_module(f'conv{level}_1', nn.Conv2d(inputs, outputs, 3, padding=1))
         self.add_module(f'conv{level}_2', nn.Conv2d(outputs, outputs, 3, padding=1))

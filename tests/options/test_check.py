@@ -456,3 +456,15 @@ def test_editors_mark_what_a_command_refuses(validator, monkeypatch, path, value
     monkeypatch.setattr(sys, 'argv', ['train.py', '-opt', 'wrong.yml'])
     with pytest.raises(InputError, match=r'^wrong\.yml, line '):
         parse_options('.')
+
+
+@pytest.mark.parametrize('side', [48, 40])
+def test_crops_that_the_released_unet_does_not_take_are_reported(monkeypatch, no_files, side):
+    file = OPTIONS / 'train_sid_exposure_pg.yml'
+    override = f'datasets:train:gt_size={side}'
+    monkeypatch.setattr(sys, 'argv', ['train.py', '-opt', str(file), '--force_yml', override])
+    if side % 16 == 0:
+        parse_options('.')
+        return
+    with pytest.raises(InputError, match=r"gt_size' must be a multiple of 16 for an ExposureUNet, but is 40"):
+        parse_options('.')
