@@ -34,7 +34,7 @@ def main() -> None:
     for training in TRAININGS:
         python(folder, '-m', 'basicsr.train', '-opt', options_folder() / f'{training}.yml', '--auto_resume')
     trained = [f'experiments/{training}/models/net_g_latest.pth' for training in TRAININGS]
-    python(folder, SCRIPTS / 'average_weights.py', *trained, '--share', '0.7', '-o', f'{NAME}.safetensors')
+    python(folder, SCRIPTS / 'average_weights.py', *trained, '--share', '0.75', '-o', f'{NAME}.safetensors')
     python(folder, SCRIPTS.parent / 'benchmarks' / 'bench_rivals.py', '-o', 'rivals', '--model', f'{NAME}.safetensors')
 
 

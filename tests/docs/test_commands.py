@@ -129,6 +129,9 @@ COMMANDS = {
     'python scripts/benchmarks/bench_loss.py': HOURS,
     'python scripts/benchmarks/bench_step.py': HOURS,
     'python scripts/benchmarks/bench_raw_synthesis.py': HOURS,
+    'python scripts/benchmarks/bench_exposure.py': HOURS,
+    'python -m basicsr.train -opt options/train_exposure_small.yml --force_yml manual_seed=0 exposure:calls=1 '
+    'train:total_iter=3000 "train:scheduler:periods=[3000]"': STARTS,
     'python scripts/benchmarks/bench_lldiffusion.py': HOURS,
     'python scripts/benchmarks/estimate_loss_kernel.py': TestedBy(
         'test_machine_code_does_the_work_that_the_docstring_states'
