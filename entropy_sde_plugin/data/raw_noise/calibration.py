@@ -124,7 +124,7 @@ def dark_noise(planes: Planes) -> DarkNoise:
     The means of the rows, less what the read noise itself adds to them, give the row noise. What is left of the pixels
     is compared with the quantiles of a normal and of Tukey lambda distributions: the shape is that of the straightest
     line (the largest correlation coefficient of the probability plot), the scale its slope. Whole numbers would make
-    steps of the quantiles: each is spread evenly over the ADU that it stands for. The variance of rounding and of that
+    steps of the quantiles: each is spread evenly over the ADU around it. The variance of rounding and of that
     spreading is taken off.
 
     Args:
