@@ -154,7 +154,7 @@ def test_a_checkpoint_names_its_system(tmp_path):
     assert load_model(tmp_path / 'converted.safetensors').options == loaded.options
     with pytest.raises(InputError, match='ExposureNAFNet restores raw images, not RGB ones'):
         Enhancer(loaded)
-    with pytest.raises(InputError, match=r'exposure\.calls: trained with 2, the options have 3'):
+    with pytest.raises(InputError, match=r'exposure\.keep_negative: trained with True, the options have False'):
         model(path__pretrain_network_g=str(tmp_path / 'net_g_1.pth'))
 
 
