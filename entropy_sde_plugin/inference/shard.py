@@ -68,9 +68,10 @@ class Share:
         if self.size == 1 or not torch.distributed.is_torchelastic_launched():
             return list(counts)
         # All is written, and a handler in Python would not run while this process waits.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
         meet('gloo', timeout=timedelta(days=30))
         sums = torch.tensor(counts)
         torch.distributed.all_reduce(sums)
         torch.distributed.destroy_process_group()
+        signal.signal(signal.SIGTERM, before)
         return sums.tolist()

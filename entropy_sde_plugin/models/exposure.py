@@ -17,6 +17,7 @@ from entropy_sde_plugin.diffusion.exposure import photon_counts
 from entropy_sde_plugin.diffusion.exposure_sampler import ExposureDenoiser, network_calls, restore
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.validator import Restoration
+from entropy_sde_plugin.inference.restoration import check_finite
 from entropy_sde_plugin.losses.exposure import CallWeights, call_loss
 from entropy_sde_plugin.models.system import SystemModel
 from entropy_sde_plugin.networks.architectures import ARCHITECTURES
@@ -157,7 +158,7 @@ class ExposureDiffusionModel(SystemModel[LadderDraw]):
     def restored(self, network: nn.Module, generator: torch.Generator) -> Tensor:
         """Restore the images fed in, (B, 4, H, W), of any size."""
         everything = slice(None)
-        return restore(
+        output = restore(
             self._denoiser(_for_whole_frames(network), everything),
             self.lq,
             self._process(everything).time_grid(self.options.steps),
@@ -165,6 +166,8 @@ class ExposureDiffusionModel(SystemModel[LadderDraw]):
             truth=getattr(self, 'gt', None),
             illumination_correction=self.options.illumination_correction,
         )
+        check_finite(output)
+        return output
 
     def restoration(self, name: str) -> Restoration:
         """Return the image that was restored, with its name: as planes and developed."""

@@ -21,7 +21,6 @@ from entropy_sde_plugin.checkpoints import files, weights
 from entropy_sde_plugin.checkpoints.weights_file import SETTINGS_KEY, WeightsFile
 from entropy_sde_plugin.data.options import Pictures
 from entropy_sde_plugin.errors import DivergedError, InputError
-from entropy_sde_plugin.inference.restoration import check_finite
 from entropy_sde_plugin.losses import SpatialEntropyLoss
 from entropy_sde_plugin.models.validated import ValidatedModel
 from entropy_sde_plugin.options.check import options_of
@@ -112,6 +111,9 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         Args:
             network: In evaluation mode.
             generator: Source of all randomness.
+
+        Raises:
+            InputError: The result is not finite.
         """
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
@@ -186,7 +188,6 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         try:
             with torch.no_grad():
                 self.output = self.restored(network, generator)
-            check_finite(self.output)
         except InputError as error:
             raise InputError(f'{", ".join(self.keys)}: {error}', error.option) from None
         finally:

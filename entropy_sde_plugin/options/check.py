@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from entropy_sde_plugin.data.options import DatasetOptions
-from entropy_sde_plugin.errors import InputError, about, nearest, suggestion
+from entropy_sde_plugin.errors import InputError, nearest, suggestion
 from entropy_sde_plugin.options import arguments
 from entropy_sde_plugin.options.datasets import (
     check_parts,
@@ -18,7 +18,7 @@ from entropy_sde_plugin.options.datasets import (
     check_truth,
     checked_datasets,
 )
-from entropy_sde_plugin.options.networks import build_network, check_network
+from entropy_sde_plugin.options.networks import build_network, check_crops, check_network
 from entropy_sde_plugin.options.option_file import read_file
 from entropy_sde_plugin.options.training import DiffusionTrainOptions, check_distillation, check_losses, check_training
 from entropy_sde_plugin.options.validation import ValOptions, check_validation
@@ -69,11 +69,7 @@ def check(opt: Mapping[str, Any]) -> Options:
     check_pictures(datasets, model)
     own = model.Options(**{name: getattr(file, name) for name in model.Options.__struct_fields__})
     own.check_datasets(datasets)
-    check_crop_size: Any = getattr(network, 'check_crop_size', None)  # of a network that does not take every size
-    side = getattr(datasets.get('train'), 'gt_size', None)
-    if check_crop_size is not None and side is not None:
-        with about('datasets.train'):
-            check_crop_size(side)
+    check_crops(network, datasets)
     if file.val is not None:
         check_validation(file.val, training, model.pictures)
         check_truth(datasets, file.val.metrics or {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -99,6 +99,8 @@ class SamplerOptions(msgspec.Struct, frozen=True):
 class DiffusionOptions(SystemOptions, frozen=True):
     """Options of a system with a Gaussian process, and how to sample."""
 
+    carried_of_sampler: ClassVar[tuple[str, ...]] = ('times',)
+
     sampler: SamplerOptions = SamplerOptions()
     """How to sample."""
     prediction: PredictionName = 'noise'
@@ -111,11 +113,6 @@ class DiffusionOptions(SystemOptions, frozen=True):
     def process(self) -> GaussianProcess:
         """Build the diffusion process."""
         raise NotImplementedError
-
-    def carried(self) -> dict[str, Any]:
-        """Return the settings, and the sampler's times where they are given."""
-        times = self.sampler.times
-        return self.settings() | ({} if times is None else {'sampler': {'times': list(times)}})
 
     def times(self) -> TimeGrid:
         """Return the sampler's time grid.

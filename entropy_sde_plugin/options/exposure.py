@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
@@ -41,6 +41,7 @@ class ExposureOptions(SystemOptions, frozen=True):
     system: ClassVar[str] = 'exposurediffusion'
     trained: ClassVar[tuple[str, ...]] = ('exposure',)
     adjustable: ClassVar[frozenset[str]] = frozenset({'exposure.calls'})
+    carried_of_sampler: ClassVar[tuple[str, ...]] = ('steps',)
 
     exposure: LadderOptions = LadderOptions()
     """The exposures; the same in training and test."""
@@ -49,11 +50,6 @@ class ExposureOptions(SystemOptions, frozen=True):
     illumination_correction: IlluminationCorrection = 'none'
     """Where the brightness of predictions is set to that of the truth: after each network call, in training too, and at
     the end (``in_loop``, as in all published figures); at the end of a restoration (``final``); or nowhere."""
-
-    def carried(self) -> dict[str, Any]:
-        """Return the settings, and the network calls of a restoration where they are given."""
-        steps = self.sampler.steps
-        return self.settings() | ({} if steps is None else {'sampler': {'steps': steps}})
 
     @property
     def steps(self) -> int:

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from entropy_sde_plugin.errors import InputError, quoted
+from entropy_sde_plugin.data.options import DatasetOptions
+from entropy_sde_plugin.errors import InputError, about, quoted
 from entropy_sde_plugin.options.arguments import build_without_memory, registered
 
-__all__ = ['build_network', 'check_network']
+__all__ = ['build_network', 'check_crops', 'check_network']
 
 
 def build_network(section: Any) -> torch.nn.Module | None:
@@ -38,6 +39,22 @@ def _check_memory(network: torch.nn.Module) -> None:
             'this machine: reduce the width or the numbers of blocks.',
             'network_g',
         ) from None
+
+
+def check_crops(network: Any, datasets: Mapping[str, DatasetOptions]) -> None:
+    """Check that a network which does not take every size takes the training's crops.
+
+    Args:
+        network: The network; if it has a method ``check_crop_size``, that one judges.
+        datasets: Options of our data sets, by their keys.
+
+    Raises:
+        InputError: It does not.
+    """
+    side = getattr(datasets.get('train'), 'gt_size', None)
+    if side is not None and hasattr(network, 'check_crop_size'):
+        with about('datasets.train'):
+            network.check_crop_size(side)
 
 
 def check_network(section: Mapping[str, Any], model: Any) -> None:

@@ -29,13 +29,23 @@ class SystemOptions(msgspec.Struct, frozen=True):
     adjustable: ClassVar[frozenset[str]] = frozenset()
     """Of these, by dotted names, the ones that a further training or a test may change."""
 
+    carried_of_sampler: ClassVar[tuple[str, ...]] = ()
+    """The options of ``sampler`` that a checkpoint carries where they are given."""
+
     def settings(self) -> dict[str, Any]:
         """Return the options that weights depend on, as plain values, and the system's name, for a checkpoint."""
         return {name: msgspec.to_builtins(getattr(self, name)) for name in self.trained} | {'system': self.system}
 
     def carried(self) -> dict[str, Any]:
         """Return what a checkpoint says of its weights: the settings, and how to use the weights."""
-        return self.settings()
+        own: Any = self
+        sampler = {name: getattr(own.sampler, name) for name in self.carried_of_sampler}
+        given = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in sampler.items()
+            if value is not None
+        }
+        return self.settings() | ({'sampler': given} if given else {})
 
     @classmethod
     def from_settings(cls: type[Own], settings: Mapping[str, Any]) -> Own:

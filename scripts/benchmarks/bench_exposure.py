@@ -55,7 +55,7 @@ def main() -> None:
     """Print the table, then the time of a whole frame."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--model', type=Path, default=packaged_model('exposure'), help="weights [the package's]")
-    parser.add_argument('--steps', type=int, help="the model's network calls [as many as in its training]")
+    parser.add_argument('--steps', type=int, help="the model's network calls [those that its file names]")
     parser.add_argument('--ratios', nargs='+', type=float, default=[50, 100, 250], help='exposure ratios [50 100 250]')
     parser.add_argument('--images', nargs='+', choices=HELD_OUT, default=HELD_OUT, help='photographs [all six]')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS), help='[all]')

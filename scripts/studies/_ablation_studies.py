@@ -55,8 +55,12 @@ def alone(name: str, **arguments: Any) -> Variant:
 
 def beside(name: str, weight: float, **arguments: Any) -> Variant:
     """The entropy beside L1."""
-    loss = {'type': 'SpatialEntropyLoss', 'loss_weight': weight} | arguments
-    return Variant(name, {'train': {'entropy_opt': loss}})
+    return Variant(name, {'train': {'entropy_opt': entropy(weight, **arguments)}})
+
+
+def entropy(weight: float, **arguments: Any) -> dict[str, Any]:
+    """The options of a spatial entropy beside another loss."""
+    return {'type': 'SpatialEntropyLoss', 'loss_weight': weight} | arguments
 
 
 HELLINGER, RELATIVE = {'distance': 'hellinger'}, {'distance': 'relative_entropy'}
@@ -71,7 +75,6 @@ FROM_PACKAGED = {
     'path': {'pretrain_network_g': str(packaged_model())},
     'train': {'optim_g': {'lr': 1e-4}, 'warmup_iter': -1},
 }
-SMALL_ENTROPY = {'type': 'SpatialEntropyLoss', 'loss_weight': 0.03, 'levels': 8} | HELLINGER
 TABLE_3 = (
     Variant('L1'),
     alone('hellinger', **HELLINGER),
@@ -147,8 +150,11 @@ STUDIES = {
             Variant('as_published'),
             Variant('no_degradation', {'train': {'degradation_opt': None}}),
             *(
-                Variant(name, {'train': {'entropy_opt': SMALL_ENTROPY, 'entropy_weighting': weighting}})
-                for name, weighting in (('entropy_abar', 'abar'), ('entropy_first_half', 'first_half'))
+                Variant(
+                    f'entropy_{weighting}',
+                    {'train': {'entropy_opt': entropy(0.03, **HELLINGER, levels=8), 'entropy_weighting': weighting}},
+                )
+                for weighting in ('abar', 'first_half')
             ),
         ),
         iterations=3000,
