@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import yaml
 from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.compat.pipeline import patch_pipeline
 from entropy_sde_plugin.compat.processes import check_launcher
+from entropy_sde_plugin.data.options import files_replaced
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.options.locations import one_line_errors
 from entropy_sde_plugin.options.overrides import overriding_loader
@@ -149,7 +150,11 @@ def agree_on_options(opt: Options) -> None:
         InputError: They differ.
     """
     own = {'rank', 'num_gpu', 'manual_seed', 'root_path', 'path'}
-    sections = {key: repr(without_places(value)) for key, value in opt.items() if key not in own}
+    shared = {key: value for key, value in opt.items() if key not in own}
+    shared['datasets'] = {
+        name: files_replaced(section, lambda _: 'a file of the machine') for name, section in opt['datasets'].items()
+    }
+    sections = {key: repr(value) for key, value in shared.items()}
     first, *others = gather(lambda: sections)
     for rank, other in enumerate(others, 1):
         if different := sorted(key for key in first.keys() | other.keys() if first.get(key) != other.get(key)):
@@ -157,17 +162,6 @@ def agree_on_options(opt: Options) -> None:
                 f'Processes 0 and {rank} read different options (in {", ".join(different)}): give all the same '
                 'option file and arguments.'
             )
-
-
-def without_places(value: Any) -> Any:
-    """Return a section as plain values, without its options that name files."""
-    if isinstance(value, Mapping):
-        return {
-            key: without_places(part)
-            for key, part in value.items()
-            if not str(key).startswith(('dataroot', 'meta_info'))
-        }
-    return [without_places(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def share_seed(opt: Options) -> None:

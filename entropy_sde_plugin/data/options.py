@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ __all__ = [
     'SeveralCrops',
     'TrainingCrops',
     'check_templates',
+    'files_replaced',
     'options_of',
 ]
 
@@ -155,6 +156,32 @@ def check_templates(**templates: str) -> None:
     for option, template in templates.items():
         if template.count('{}') != 1:
             raise InputError(f"'{option}' must contain {{}} once, but is {template!r}.", option=option)
+
+
+def files_replaced(section: Mapping[str, Any], replace: Callable[[str], str]) -> dict[str, Any]:
+    """Return a section, of our data sets or of BasicSR's, in which the names of files and folders are replaced.
+
+    Args:
+        section: The section.
+        replace: Gives a file's new name for its old one.
+
+    Example:
+        >>> files_replaced({'dataroot': 'SID', 'camera': 'SonyA7S2'}, lambda file: f'datasets/{file}')
+        {'dataroot': 'datasets/SID', 'camera': 'SonyA7S2'}
+    """
+
+    def replaced(option: str, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [replaced(option, part) for part in value]
+        return replace(value) if isinstance(value, str) and _names_file(option, value) else value
+
+    return {option: replaced(option, value) for option, value in section.items()}
+
+
+def _names_file(option: str, value: str) -> bool:
+    if option in ('camera', 'cameras'):
+        return value.endswith('.json')  # others are names of calibrated cameras
+    return option.startswith(('dataroot', 'meta_info', 'pair_list'))
 
 
 Section = TypeVar('Section', bound=DatasetOptions)

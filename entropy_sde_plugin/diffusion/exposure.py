@@ -15,10 +15,27 @@ from torch import Tensor
 from entropy_sde_plugin.diffusion.process import CLEAN, Process
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['RELEASED_RANGE', 'Counts', 'ExposureProcess', 'illumination_gain', 'matched_to_truth', 'photon_counts']
+__all__ = [
+    'GAINS',
+    'LARGEST_RATIO',
+    'RELEASED_RANGE',
+    'Counts',
+    'ExposureProcess',
+    'check_gain',
+    'check_ratio',
+    'illumination_gain',
+    'matched_to_truth',
+    'photon_counts',
+]
 
 RELEASED_RANGE = 15583.0
 """White less black level in ADU, which the release takes for every camera (16383 - 800)."""
+
+LARGEST_RATIO = 65535.0
+"""Of an exposure: one ADU of a sensor of 16 bits becomes white."""
+
+GAINS = (1e-3, 1e3)
+"""Lowest and highest gain, ADU per photon; those of calibrated cameras lie between 0.1 and 30."""
 
 Counts = Callable[[Tensor], Tensor]
 """Photon counts of a mean, both (B, 4, H, W)."""
@@ -28,8 +45,9 @@ class ExposureProcess(Process):
     """The process of one batch of exposures.
 
     Args:
-        ratio: r, exposure of the reference over that of the short frame, above 1: one for all images, or (B,).
-        gain: K of the sensor in ADU per photon, above 0: one for all images, or (B,).
+        ratio: r, exposure of the reference over that of the short frame, above 1, at most :data:`LARGEST_RATIO`: one
+            for all images, or (B,).
+        gain: K of the sensor in ADU per photon, in :data:`GAINS`: one for all images, or (B,).
         value_range: White less black level, ADU: one for all images, or (B,).
 
     Raises:
@@ -50,10 +68,8 @@ class ExposureProcess(Process):
             torch.as_tensor(value, dtype=torch.float64, device='cpu').reshape(-1)
             for value in (ratio, gain, value_range)
         )
-        if not (self.ratio > 1).all():
-            raise InputError(f'An exposure ratio must be above 1, got {self.ratio.tolist()}.', option='ratio')
-        if not (self.gain > 0).all():
-            raise InputError(f'A gain must be above 0 ADU per photon, got {self.gain.tolist()}.', option='gain')
+        check_ratio(*self.ratio.tolist())
+        check_gain(*self.gain.tolist())
         if not (self.value_range > 0).all():
             message = f'The white level must be above the black one, got a range of {self.value_range.tolist()} ADU.'
             raise InputError(message, option='value_range')
@@ -145,6 +161,31 @@ def photon_counts(generators: torch.Generator | Sequence[torch.Generator]) -> Co
         return torch.stack([torch.poisson(row.to(each.device), each) for row, each in rows]).to(mean.device)
 
     return draw
+
+
+def check_ratio(*ratios: float) -> None:
+    """Check exposure ratios.
+
+    Raises:
+        InputError: One is not above 1 and at most :data:`LARGEST_RATIO`.
+    """
+    for ratio in ratios:
+        if not 1 < ratio <= LARGEST_RATIO:
+            raise InputError(
+                f'An exposure ratio must be above 1 and at most {LARGEST_RATIO:g}, got {ratio:g}.', option='ratio'
+            )
+
+
+def check_gain(*gains: float) -> None:
+    """Check gains, in ADU per photon.
+
+    Raises:
+        InputError: One is outside :data:`GAINS`.
+    """
+    low, high = GAINS
+    for gain in gains:
+        if not low <= gain <= high:
+            raise InputError(f'A gain must be from {low:g} to {high:g} ADU per photon, got {gain:g}.', option='gain')
 
 
 def illumination_gain(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from entropy_sde_plugin.data.raw_frame import RawFrame
 from entropy_sde_plugin.data.raw_noise import camera as calibrated
 from entropy_sde_plugin.data.raw_noise import gain_for
 from entropy_sde_plugin.data.raw_view import light
+from entropy_sde_plugin.diffusion.exposure import check_gain, check_ratio
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.console import report
 
@@ -34,14 +34,15 @@ class RawExposure:
     """The exposure ratio and the gain of raw files.
 
     Args:
-        ratio: How many times longer the results are exposed, above 1; ``'auto'`` takes the :func:`automatic_ratio` of
+        ratio: How many times longer the results are exposed; ``'auto'`` takes the :func:`automatic_ratio` of
             each file, and reports it.
         camera: The camera whose gain at a file's ISO is used: a calibrated camera's name, or a file of
             ``entropy-sde calibrate`` (see :func:`~entropy_sde_plugin.data.raw_noise.camera`).
         gain: K of all files, ADU per photon, in place of the camera's.
 
     Raises:
-        InputError: A ratio or gain out of its range, or there is no such camera.
+        InputError: A ratio or gain out of its range (:func:`~.exposure.check_ratio`, :func:`~.exposure.check_gain`), or
+            there is no such camera.
 
     Example:
         >>> RawExposure(ratio=100, gain=2.0).ratio
@@ -51,10 +52,10 @@ class RawExposure:
     def __init__(
         self, *, ratio: float | Literal['auto'] = 'auto', camera: str | None = None, gain: float | None = None
     ) -> None:
-        if not isinstance(ratio, str) and not 1 < ratio < math.inf:
-            raise InputError(f'ratio must be auto or above 1, got {ratio:g}.', option='ratio')
-        if gain is not None and not 0 < gain < math.inf:
-            raise InputError(f'gain must be above 0 ADU per photon, got {gain:g}.', option='gain')
+        if not isinstance(ratio, str):
+            check_ratio(ratio)
+        if gain is not None:
+            check_gain(gain)
         self.ratio = ratio
         self.gain = gain
         self.camera = None if camera is None else calibrated(camera)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.data.options import files_replaced
 from entropy_sde_plugin.data.picture_key import picture_key
 from entropy_sde_plugin.data.raw_view import developed
 from entropy_sde_plugin.errors import InputError, printable
@@ -126,9 +127,4 @@ def _picture(item: Mapping[str, Any], kind: str) -> RGBImage:
 
 def _rooted(section: Mapping[str, Any], root: str) -> dict[str, Any]:
     """The section with its paths as they were meant in the working directory of the run."""
-    paths = {
-        key: str(Path(root, value))
-        for key, value in section.items()
-        if isinstance(value, str) and (key.startswith('dataroot') or key == 'meta_info_file')
-    }
-    return {**section, **paths}
+    return files_replaced(section, lambda file: str(Path(root, file)))

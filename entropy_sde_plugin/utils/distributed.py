@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch.distributed
+from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from entropy_sde_plugin.errors import DivergedError, InputError, OtherProcessError, printable
@@ -44,10 +45,12 @@ def meet(backend: str, **settings: Any) -> None:
         backend, settings: As of ``torch.distributed.init_process_group``.
 
     Raises:
-        InputError: They cannot meet there, or what the launcher has told is no such place.
+        InputError: They cannot meet there, what the launcher has told is no such place, or it has told them different
+            numbers of processes.
     """
     try:
         store, rank, size = next(rendezvous('env://', timeout=MEETING))
+        _agree_on_number(store, rank, size)
         torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, **settings)
     except (RuntimeError, ValueError) as error:
         place, reason = (os.environ.get(f'MASTER_{key}', '') for key in ('ADDR', 'PORT')), str(error).splitlines()[0]
@@ -55,6 +58,17 @@ def meet(backend: str, **settings: Any) -> None:
             f"The processes of this run cannot meet at '{':'.join(place)}' ({reason}): check the address, or choose "
             'another port (MASTER_PORT; under SLURM dist_params.port).'
         ) from None
+
+
+def _agree_on_number(store: Store, rank: int, size: int) -> None:
+    """Check that all processes were told of the same number: otherwise some would wait for others that never come."""
+    store.set(f'processes_of_rank/{rank}', str(size))
+    for other in range(size):
+        if (told := int(store.get(f'processes_of_rank/{other}'))) != size:
+            raise InputError(
+                f'Process {rank} was told that there are {size} processes and process {other} that there are {told}: '
+                'start all with the same number (WORLD_SIZE, which torchrun sets).'
+            )
 
 
 def process_info() -> tuple[int, int]:

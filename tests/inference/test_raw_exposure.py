@@ -67,9 +67,11 @@ def test_the_gain_is_the_given_one_or_the_camera_s_at_the_file_s_iso(capsys):
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        ({'ratio': 1.0}, 'ratio must be auto or above 1, got 1'),
-        ({'ratio': float('nan')}, 'ratio must be auto'),
-        ({'gain': 0.0}, 'gain must be above 0'),
+        ({'ratio': 1.0}, 'above 1 and at most 65535, got 1'),
+        ({'ratio': float('nan')}, 'above 1 and at most 65535, got nan'),
+        ({'ratio': 1e30}, r'at most 65535, got 1e\+30'),
+        ({'gain': 1e-30}, 'from 0.001 to 1000 ADU per photon, got 1e-30'),
+        ({'gain': 0.0}, 'from 0.001 to 1000 ADU per photon, got 0'),
         ({'camera': 'SonyA7'}, "There is no camera 'SonyA7'. Did you mean 'SonyA7S2'"),
     ],
 )

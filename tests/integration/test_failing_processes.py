@@ -99,6 +99,13 @@ def test_a_port_in_use_is_named(folder, command):
     assert 'address already in use' in fault
 
 
+def test_processes_that_are_told_different_numbers_of_them(folder):
+    write_options(folder, options(folder, 'port'))
+    code, out, err = python_m(*TRAIN, cwd=folder, processes=2, last={'WORLD_SIZE': '3'})
+    assert code == 1
+    assert 'Process 0 was told that there are 2 processes and process 1 that there are 3: ' in out + err
+
+
 def test_a_semaphore_of_a_process_that_leaves_is_not_reported(folder):
     opt = options(folder, 'semaphores')
     opt['train']['pixel_opt'] = {'type': 'AccidentL1', 'step': 2, 'accidents': [{'what': 'error'}]}

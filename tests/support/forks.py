@@ -27,20 +27,22 @@ IMPORTED = ('basicsr.train', 'basicsr.test', 'entropy_sde_plugin.cli', 'torch.ut
 SERVER = 'from tests.support.forks import serve, take_over; take_over(**serve())'
 
 
-def python_m(module, *arguments, cwd, processes=1, **environment):
+def python_m(module, *arguments, cwd, processes=1, last=(), **environment):
     """Run a module as a command; return exit code, standard output and standard error, as `commands.python` does.
 
     Several processes meet as those of torchrun do, and as soon as one fails the others are ended. Their output is one;
-    the exit code is that of the first that fails.
+    the exit code is that of the first that fails. ``last`` holds environment variables of the last process alone.
     """
     server = _server()
+    environments = [ranked | environment for ranked in _ranks(processes)]
+    environments[-1] |= dict(last)
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder, name) for name in ('out', 'err')]
         request = {
             'arguments': [module, *map(str, arguments)],
             'cwd': str(cwd),
             'streams': [str(path) for path in streams],
-            'environments': [ranked | environment for ranked in _ranks(processes)],
+            'environments': environments,
         }
         server.stdin.write(json.dumps(request).encode() + b'\n')
         children = json.loads(server.stdout.readline())

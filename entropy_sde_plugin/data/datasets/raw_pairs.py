@@ -22,13 +22,15 @@ from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
 from entropy_sde_plugin.data.raw_pairs import RawFile, RawPair, file_pairs, stored_pairs
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
 from entropy_sde_plugin.data.sources import template_pairs
+from entropy_sde_plugin.diffusion.exposure import GAINS, LARGEST_RATIO
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.problems import Problems
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
 __all__ = ['RawPairDataset', 'RawPairOptions', 'RawPairs', 'RawPairsOptions', 'open_databases']
 
-Ratio = Annotated[float, msgspec.Meta(gt=1)]
+Ratio = Annotated[float, msgspec.Meta(gt=1, le=LARGEST_RATIO)]
+Gain = Annotated[float, msgspec.Meta(ge=GAINS[0], le=GAINS[1])]
 
 
 class RawPairsOptions(TrainingCrops, kw_only=True, frozen=True):
@@ -46,7 +48,7 @@ class RawPairsOptions(TrainingCrops, kw_only=True, frozen=True):
     camera: str | None = None
     """Calibrated camera whose gain follows from the ISO: ``CanonEOS5D4``, ``CanonEOS70D``, ``CanonEOS700D``,
     ``NikonD850``, ``SonyA7S2``, or a file of ``entropy-sde calibrate``. Without one the gain is 1, with a warning."""
-    gain: Positive | None = None
+    gain: Gain | None = None
     """Gain K of all inputs, ADU per photon, in place of that of the ISO."""
     centre_crop: AtLeastOne | None = None
     """Side of the square of each plane that validation and test cut from the centre; the whole frame by default."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -23,6 +22,7 @@ from entropy_sde_plugin.data.sample_seeds import generator, key_of
 from entropy_sde_plugin.data.sources import open_source
 from entropy_sde_plugin.data.synthesis import Range
 from entropy_sde_plugin.data.unprocessing import unprocessed
+from entropy_sde_plugin.diffusion.exposure import LARGEST_RATIO
 from entropy_sde_plugin.errors import InputError
 
 __all__ = ['SyntheticRawDataset', 'SyntheticRawOptions']
@@ -59,8 +59,10 @@ class SyntheticRawOptions(TrainingCrops, kw_only=True, frozen=True):
         super().__post_init__()
         NoiseModel(self.noise)
         low, high = self.ratio
-        if not 1 < low <= high < math.inf:
-            raise InputError(f"'ratio' must be [low, high] with 1 < low <= high, but is {[low, high]}.", option='ratio')
+        if not 1 < low <= high <= LARGEST_RATIO:
+            raise InputError(
+                f"'ratio' must be [low, high] with 1 < low <= high <= {LARGEST_RATIO:g}, but is {[low, high]}.", 'ratio'
+            )
 
 
 class CleanRaw(NamedTuple):
