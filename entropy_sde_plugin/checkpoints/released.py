@@ -8,31 +8,50 @@ from typing import Any
 
 from torch import Tensor
 
+from entropy_sde_plugin.errors import InputError
+
 __all__ = ['released_state', 'with_current_names']
 
 _LEVELS = 6
 """Levels of LLDiffusion's U-Nets."""
+
+_BUFFERS = ('.weight_u', '.weight_v')
+"""How the names of the spectral norms' vectors end."""
 
 
 def released_state(content: Mapping[str, Any], param_key: str | None) -> tuple[Mapping[str, Any], str] | None:
     """Return the weights of a released checkpoint, and the entry that they come from; None for other files.
 
     ExposureDiffusion's checkpoints hold the weights as ``netG``. LLDiffusion's hold them as ``state_dict``, and the
-    moving average of the trained ones as ``ema_helper``, whose keys have no prefix. The buffers, which belong to the
+    moving average of the parameters as ``ema_helper``, whose keys have no prefix. The buffers, which belong to the
     spectral norms, are only in ``state_dict``.
 
     Args:
         content: What the file holds.
         param_key: BasicSR's name of the wanted entry: ``params_ema`` is the average, any other the weights.
+
+    Raises:
+        InputError: The average lacks a parameter.
     """
     if isinstance(network := content.get('netG'), Mapping):
         return network, 'netG'
     state, average = (content.get(entry) for entry in ('state_dict', 'ema_helper'))
-    if not isinstance(state, Mapping) or not isinstance(average, Mapping):
+    if not isinstance(state, Mapping) or not isinstance(average, Mapping) or not average:
         return None
     if param_key != 'params_ema':
         return state, 'state_dict'
-    return {str(key).removeprefix('module.'): value for key, value in state.items()} | dict(average), 'ema_helper'
+    current, averaged = ({_bare(key): value for key, value in each.items()} for each in (state, average))
+    for key in current.keys() - averaged.keys():
+        if not key.endswith(_BUFFERS):
+            raise InputError(
+                f"its moving average ('ema_helper') lacks '{key}': use another checkpoint, or for a test the current "
+                'weights (path.param_key_g: params).'
+            )
+    return current | averaged, 'ema_helper'
+
+
+def _bare(key: object) -> str:
+    return re.sub(r'^(?:module\.)+', '', str(key))
 
 
 def with_current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -34,6 +34,9 @@ SAFETENSORS = '.safetensors'
 _ENTRIES = ('params', 'state_dict', 'model_state_dict', 'model')
 """Names under which BasicSR and then other projects store a state dict; one may contain the other."""
 
+_NO_ENTRY = (Tensor, argparse.Namespace)
+"""What the names of entries may also name: a weight, or the options of LLDiffusion's release, its ``params``."""
+
 _WRAPPERS = re.compile(r'^(?:module\.|_orig_mod\.)+')
 """What begins the keys of a network that was wrapped."""
 
@@ -138,13 +141,17 @@ class WeightsFile:
 
         Without entries the whole content is the weights.
         """
-        if isinstance(self._content, Mapping) and (released := released_state(self._content, param_key)) is not None:
+        try:
+            released = released_state(self._content, param_key) if isinstance(self._content, Mapping) else None
+        except InputError as error:
+            raise InputError(f"Weights '{self.path}': {error}") from None
+        if released is not None:
             state, entry = released
             return state, None, entry
         state, settings, names = self._content, None, []
         while isinstance(state, Mapping):
             settings = state.get(SETTINGS_KEY, settings)
-            entries = (key for key in (param_key, *_ENTRIES) if key in state and not isinstance(state[key], Tensor))
+            entries = (key for key in (param_key, *_ENTRIES) if key in state and not isinstance(state[key], _NO_ENTRY))
             name = next(entries, None)
             if name is None or len(names) == _DEPTH:
                 return state, settings, '.'.join(names) or None

@@ -41,6 +41,25 @@ def test_current_weights_and_their_average(current, average, tmp_path, older):
     assert_same(architecture_of(state).build(state).state_dict(), state)
 
 
+@pytest.mark.parametrize('kept', [None, {}])
+def test_a_file_without_an_average_gives_its_current_weights(current, average, tmp_path, kept):
+    """Its options, which are called as BasicSR calls weights, are not taken for them."""
+    content = released_checkpoint(current, average) | {'ema_helper': kept}
+    torch.save(content, tmp_path / 'last.pth')
+    state, _, entry = load_weights(tmp_path / 'last.pth', 'params_ema')
+    assert_same(state, current.state_dict())
+    assert entry == 'state_dict'
+
+
+def test_an_average_of_some_parameters_is_not_completed_by_others(current, average, tmp_path):
+    content = released_checkpoint(current, average)
+    del content['ema_helper']['diff_unet.conv_in.weight']
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(InputError, match=r"a\.pth': its moving average .* lacks 'diff_unet\.conv_in\.weight': use"):
+        load_weights(tmp_path / 'a.pth', 'params_ema')
+    assert_same(load_weights(tmp_path / 'a.pth', 'params').state, current.state_dict())
+
+
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 def test_bare_weights_of_an_earlier_file(current, average, tmp_path, prefix):
     bare = released_checkpoint(current, average, older=True)['state_dict']
