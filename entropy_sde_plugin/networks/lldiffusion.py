@@ -178,14 +178,16 @@ def padded(images: Tensor) -> Tensor:
 
 def _check_sizes(ch: int, deg_ch: int, ch_mult: Sequence[int], num_res_blocks: int) -> None:
     for name, width in (('ch', ch), ('deg_ch', deg_ch)):
-        if width < 1 or width % GROUPS:
-            message = f'{name} must be a positive multiple of {GROUPS} (the groups of its norms), got {width}.'
+        if not _is_multiple(width, GROUPS):
+            groups = f'{GROUPS} (the groups of its norms)'
+            message = f'{name} must be a positive whole multiple of {groups}, got {quoted(width)}.'
             raise InputError(message, option=name)
-    if len(ch_mult) != LEVELS or not all(factor >= 1 for factor in ch_mult):
+    counts = ch_mult if isinstance(ch_mult, (list, tuple)) else []
+    if len(counts) != LEVELS or not all(_is_multiple(factor, 1) for factor in counts):
         message = f'ch_mult must hold {LEVELS} whole numbers from 1 on, one for each level, got {quoted(ch_mult)}.'
         raise InputError(message, option='ch_mult')
-    if not 1 <= num_res_blocks <= MOST_BLOCKS:
-        message = f'num_res_blocks must lie in 1…{MOST_BLOCKS}, got {num_res_blocks}.'
+    if not _is_multiple(num_res_blocks, 1) or num_res_blocks > MOST_BLOCKS:
+        message = f'num_res_blocks must be a whole number in 1…{MOST_BLOCKS}, got {quoted(num_res_blocks)}.'
         raise InputError(message, option='num_res_blocks')
 
 
@@ -193,16 +195,21 @@ def _check_fusion(fuse_mode: str, num_deg_fusion: int, enc_ch: int) -> None:
     if fuse_mode not in get_args(FuseMode):
         message = f'fuse_mode: there is no {quoted(fuse_mode)}. {suggestion(str(fuse_mode), get_args(FuseMode))}'
         raise InputError(message, option='fuse_mode')
-    if not 1 <= num_deg_fusion <= len(MAP_WIDTHS):
-        message = f'num_deg_fusion must lie in 1…{len(MAP_WIDTHS)}, got {num_deg_fusion}.'
+    if not _is_multiple(num_deg_fusion, 1) or num_deg_fusion > len(MAP_WIDTHS):
+        message = f'num_deg_fusion must be a whole number in 1…{len(MAP_WIDTHS)}, got {quoted(num_deg_fusion)}.'
         raise InputError(message, option='num_deg_fusion')
     multiple = GROUPS // min(MAP_WIDTHS[:num_deg_fusion])
-    if enc_ch < 1 or enc_ch % multiple:
+    if not _is_multiple(enc_ch, multiple):
         message = (
-            f'enc_ch must be a positive multiple of {multiple} where num_deg_fusion is {num_deg_fusion} (the U-Nets '
-            f'norm its maps in {GROUPS} groups), got {enc_ch}.'
+            f'enc_ch must be a positive whole multiple of {multiple} where num_deg_fusion is {num_deg_fusion} (the '
+            f'U-Nets norm its maps in {GROUPS} groups), got {quoted(enc_ch)}.'
         )
         raise InputError(message, option='enc_ch')
+
+
+def _is_multiple(value: object, factor: int) -> bool:
+    """Whether it is a whole number above 0 that ``factor`` divides."""
+    return isinstance(value, int) and value >= 1 and value % factor == 0
 
 
 def lldiffusion_options(state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -195,6 +195,13 @@ def test_weights_of_another_network_are_refused(key, shape, expected):
     'wrong',
     [
         {'ch': 48},
+        {'ch': 64.0},
+        {'ch_mult': '112244'},
+        {'ch_mult': 2},
+        {'num_res_blocks': 2.5},
+        {'num_res_blocks': 1001},
+        {'num_deg_fusion': '3'},
+        {'enc_ch': 16.0},
         {'deg_ch': 0},
         {'ch_mult': [1, 2]},
         {'ch_mult': [1, 1, 1, 1, 1, 0]},
