@@ -134,6 +134,14 @@ class LLDiffusionTrainOptions(DiffusionTrainOptions, frozen=True):
     """Continue the learning rate's schedule and the best validation results when resumed. The release begins both anew:
     the milestones are reached a second time."""
 
+    def __post_init__(self) -> None:
+        if self.validate_ema and self.ema_decay == 0:
+            raise InputError(
+                "'validate_ema' is true, but 'ema_decay' is 0, so that there is no moving average: set ema_decay, or "
+                'leave validate_ema out.',
+                option='validate_ema',
+            )
+
 
 class ExposureTrainOptions(TrainOptions, frozen=True):
     """Section ``train`` of an ``ExposureDiffusionModel``; its defaults follow the release."""

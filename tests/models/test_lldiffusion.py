@@ -319,6 +319,12 @@ def test_a_network_without_its_methods_is_refused():
         check(options(network_g={'type': 'ConditionalNAFNet', 'width': 8, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}))
 
 
+def test_an_average_that_is_not_made_cannot_be_validated():
+    with pytest.raises(InputError, match=r"'validate_ema' is true, but 'ema_decay' is 0.*: set ema_decay") as caught:
+        check(options(train__validate_ema=True, train__ema_decay=0))
+    assert caught.value.option == 'train.validate_ema'
+
+
 # --- distillation -----------------------------------------------------------------------------------------------------
 
 
