@@ -145,6 +145,9 @@ class Patches(_InWindows):
         compile: bool = False,
     ) -> None:
         tile = 128 if tile is None else tile
+        if tile == 0:
+            message = 'stride is for patches, and with tile 0 there are none: leave one of the two out.'
+            raise InputError(message, option='stride')
         if not 1 <= stride <= tile:
             message = f'stride must lie in 1…{tile}, the side of a patch, or pixels are left out; got {stride}.'
             raise InputError(message, option='stride')

@@ -87,18 +87,23 @@ def released_batch(size, number=0):
     return {'lq': dark, 'gt': bright, 'lq_path': [''] * size}
 
 
-def test_a_step_has_the_released_losses_and_gradients(start, monkeypatch):
+@pytest.mark.parametrize(('stage', 'last'), [(1, None), (2, 0)])
+def test_a_step_has_the_released_losses_and_gradients(start, monkeypatch, stage, last):
+    """Before and after the freeze. Of the released network 36 tensors never have a gradient."""
     noise = 4 * (image((2, *SHAPE[1:]), 3) - 0.5)
-    m = released(start, monkeypatch, lambda i: Draw(i, torch.tensor([10, 989]), noise, torch.zeros(2)))
+    draw = Draw(1, torch.tensor([10, 989]), noise, torch.zeros(2))
+    m = released(start, monkeypatch, lambda iteration: draw, train__freeze={'after_iter': last})
     train(m, [1], released_batch(2))
     losses = m.get_current_log()
-    assert losses['l_pix'] == pytest.approx(TRAINING['stage1_losses'][0], rel=1e-4)
+    assert losses['l_pix'] == pytest.approx(TRAINING[f'stage{stage}_losses'][0], rel=1e-4)
     assert losses['l_deg'] == pytest.approx(0.1 * TRAINING['stage1_losses'][1], rel=1e-4)
     gradients = {name: p.grad for name, p in m.net_g.named_parameters() if p.grad is not None}
-    norms = [gradients[name].double().norm() for name in TRAINING['grad_names']]
-    np.testing.assert_allclose(norms, TRAINING['stage1_grad_norms'], rtol=1e-3)
+    norms = [gradients[name].double().norm() if name in gradients else np.nan for name in TRAINING['grad_names']]
+    np.testing.assert_allclose(norms, TRAINING[f'stage{stage}_grad_norms'], rtol=1e-3)
     total = torch.stack([g.double().norm() for g in gradients.values()]).norm()
-    assert total.item() == pytest.approx(float(TRAINING['stage1_total_grad_norm']), rel=1e-3)
+    assert total.item() == pytest.approx(float(TRAINING[f'stage{stage}_total_grad_norm']), rel=1e-3)
+    trained = [name for name, _ in m.net_g.named_parameters() if stage == 1 or name.startswith('diff_unet.')]
+    assert len(trained) - len(gradients) == (36 if stage == 1 else 20)
 
 
 def test_two_epochs_are_the_released_ones(start, monkeypatch):

@@ -106,6 +106,14 @@ def test_the_released_restoration_of_a_whole_image():
     assert relative_error(((end + 1) / 2).clamp(0, 1)[0, :, :18, :37], OUTPUTS['whole_out']) < 1e-5
 
 
+def test_the_released_restoration_of_an_image_whose_sides_are_multiples_already():
+    """It is padded all the same, to 96x96."""
+    *expected, _, _, height, width = OUTPUTS['whole_mult_stats']
+    end = sample(mixed, 2 * reflected((3, 64, 64), (int(height), int(width))) - 1, 25)[-1]
+    found = ((end + 1) / 2).clamp(0, 1)[..., :64, :64].double().flatten()
+    np.testing.assert_allclose([found.mean(), found.std(), found[0], found[-1]], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize('make', [lambda net: WholeOrTiles(net, tile=64), lambda net: Patches(net, tile=64, stride=40)])
 def test_what_is_known_of_an_image_is_computed_once(small, make):
     calls = []
@@ -185,7 +193,15 @@ def test_a_batch_in_bfloat16_is_near_enough(small):
     assert 0 < (exact - rounded).abs().mean() < 0.05 * exact.std()
 
 
-@pytest.mark.parametrize('make', [lambda: WholeOrTiles(None, tile=-1), lambda: Patches(None, stride=129)])
-def test_windows_that_cannot_be_are_refused(make):
-    with pytest.raises(InputError, match=r'tile must be|stride must lie'):
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda: WholeOrTiles(None, tile=-1), 'tile must be'),
+        (lambda: Patches(None, stride=129), 'stride must lie in 1…128'),
+        (lambda: Patches(None, stride=0), 'stride must lie in 1…128'),
+        (lambda: Patches(None, stride=1, tile=0), 'with tile 0 there are none'),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
         make()
