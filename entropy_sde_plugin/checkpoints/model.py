@@ -147,7 +147,14 @@ def save_model(model: Model, path: str | Path, *, half: bool = False) -> None:
 
 
 def _options(system: type[SystemOptions], carried: Mapping[str, Any], given: Mapping[str, Any]) -> SystemOptions:
-    """Return the settings of a file, completed with those given."""
+    """Return the settings of a file, completed with those given.
+
+    Raises:
+        InputError: They are not settings of the system, or contradict each other.
+    """
+    strange = [key for key in flat_settings(given) if key.partition('.')[0] not in system.__struct_fields__]
+    if strange:
+        raise InputError(f"the system '{system.system}' has no setting {', '.join(strange)}: leave it out.")
     options = system.from_settings(_merged(carried, given))
     if given:
         was, now = (flat_settings(each.settings()) for each in (system.from_settings(carried), options))

@@ -18,7 +18,8 @@ def add_verb(verbs: Any) -> None:
         help='convert weights to safetensors, with their settings in the metadata',
         description='Reads a BasicSR checkpoint, a released one, a bare state dict or safetensors, without executing '
         'code in it, and writes safetensors. The settings below are for files without settings; contradicting those of '
-        "the file is an error. Settings that are not given are the paper's.",
+        "the file is an error. Settings that are not given are the paper's. --max-sigma, --T, --schedule and --eps are "
+        'those of Entropy-SDE.',
     )
     convert.add_argument('input', type=named_path, metavar='INPUT', help='the weights to read')
     convert.add_argument('output', type=named_path, metavar='OUTPUT.safetensors', help='the file to write')

@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from entropy_sde_plugin.checkpoints.model import load_model
 from entropy_sde_plugin.checkpoints.weights import load_weights
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks import ExposureNAFNet
@@ -58,6 +59,12 @@ def test_an_average_of_some_parameters_is_not_completed_by_others(current, avera
     with pytest.raises(InputError, match=r"a\.pth': its moving average .* lacks 'diff_unet\.conv_in\.weight': use"):
         load_weights(tmp_path / 'a.pth', 'params_ema')
     assert_same(load_weights(tmp_path / 'a.pth', 'params').state, current.state_dict())
+
+
+def test_settings_of_another_system_are_refused_by_name(current, average, tmp_path):
+    torch.save(released_checkpoint(current, average), tmp_path / 'a.pth')
+    with pytest.raises(InputError, match=r"the system 'lldiffusion' has no setting sde\.T, sde\.eps: leave it out"):
+        load_model(tmp_path / 'a.pth', {'sde': {'T': 1000, 'eps': 0.1}, 'prediction': 'noise'})
 
 
 @pytest.mark.parametrize('prefix', ['', 'module.'])
