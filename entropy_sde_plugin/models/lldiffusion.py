@@ -76,8 +76,8 @@ class LLDiffusionModel(DiffusionModel):
         return losses | self.weighted({'l_percep': self.cri_perceptual}, estimate, truth, draw)
 
     def draw_time(self, generator: torch.Generator, current_iter: int, position: int) -> Tensor:
-        """Antithetic times: of n images, those from the (n // 2 + 1)th on take T - 1 - t of the first ones. Those of
-        a sampler are drawn independently."""
+        """Antithetic times: of n images, n // 2 + 1 draw theirs, and the others take T - 1 - t of the first ones. Those
+        of a sampler are drawn independently."""
         drawn = self.gt.shape[0] * self.opt['world_size'] // 2 + 1
         if position < drawn or self.train_options.times == 'sampler':
             return super().draw_time(generator, current_iter, position)

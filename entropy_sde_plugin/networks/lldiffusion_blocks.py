@@ -26,6 +26,7 @@ GROUPS = 32
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
+    """Return the norm of the U-Nets: (B, C, H, W) -> (B, C, H, W), C a multiple of 32."""
     return nn.GroupNorm(GROUPS, channels, eps=1e-6)
 
 

@@ -50,7 +50,8 @@ class TrainOptions(msgspec.Struct, frozen=True):
     warmup_iter: int = -1
     """Iterations over which the learning rate rises from 0; -1 for none."""
     ema_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0
-    """Decay of the weights' moving average, which is validated and tested in their place; 0 for none."""
+    """Decay of the weights' moving average, which is validated and tested in their place; 0 for none. An
+    ``LLDiffusionModel`` validates it only with ``validate_ema``."""
     ema_warmup: bool = False
     """Lower the decay in the first iterations: min(ema_decay, (1 + n) / (10 + n))."""
     grad_clip_norm: Positive | None = None

@@ -193,7 +193,7 @@ def test_the_other_test_exists(test):
 def test_scripts_option_files_and_their_flags_exist(page):
     text = page.read_text(encoding='utf-8')
     named = set(re.findall(r'\b(?:scripts/\w+/\w+\.py|options/\w+\.(?:yml|json))', text)) - {'options/x.yml'}
-    assert [name for name in sorted(named) if 'lldiffusion' not in name and not (ROOT / name).is_file()] == []
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
     for script, arguments in re.findall(r'python (scripts/\S+\.py)([^`\n]*)', text.replace('\\\n', ' ')):
         source = (ROOT / script).read_text(encoding='utf-8')
         assert [flag for flag in re.findall(r'--\w[\w-]*', arguments) if f"'{flag}'" not in source] == []
