@@ -22,7 +22,7 @@ from entropy_sde_plugin.report.pictures import (
     thumbnail,
     window_of_detail,
 )
-from entropy_sde_plugin.report.published import SOURCE
+from entropy_sde_plugin.report.published import SOURCES
 from entropy_sde_plugin.report.runs import Run, ValidationRecord, read_runs
 from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
 
@@ -65,7 +65,7 @@ def write_report(folders: Sequence[Path], output: Path) -> None:
         results=tables.result_rows(runs, metrics),
         unavailable=tables.unavailable_notes(runs),
         published=tables.published_rows(metrics),
-        source=SOURCE,
+        sources=SOURCES,
         made=tables.run_rows(runs),
         charts=_training_charts(runs) + _validation_charts(runs),
         galleries=[_gallery(group) for group in _groups(runs)],

@@ -59,7 +59,7 @@ def unavailable_notes(runs: Sequence[Run]) -> list[str]:
 
 
 def published_rows(metrics: dict[Column, Metric]) -> list[dict[str, Any]]:
-    """The paper's rows in the same columns; none where no column is the paper's metric."""
+    """The papers' rows in the same columns, without those that have a figure in none of them."""
     names = {named.heading: name for name, named in METRICS.items()}
     rows = []
     for row in PUBLISHED:

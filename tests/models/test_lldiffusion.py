@@ -296,11 +296,13 @@ def test_a_resumed_schedule_begins_anew_unless_it_is_kept(kept, tmp_path):
     assert m.get_current_learning_rate() == [5e-3]
     m.save_training_state(0, 4)
     again = model(**changes)
+    again.best_metric_results = {'pairs': {}}
     again.resume_training(torch.load(tmp_path / '4.state', weights_only=True))
     for iteration in (5, 6, 7):
         again.optimizer_g.step()
         again.update_learning_rate(iteration)
     assert again.get_current_learning_rate() == [5e-3 if kept else 2.5e-3]
+    assert again.best_metric_results == ({'pairs': {}} if kept else {})
 
 
 def test_the_network_alone_runs_in_low_precision():

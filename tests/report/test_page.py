@@ -23,7 +23,7 @@ from entropy_sde_plugin.report.log_file import Step, read_steps, seconds_per_ste
 from entropy_sde_plugin.report.page import write_report
 from entropy_sde_plugin.report.pictures import CROP, read_result, read_samples, window_of_detail
 from entropy_sde_plugin.report.runs import Metric, Run, ValidationRecord, read_runs
-from entropy_sde_plugin.report.tables import columns, result_rows
+from entropy_sde_plugin.report.tables import columns, published_rows, result_rows
 from tests.support import exposure_model
 from tests.support.browser import chromium
 from tests.support.commands import write_pairs
@@ -163,6 +163,18 @@ def test_published_rows_stand_in_columns_of_their_own_protocol_only(page):
     published = [row for row in rows if row[0].endswith('published')]
     assert [row[1:5] for row in published][:2] == [['LOL-v1', '23.21', '–', '–'], ['LOL-v1', '24.05', '–', '–']]
     assert len(published) == 5
+
+
+def test_published_rows_of_lldiffusion_are_of_its_own_psnr():
+    section = {'type': 'calculate_psnr_lldiffusion'}
+    run = Run('run', Path('run'), {}, [], [], {'ll': Metric.read('ll', section)})
+    rows = published_rows(columns([run]))
+    assert [(row['run'], row['dataset'], *row['cells']) for row in rows] == [
+        ('LLDiffusion', 'LOL-v1', '24.65'),
+        ('LLDiffusion', 'LOL-v2-real', '23.16'),
+        ('LLDiffusion', 'LOL-v2-synthetic', '25.99'),
+        ('LLDiffusion', 'VE-LOL', '31.77'),
+    ]
 
 
 def test_the_page_needs_no_other_file_and_no_network(page):
