@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -58,7 +58,8 @@ def opened(source: Path | bytes) -> Iterator[ImageFile]:
         Pillow's image, not loaded.
 
     Raises:
-        InputError: The file is HEIF, and the extra that reads it is not installed.
+        InputError: The file is HEIF, and the extra that reads it is not installed; or it has more pixels than Pillow
+            opens.
         Exception: Pillow's decoders raise errors of no common type for a file that is not an image.
     """
     with io.BytesIO(source) if isinstance(source, bytes) else source.open('rb') as file:
@@ -69,8 +70,16 @@ def opened(source: Path | bytes) -> Iterator[ImageFile]:
             file.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of large images and faulty EXIF
-            with PIL.Image.open(file, formats=formats) as image:
+            with _open(file, formats) as image:
                 yield image
+
+
+def _open(file: BinaryIO, formats: tuple[str, ...]) -> ImageFile:
+    try:
+        return PIL.Image.open(file, formats=formats)
+    except PIL.Image.DecompressionBombError:
+        limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise InputError(f'more than {limit} million pixels; cut it into parts first.') from None
 
 
 def _formats_of(head: bytes) -> tuple[str, ...]:

@@ -197,6 +197,16 @@ def test_the_missing_extra_of_heic_is_named(monkeypatch):
             read(IMAGES / 'turned.heic')
 
 
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
+def test_an_image_of_too_many_pixels_is_not_called_damaged(tmp_path, monkeypatch, kind):
+    path = tmp_path / 'panorama'
+    PIL.Image.new('RGB', (2000, 1500)).save(path, kind)
+    monkeypatch.setattr(PIL.Image, 'MAX_IMAGE_PIXELS', 10**6)
+    for read in (images.header_size, images.read, read_picture):
+        with pytest.raises(InputError, match=r'panorama: more than 2 million pixels; cut it into parts first\.$'):
+            read(path)
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match=r'nothing\.png: there is no such file'):
         images.read(tmp_path / 'nothing.png')
