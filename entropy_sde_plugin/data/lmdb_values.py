@@ -147,7 +147,10 @@ class ValueWriter:
         self._folder = folder
         self._map_size = _FIRST_MAP_SIZE
         # Nothing else uses the folder yet: no locks, and one sync at the end.
-        self._environment = lmdb.open(os.fsencode(folder), map_size=self._map_size, lock=False, sync=False)
+        try:
+            self._environment = lmdb.open(os.fsencode(folder), map_size=self._map_size, lock=False, sync=False)
+        except lmdb.Error as error:  # a full disk
+            raise self._not_written(error) from None
 
     def put(self, key: bytes, value: bytes) -> None:
         """Store a value; the map grows as needed.
@@ -164,7 +167,7 @@ class ValueWriter:
                 self._map_size *= 2
                 self._environment.set_mapsize(self._map_size)
             except lmdb.Error as error:  # a full disk
-                raise InputError(f"'{self.name}' could not be written: {error}") from None
+                raise self._not_written(error) from None
 
     def finish(self, meta_name: str, text: str) -> None:
         """Sync everything to disk, and write the file that describes the values.
@@ -176,8 +179,12 @@ class ValueWriter:
             self._environment.sync(True)
             Path(self._folder, meta_name).write_bytes(text.encode())
         except (lmdb.Error, OSError) as error:
-            raise InputError(f"'{self.name}' could not be written: {error}") from None
+            raise self._not_written(error) from None
 
     def close(self) -> None:
         """Close the database."""
         self._environment.close()
+
+    def _not_written(self, error: Exception) -> InputError:
+        reason = str(error).rpartition(': ')[2]  # LMDB puts the temporary folder before it
+        return InputError(f"'{self.name}' could not be written: {reason}. Free some space or check the permissions.")

@@ -24,6 +24,7 @@ from entropy_sde_plugin.data import lmdb_values
 from entropy_sde_plugin.data.lmdb import LmdbReader, check_keys, lmdb_writer
 from entropy_sde_plugin.data.lmdb_values import open_environment
 from entropy_sde_plugin.errors import InputError
+from tests.support.disks import small_disk
 from tests.support.pictures import image_bytes
 from tests.support.pipes import pipe
 
@@ -346,3 +347,14 @@ def test_a_forked_child_opens_its_own_environment(pairs, bright):
 def test_readers_travel_by_pickle(pairs, bright):
     reader = pickle.loads(pickle.dumps(LmdbReader(pairs / 'gt.lmdb')))
     np.testing.assert_array_equal(reader.image('coffee'), bright['coffee'])
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path):
+    """The name and the reason are told, without the temporary folder."""
+    with small_disk(tmp_path / 'disk', '8k') as disk:
+        (disk / 'filler').write_bytes(bytes(8192))
+        path = disk / 'gt.lmdb'
+        expected = rf"^'{path}' could not be written: No space left on device\. Free some space"
+        with pytest.raises(InputError, match=expected), lmdb_writer(path):
+            pass
+        assert [each.name for each in disk.iterdir()] == ['filler']
