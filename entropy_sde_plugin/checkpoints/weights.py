@@ -111,4 +111,5 @@ def _mismatch(network: nn.Module, state: Mapping[str, Tensor], error: RuntimeErr
     if not other:
         return ' '.join(str(error).split())[:300]
     kinds = [f'has the shape {found[other[0]]}' if other[0] in found else 'is missing' for found in (given, shapes)]
-    return f"'{other[0]}' {kinds[0]} in the file and {kinds[1]} in the network ({len(other)} of {len(shapes)} differ)."
+    count = f'{len(other)} of {len({**shapes, **given})} differ'
+    return f"'{other[0]}' {kinds[0]} in the file and {kinds[1]} in the network ({count})."

@@ -6,6 +6,7 @@ which does so for pure noise).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -20,6 +21,7 @@ from entropy_sde_plugin.diffusion.samplers import ddim
 from entropy_sde_plugin.errors import InputError, about
 from entropy_sde_plugin.options.diffusion import DiffusionOptions
 from entropy_sde_plugin.options.training import DistillationOptions
+from entropy_sde_plugin.utils.distributed import warn
 
 __all__ = ['Distillation', 'read_teacher']
 
@@ -36,11 +38,20 @@ def read_teacher(options: DistillationOptions, student: DiffusionOptions, networ
         InputError: The file does not hold a model, or one of another process or kind of network.
     """
     with about('train.distillation.teacher'):
-        teacher = load_model(options.teacher)
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter('always')
+            teacher = load_model(options.teacher)
+        for note in noted:  # once, and without the line of code that warned
+            warn(str(note.message))
         taught = msgspec.structs.replace(teacher.diffusion, prediction=student.prediction)
         try:
             check_settings(taught.settings(), student)
         except InputError as error:
+            if noted:
+                raise InputError(
+                    f"The teacher '{options.teacher}' has no settings, and the paper's, which it is taken to have, are "
+                    "not the options': write its own beside its weights with entropy-sde convert, and name that file."
+                ) from None
             raise InputError(f"The teacher '{options.teacher}' was {error}") from None
         if type(teacher.network) is not network:
             raise InputError(

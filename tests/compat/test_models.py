@@ -111,7 +111,11 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_training(model, tmp_path):
         ),
         (
             nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4), nn.PReLU()),
-            "'2.weight' has the shape [1] in the file and is missing in the network (1 of 4 differ).",
+            "'2.weight' has the shape [1] in the file and is missing in the network (1 of 5 differ).",
+        ),
+        (
+            nn.ModuleDict({'model': nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4))}),
+            "'0.weight' is missing in the file and has the shape [2, 3] in the network (8 of 8 differ).",
         ),
     ],
 )

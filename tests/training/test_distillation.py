@@ -208,6 +208,14 @@ def test_wrong_options_are_refused(changes, expected):
     assert '\n' not in str(caught.value)
 
 
+def test_a_teacher_without_settings_is_taken_to_have_the_papers(teacher, tmp_path, capsys):
+    bare = tmp_path / 'bare.pth'
+    torch.save({'state_dict': load_model(teacher).network.state_dict()}, bare)
+    read = read_teacher(DistillationOptions(str(bare)), IRSDEOptions(prediction='x0'), ConditionalNAFNet)
+    assert read.prediction == 'noise'
+    assert capsys.readouterr().err.startswith(f"warning: '{bare}' has no settings; using the paper's: {{sde: ")
+
+
 def test_a_teacher_of_another_kind_is_refused(teacher, tmp_path):
     wanted = IRSDEOptions.from_settings({'sde': {'T': 30}, 'prediction': 'x0'})
     with pytest.raises(InputError, match=r'sde\.T: trained with 20, the options have 30') as caught:
@@ -216,6 +224,10 @@ def test_a_teacher_of_another_kind_is_refused(teacher, tmp_path):
     same_diffusion = msgspec.structs.replace(wanted, sde=SDEOptions(T=20))
     with pytest.raises(InputError, match='is a ConditionalNAFNet, but the network in training is a LLDiffusionNet'):
         read_teacher(DistillationOptions(teacher), same_diffusion, LLDiffusionNet)
+    bare = tmp_path / 'bare.pth'
+    torch.save(load_model(teacher).network.state_dict(), bare)
+    with pytest.raises(InputError, match=r'has no settings, .* write its own .* with entropy-sde convert'):
+        read_teacher(DistillationOptions(str(bare)), wanted, ConditionalNAFNet)
     with pytest.raises(InputError, match='do not exist') as caught:
         read_teacher(DistillationOptions(str(tmp_path / 'nothing.pth')), wanted, ConditionalNAFNet)
     assert caught.value.option == 'train.distillation.teacher'
