@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from entropy_sde_plugin import register
 from entropy_sde_plugin.cli.arguments import add_device, add_path, add_verbosity
-from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import console
 
 if TYPE_CHECKING:
@@ -96,10 +95,9 @@ _FILES = {'result': 'metrics.csv', 'low': 'metrics_low.csv'}
 def _check_output(folder: Path) -> None:
     """Check, before anything is scored, that a folder can be made, and that no other tables are in it."""
     from entropy_sde_plugin.evaluation.evaluate import check_csv
+    from entropy_sde_plugin.utils.atomic_file import check_output_folder
 
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise InputError(f"'{there}' is a file and no folder; choose another folder with -o.")
+    check_output_folder(folder)
     for name in _FILES.values():
         check_csv(folder / name)
 

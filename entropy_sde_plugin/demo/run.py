@@ -22,6 +22,7 @@ from entropy_sde_plugin.demo.contact_sheet import contact_sheet
 from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.baselines import BASELINES
+from entropy_sde_plugin.utils.atomic_file import check_output_folder
 from entropy_sde_plugin.utils.console import Progress, report
 from entropy_sde_plugin.utils.resources import options_folder
 
@@ -52,8 +53,9 @@ def run(folder: Path, overrides: Sequence[str] = ()) -> list[Score]:
         A score for each baseline, then ours.
 
     Raises:
-        InputError: The training failed; its output was shown.
+        InputError: The folder takes no files, or the training failed; its output was shown.
     """
+    check_output_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     report(f'1/3  Writing the photographs to {folder / "datasets"}')
     write_demo_databases(folder / 'datasets')

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +18,6 @@ from entropy_sde_plugin.utils.console import Progress, tracked
 __all__ = [
     'Enhance',
     'OpenedImage',
-    'check_output',
     'enhance_images',
     'fitted',
     'open_picture',
@@ -31,20 +28,6 @@ _logger = logging.getLogger('basicsr.enhancer')
 
 Enhance = Callable[[Samples, int], Samples]
 """(RGB array (H, W, 3), uint8 or uint16; seed) -> array of the same shape and type."""
-
-
-def check_output(folder: Path) -> None:
-    """Create the output folder and check that it is writable.
-
-    Raises:
-        InputError: It is not.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"'{folder}': the folder is not writable ({error.strerror}); choose another -o.") from None
 
 
 @dataclass(frozen=True)

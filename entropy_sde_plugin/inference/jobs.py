@@ -126,10 +126,11 @@ def _ending(source: Path, extension: str) -> str:
 def _pictures(given: Path, output: Path, raw_only: bool, left_out: LeftOut) -> Iterator[tuple[Path, Path]]:
     """Yield the images of an input, each with its path in the output folder; note the files that are not taken."""
     if given.is_dir():
-        if given.resolve() == output.resolve():
+        output_itself = Path(os.path.realpath(output))  # Path.resolve fails on a link to itself
+        if given.resolve() == output_itself:
             raise InputError(f"'{given}' is the input folder and the output folder; choose another for -o.")
         try:
-            found = files_below(given, without=output.resolve())
+            found = files_below(given, without=output_itself)
         except OSError as error:
             raise InputError(f"'{error.filename}': the folder cannot be read ({error.strerror}).") from None
         if not found.images:

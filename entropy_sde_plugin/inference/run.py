@@ -11,9 +11,10 @@ from entropy_sde_plugin.checkpoints.model import Model, load_model
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.enhancer import Enhancer
 from entropy_sde_plugin.inference.enhancer_options import EnhancerOptions, RawEnhancerOptions
-from entropy_sde_plugin.inference.folder import OpenedImage, check_output, enhance_images, open_picture
+from entropy_sde_plugin.inference.folder import OpenedImage, enhance_images, open_picture
 from entropy_sde_plugin.inference.jobs import DNG, Job, LeftOut, plan
 from entropy_sde_plugin.inference.shard import Share
+from entropy_sde_plugin.utils.atomic_file import check_output_folder
 
 if TYPE_CHECKING:
     from entropy_sde_plugin.inference.raw_enhancer import RawEnhancer
@@ -87,7 +88,7 @@ def enhance_files(
     pending = [job for job in mine if overwrite or not job.is_done]
     skipped = 0
     if pending:
-        check_output(output)
+        check_output_folder(output)
         logging.getLogger('basicsr.enhancer').info(f'{model}: {enhancer}')
         skipped = enhance_images(pending, open_image, seed=seed, show_progress=share.rank == 0)
     counts = Counts(*share.total([len(pending) - skipped, len(mine) - len(pending), skipped]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import BinaryIO
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['WriteError', 'atomic_file', 'output_path', 'write_file']
+__all__ = ['WriteError', 'atomic_file', 'check_output_folder', 'output_path', 'write_file']
 
 
 class WriteError(InputError, OSError):
@@ -48,7 +50,8 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         # A failed write names no file, and the other steps name the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the block's error counts; a read-only disk refuses this one too
+            aside.unlink(missing_ok=True)
 
 
 def write_file(path: str | Path, content: bytes) -> None:
@@ -79,7 +82,7 @@ def output_path(path: str | Path, suffix: str) -> Path:
         suffix: What its name must end in, e.g. ``'.onnx'``.
 
     Raises:
-        InputError: Another ending, a missing folder, or a folder of that name.
+        InputError: Another ending, a missing folder or one that takes no files, or a folder of that name.
     """
     path = Path(path)
     if path.suffix != suffix:
@@ -88,4 +91,23 @@ def output_path(path: str | Path, suffix: str) -> Path:
         raise InputError(f"'{path}' is a folder: name a file.")
     if not path.parent.is_dir():
         raise InputError(f"'{path}': there is no folder '{path.parent}'; create it first.")
+    check_output_folder(path.parent)
     return path
+
+
+def check_output_folder(folder: Path) -> None:
+    """Check, before the work, that files can be written to a folder, or that it can be made; it is not made here.
+
+    Raises:
+        InputError: They cannot: a file or a link to nothing is in its place, or no permission or a read-only disk.
+    """
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise InputError(f"'{there}' is not a folder; choose another output folder.")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"'{there}': no file can be written there ({error.strerror}); choose another folder."
+        ) from None

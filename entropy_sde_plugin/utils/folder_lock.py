@@ -36,7 +36,7 @@ def lock_folder(folder: Path) -> None:
         >>> [path.name for path in experiments.iterdir()]
         ['.lolv1.lock']
     """
-    real = folder.resolve()  # which a link may name too
+    real = Path(os.path.realpath(folder))  # which a link may name too; Path.resolve fails on a link to itself
     path = real.with_name(f'.{real.name}.lock')
     if path in _held:
         return

@@ -189,17 +189,19 @@ def test_what_stands_in_the_place_of_a_picture_is_said(photos, built, capsys, na
         (['-i', 'photos/a.png', '-o', 'photos', '--model', 'm'], "'photos/a.png' would replace the input"),
         (['-i', 'fotos', '-o', 'out', '--model', 'm'], "'fotos': there is no such file or folder"),
         (['-i', 'photos', '-o', 'out', '--model', 'm', '--ext', 'pgn'], "Did you mean 'png'"),
-        (['-i', 'photos', '-o', 'photos/a.png/out', '--model', 'net.pth'], 'the folder is not writable'),
+        (['-i', 'photos', '-o', 'loop', '--model', 'net.pth'], "'loop' is not a folder"),
+        (['-i', 'photos', '-o', 'photos/a.png/out', '--model', 'net.pth'], "'photos/a.png' is not a folder"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(photos, built, capsys, arguments, words):
-    before = {path: path.stat().st_mtime_ns for path in photos.parent.rglob('*')}
+    Path('loop').symlink_to('loop')
+    before = {path: path.lstat().st_mtime_ns for path in photos.parent.rglob('*')}
     assert main(['enhance', *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith('error: ')
     assert words in error
     assert error.count('\n') == 1
-    assert {path: path.stat().st_mtime_ns for path in photos.parent.rglob('*')} == before
+    assert {path: path.lstat().st_mtime_ns for path in photos.parent.rglob('*')} == before
 
 
 def test_a_model_that_is_not_there_leaves_no_folder(photos, capsys):

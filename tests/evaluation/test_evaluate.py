@@ -230,7 +230,7 @@ def test_an_output_that_cannot_be_a_folder(name, sets, capsys):
     assert evaluate(sets, '--metrics', 'psnr', '-o', str(sets / 'file' / name)) == 1
     assert capsys.readouterr() == (
         '',
-        f"error: '{sets}/file' is a file and no folder; choose another folder with -o.\n",
+        f"error: '{sets}/file' is not a folder; choose another output folder.\n",
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.inference.folder import check_output, enhance_images, open_picture
+from entropy_sde_plugin.inference.folder import enhance_images, open_picture
 from entropy_sde_plugin.inference.jobs import LeftOut, plan
 from entropy_sde_plugin.inference.pictures.picture import Picture, read_picture, write_picture
 from entropy_sde_plugin.inference.shard import Share
@@ -259,16 +259,6 @@ def test_a_picture_comes_out_the_same_whatever_the_order_and_company(photos, tmp
     assert contents(tmp_path / 'some').items() <= contents(tmp_path / 'all').items()
     enhance_pictures(jobs, gamma, seed=6, show_progress=False)
     assert contents(tmp_path / 'some').items().isdisjoint(contents(tmp_path / 'all').items())
-
-
-def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / 'file').touch()
-    with pytest.raises(InputError, match=r"file/out': the folder is not writable \(Not a directory\)"):
-        check_output(tmp_path / 'file' / 'out')
-    with pytest.raises(InputError, match=r"'/proc/out': the folder is not writable"):
-        check_output(Path('/proc/out'))
-    check_output(tmp_path / 'new' / 'deep')
-    assert list((tmp_path / 'new' / 'deep').iterdir()) == []
 
 
 # --- interruption -----------------------------------------------------------------------------------------------------

@@ -77,3 +77,10 @@ def test_where_the_file_system_cannot_lock_there_is_one_warning(tmp_path, monkey
     lock_folder(tmp_path / 'run')
     said = f"warning: '{tmp_path}/run' cannot be locked ({os.strerror(number)}): do not start a second run"
     assert [line[: len(said)] for line in capsys.readouterr().err.splitlines()] == [said]
+
+
+def test_a_link_to_itself_cannot_be_locked(tmp_path, capsys):
+    """The run then fails to make the folder, in one line."""
+    (tmp_path / 'loop').symlink_to('loop')
+    lock_folder(tmp_path / 'loop' / 'run')
+    assert "run' cannot be locked (" in capsys.readouterr().err
