@@ -61,12 +61,12 @@ def meet(backend: str, **settings: Any) -> None:
 
 
 def _agree_on_number(store: Store, rank: int, size: int) -> None:
-    """Check that all processes were told of the same number: otherwise some would wait for others that never come."""
+    """Check that all processes expect the same number of them: otherwise some would wait for others that never come."""
     store.set(f'processes_of_rank/{rank}', str(size))
     for other in range(size):
-        if (told := int(store.get(f'processes_of_rank/{other}'))) != size:
+        if (others := int(store.get(f'processes_of_rank/{other}'))) != size:
             raise InputError(
-                f'Process {rank} was told that there are {size} processes and process {other} that there are {told}: '
+                f'Process {rank} expects {size} processes and process {other} expects {others}: '
                 'start all with the same number (WORLD_SIZE, which torchrun sets).'
             )
 

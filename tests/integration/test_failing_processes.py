@@ -103,7 +103,7 @@ def test_processes_that_are_told_different_numbers_of_them(folder):
     write_options(folder, options(folder, 'port'))
     code, out, err = python_m(*TRAIN, cwd=folder, processes=2, last={'WORLD_SIZE': '3'})
     assert code == 1
-    assert 'Process 0 was told that there are 2 processes and process 1 that there are 3: ' in out + err
+    assert 'Process 0 expects 2 processes and process 1 expects 3: ' in out + err
 
 
 def test_a_semaphore_of_a_process_that_leaves_is_not_reported(folder):
