@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity
+from entropy_sde_plugin.errors import printable
 from entropy_sde_plugin.utils.extras import needs_extra
 
 
@@ -56,12 +57,16 @@ def _serve(options: argparse.Namespace, folder: Path) -> None:
         enhance,
         steps=len(default.times) - 1,  # the last time is that of the clean image
         most_steps=len(model.process.times),
-        about=f'Model: `{options.model.name}`. Images stay on the machine that serves this page, until it ends.',
+        about=_about(options.model),
         folder=folder,
         examples=_dark_photographs(folder),
     )
     print(f'{start(page, host=options.host, port=options.port)}  (Ctrl-C ends it)', flush=True)
     page.block_thread()
+
+
+def _about(model: Path) -> str:
+    return f'Model: `{printable(model.name)}`. Images stay on the machine that serves this page, until it ends.'
 
 
 def _dark_photographs(folder: Path) -> list[Path]:
