@@ -46,13 +46,13 @@ def not_a_file(path: Path) -> str | None:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a regular file in UTF-8.
+    """Return the text of a regular file in UTF-8; a byte order mark, with which Windows programs save, is left out.
 
     Raises:
         OSError: There is none (:func:`regular`), or it cannot be read; ``strerror`` says why, as part of a sentence.
     """
     try:
-        return regular(path).read_text(encoding='utf-8')
+        return regular(path).read_text(encoding='utf-8-sig')
     except UnicodeDecodeError:
         raise OSError(errno.EILSEQ, 'it is not UTF-8 text', str(path)) from None
 

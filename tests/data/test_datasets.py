@@ -127,7 +127,8 @@ def test_names_by_template_and_meta_info_file(tmp_path, bright):
     for name in ('a', 'b', 'c'):
         write_png(tmp_path / 'gt' / f'{name}.png', bright['coffee'])
         write_png(tmp_path / 'lq' / f'{name}_low.png', bright['coffee'])
-    (tmp_path / 'meta.txt').write_text('c.png (200,240,3)\na.png (200,240,3)\n')
+    listed = 'c.png (200,240,3)\na.png (200,240,3)\n'
+    (tmp_path / 'meta.txt').write_text(listed, encoding='utf-8-sig')  # with a byte order mark, as Notepad saves it
     opt = paired(tmp_path, 'val', '', filename_tmpl='{}_low', meta_info_file=str(tmp_path / 'meta.txt'))
     dataset = PairedLowLightDataset(opt)
     assert [dataset[i]['lq_path'] for i in range(2)] == [str(tmp_path / 'lq' / f'{n}_low.png') for n in 'ca']

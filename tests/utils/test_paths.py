@@ -62,6 +62,8 @@ def test_text_is_read_or_the_reason_is_said(tmp_path):
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     assert read_text(tmp_path / 'text') == '夜\n'
+    (tmp_path / 'text').write_text('夜\n', encoding='utf-8-sig')  # as Excel and Notepad save it
+    assert read_text(tmp_path / 'text') == '夜\n'
     for name, reason in {'latin': 'it is not UTF-8 text', 'nowhere': 'there is no such file or folder'}.items():
         with pytest.raises(OSError, check=lambda error, reason=reason: error.strerror == reason):
             read_text(tmp_path / name)

@@ -80,7 +80,7 @@ class PairedLowLightDataset(PairDataset):
 def _listed_names(path: str) -> Sequence[str]:
     """Return the names, without suffix, that a BasicSR meta information file lists."""
     try:
-        lines = regular(Path(path)).read_text(encoding='utf-8', errors='surrogateescape').splitlines()
+        lines = regular(Path(path)).read_text(encoding='utf-8-sig', errors='surrogateescape').splitlines()
     except OSError as error:
         raise InputError(
             f"meta_info_file '{path}' cannot be read ({error.strerror}).", option='meta_info_file'
