@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,18 @@ def test_sigterm_leaves_no_half_written_file(tmp_path):
     code, out, err = python('-c', program, cwd=tmp_path)
     assert (code, out, err) == (143, '', '')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_while_python_shuts_down_is_no_traceback(tmp_path, monkeypatch):
+    """torchrun sends it to the others as soon as the first process has reported images that were skipped."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['entropy-sde', 'enhance', '-i', 'nowhere', '-o', 'out'])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert cli.main() == 1
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_called_by_another_program_it_leaves_that_ones_signals_alone(tmp_path, monkeypatch):

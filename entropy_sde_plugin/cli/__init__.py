@@ -59,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(printable(f"'{error.filename}': {error.strerror}." if error.filename else str(error)))
     except KeyboardInterrupt:
         return 130
+    finally:
+        if arguments is None:
+            signals.end_on_sigterm()
     return 0
 
 

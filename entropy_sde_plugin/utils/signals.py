@@ -25,6 +25,7 @@ __all__ = [
     'InterruptionError',
     'blocked',
     'check',
+    'end_on_sigterm',
     'end_with_parent',
     'exit_code',
     'exit_on_sigterm',
@@ -65,6 +66,14 @@ def watch() -> None:
 def exit_on_sigterm() -> None:
     """Let SIGTERM end this process by ``SystemExit``, so that what it has begun is cleaned up."""
     signal.signal(signal.SIGTERM, _exit)
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process at once, now that nothing is left to clean up.
+
+    torchrun sends it to processes that are shutting down, where ``SystemExit`` would be a traceback.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def exit_code() -> int:
