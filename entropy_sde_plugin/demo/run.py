@@ -5,6 +5,7 @@ Everything is written to one folder: the databases, BasicSR's ``experiments/``, 
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -22,7 +23,7 @@ from entropy_sde_plugin.demo.contact_sheet import contact_sheet
 from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.baselines import BASELINES
-from entropy_sde_plugin.utils.atomic_file import check_output_folder
+from entropy_sde_plugin.utils.atomic_file import check_output_folder, write_file
 from entropy_sde_plugin.utils.console import Progress, report
 from entropy_sde_plugin.utils.resources import options_folder
 
@@ -53,7 +54,7 @@ def run(folder: Path, overrides: Sequence[str] = ()) -> list[Score]:
         A score for each baseline, then ours.
 
     Raises:
-        InputError: The folder takes no files, or the training failed; its output was shown.
+        InputError: The folder takes no files; the training failed, and its output was shown; or it saved no images.
     """
     check_output_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,9 +68,11 @@ def run(folder: Path, overrides: Sequence[str] = ()) -> list[Score]:
     scores.append(_score(OURS, ours, truth))
 
     table = format_table(scores)
-    (folder / 'table.md').write_text(table, encoding='utf-8')
+    write_file(folder / 'table.md', table.encode())
     shown = range(0, len(dark), len(EXPOSURES))  # the darker exposure of each photograph
-    contact_sheet([(dark[i], ours[i], truth[i]) for i in shown], ('before', 'after', 'truth')).save(folder / 'demo.png')
+    sheet = io.BytesIO()
+    contact_sheet([(dark[i], ours[i], truth[i]) for i in shown], ('before', 'after', 'truth')).save(sheet, 'PNG')
+    write_file(folder / 'demo.png', sheet.getvalue())
     print(f'\n{table}\nTable: {folder / "table.md"}\nImage: {folder / "demo.png"}')
     return scores
 
@@ -130,9 +133,12 @@ def _show_progress(progress: Progress, line: str) -> None:
 def _results(folder: Path) -> tuple[list[images.RGBImage], list[images.RGBImage], list[images.RGBImage]]:
     """Return the dark, true and restored image of every pair, as saved by BasicSR's validation."""
     dark, truth, ours = [], [], []
+    place = folder / 'experiments' / 'demo' / 'visualization' / 'held_out'
     lq, gt = (LmdbReader(folder / 'datasets' / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
     for key in [pair_key(name, exposure) for name in HELD_OUT for exposure in EXPOSURES]:
-        saved = (folder / 'experiments' / 'demo' / 'visualization' / 'held_out' / key).glob('*.png')
+        saved = [*(place / key).glob('*.png')]
+        if not saved:
+            raise InputError(f"'{place}' holds no image of '{key}': leave save_img and datasets.val as they are.")
         dark.append(lq.image(key))
         truth.append(gt.image(key))
         ours.append(images.read(max(saved, key=_iteration)))

@@ -1,5 +1,7 @@
 """The demonstration, whole, through the command: reduced photographs, a tiny network, two iterations."""
 
+import errno
+import os
 import re
 
 import numpy as np
@@ -7,9 +9,11 @@ import pytest
 from PIL import Image
 
 from entropy_sde_plugin.cli import main
+from entropy_sde_plugin.data.lmdb import LmdbReader
 from entropy_sde_plugin.demo import photographs
 from entropy_sde_plugin.demo.photographs import HELD_OUT
 from entropy_sde_plugin.evaluation.baselines import BASELINES
+from tests.support.pictures import write_png
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +55,32 @@ def test_a_failing_training_is_reported(tmp_path, capfd):
     assert "'x1' is not one of its values" in err
     assert err.strip().splitlines()[-1].startswith('error: The training stopped with exit code 1')
     assert not (tmp_path / 'out' / 'table.md').exists()
+
+
+def test_a_training_that_saved_no_images_is_reported(monkeypatch, capfd):
+    """The training is a mock."""
+    monkeypatch.setattr('entropy_sde_plugin.demo.run._train', lambda *_: None)
+    assert main(['demo', '-o', 'out', '--force_yml', 'val:save_img=false']) == 1
+    err = capfd.readouterr().err
+    assert re.fullmatch(
+        r"error: 'out/experiments/.*' holds no image of '\w+.*': leave save_img .* as they are\.\n", err
+    )
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_no_half_of_a_table(tmp_path, monkeypatch, capfd):
+    """Training and disk are mocks."""
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def train(folder, overrides):
+        dark = LmdbReader(folder / 'datasets' / 'val_lq.lmdb')
+        for key in dark.names:
+            write_png(folder / 'experiments/demo/visualization/held_out' / key / f'{key}_2.png', dark.image(key))
+        monkeypatch.setattr(os, 'fsync', full)
+
+    monkeypatch.setattr('entropy_sde_plugin.demo.run._train', train)
+    monkeypatch.setattr('entropy_sde_plugin.demo.run.BASELINES', {})
+    assert main(['demo', '-o', 'out']) == 1
+    assert "error: 'out/table.md' could not be written: No space left on device." in capfd.readouterr().err
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['datasets', 'experiments']
