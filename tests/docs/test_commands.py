@@ -144,8 +144,10 @@ COMMANDS = {
     'python scripts/studies/ablation.py scratch continued forms -o ablation --seeds 0 1 2 --only L1 hellinger '
     'relative_entropy L1_and_hellinger_8_levels L1_and_hellinger_16_levels L1_and_hellinger_32_levels '
     'L1_and_hellinger_64_levels window_1 window_1_64_levels windows_1_3_5 window_11 neighbours_legacy': HOURS,
-    'python scripts/studies/ablation.py continued -o ablation_lol --pairs datasets/LOLv1/our485 --seeds 0 1 '
-    '--iterations 600 --only L1 hellinger relative_entropy': HOURS,
+    'python scripts/studies/ablation.py continued -o ablation_lol --pairs datasets/LOLv1/our485 --iterations 1500 '
+    '--only L1 hellinger relative_entropy': HOURS,
+    'python scripts/studies/ablation.py lldiffusion -o ablation_ll --pairs datasets/LOLv1/our485 --seeds 0 1 '
+    '--only as_published no_degradation entropy_abar': HOURS,
     'python scripts/studies/ablation.py scratch continued forms -o ablation --table': TestedBy('test_table'),
     'OMP_NUM_THREADS=1 python scripts/tools/stress_checkpoints.py --kills 50': HOURS,
     'python scripts/tools/stress_endings.py --runs 100': HOURS,
