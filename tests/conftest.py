@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,7 @@ import pytest
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import entropy_sde_plugin
+from entropy_sde_plugin.utils.signals import SIGNALS
 from tests.support.kept import kept_folder
 
 entropy_sde_plugin.register()
@@ -29,6 +31,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(title, text.encode(errors='backslashreplace').decode()) for title, text in report.sections]
     return report
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Generator[None, None, None]:
+    """Leave the signals as they were: a process that later tests fork would catch SIGTERM, and never end."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

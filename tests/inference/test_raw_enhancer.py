@@ -90,7 +90,7 @@ def test_steps_are_those_of_training_unless_given():
     ('arguments', 'words'),
     [
         ({'ratio': 1.0, 'gain': 1.0}, 'An exposure ratio must be above 1'),
-        ({'ratio': 100, 'gain': 0.0}, 'A gain must be above 0'),
+        ({'ratio': 100, 'gain': 0.0}, 'A gain must be from 0.001'),
         ({'ratio': 100, 'gain': 1.0, 'seed': -1}, 'seed must lie in'),
     ],
 )
