@@ -24,9 +24,13 @@ from entropy_sde_plugin.options.system import SystemOptions
 from entropy_sde_plugin.options.systems import system_of
 from entropy_sde_plugin.utils.atomic_file import atomic_file, output_path
 
-__all__ = ['Model', 'load_model', 'save_model']
+__all__ = ['Model', 'NoSettingsWarning', 'load_model', 'save_model']
 
 Options = TypeVar('Options', bound=SystemOptions)
+
+
+class NoSettingsWarning(UserWarning):
+    """Weights have no settings, and are read with the paper's."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,8 @@ class Model:
 def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> Model:
     """Read a network and its system; the size of the network follows from its weights. No code in the file is run.
 
-    A file without settings, such as a released checkpoint, is read with those of the paper; a warning says so if
-    ``settings`` is not given either.
+    A file without settings, such as a released checkpoint, is read with those of the paper; a
+    `NoSettingsWarning` says so if ``settings`` is not given either.
 
     Args:
         path: A file that `load_weights` reads; of BasicSR's entries the moving average, ``params_ema``, is
@@ -119,7 +123,7 @@ def load_model(path: str | Path, settings: Mapping[str, Any] | None = None) -> M
         raise InputError(f"Weights '{path}': {error}") from None
     if carried is None and not settings:
         papers = settings_line(options.settings())
-        warnings.warn(f"'{path}' has no settings; using the paper's: {papers}.", stacklevel=2)
+        warnings.warn(f"'{path}' has no settings; using the paper's: {papers}.", NoSettingsWarning, stacklevel=2)
     return Model(network, options)
 
 

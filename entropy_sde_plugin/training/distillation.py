@@ -13,7 +13,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from entropy_sde_plugin.checkpoints.model import Model, load_model
+from entropy_sde_plugin.checkpoints.model import Model, NoSettingsWarning, load_model
 from entropy_sde_plugin.checkpoints.weights import check_settings
 from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.process import CLEAN
@@ -47,7 +47,7 @@ def read_teacher(options: DistillationOptions, student: DiffusionOptions, networ
         try:
             check_settings(taught.settings(), student)
         except InputError as error:
-            if noted:
+            if any(issubclass(note.category, NoSettingsWarning) for note in noted):
                 raise InputError(
                     f"The teacher '{options.teacher}' has no settings, and the paper's, which it is taken to have, are "
                     "not the options': write its own beside its weights with entropy-sde convert, and name that file."

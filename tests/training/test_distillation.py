@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import msgspec
 import pytest
 import torch
@@ -214,6 +216,17 @@ def test_a_teacher_without_settings_is_taken_to_have_the_papers(teacher, tmp_pat
     read = read_teacher(DistillationOptions(str(bare)), IRSDEOptions(prediction='x0'), ConditionalNAFNet)
     assert read.prediction == 'noise'
     assert capsys.readouterr().err.startswith(f"warning: '{bare}' has no settings; using the paper's: {{sde: ")
+
+
+def test_another_warning_does_not_say_that_a_teacher_has_no_settings(teacher, monkeypatch):
+    def load(path):
+        warnings.warn('of the file', stacklevel=2)
+        return load_model(path)
+
+    monkeypatch.setattr('entropy_sde_plugin.training.distillation.load_model', load)
+    wanted = IRSDEOptions.from_settings({'sde': {'T': 30}, 'prediction': 'x0'})
+    with pytest.raises(InputError, match=r'sde\.T: trained with 20, the options have 30'):
+        read_teacher(DistillationOptions(teacher), wanted, ConditionalNAFNet)
 
 
 def test_a_teacher_of_another_kind_is_refused(teacher, tmp_path):
