@@ -12,6 +12,7 @@ from typing import NamedTuple
 import lmdb
 
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.atomic_file import not_written
 from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 from entropy_sde_plugin.utils.paths import regular
 
@@ -187,4 +188,4 @@ class ValueWriter:
 
     def _not_written(self, error: Exception) -> InputError:
         reason = str(error).rpartition(': ')[2]  # LMDB puts the temporary folder before it
-        return InputError(f"'{self.name}' could not be written: {reason}. Free some space or check the permissions.")
+        return InputError(not_written(self.name, reason))

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['WriteError', 'atomic_file', 'check_output_folder', 'output_path', 'write_file']
+__all__ = ['WriteError', 'atomic_file', 'check_output_folder', 'not_written', 'output_path', 'write_file']
 
 
 class WriteError(InputError, OSError):
@@ -69,9 +69,12 @@ def write_file(path: str | Path, content: bytes) -> None:
         with atomic_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise WriteError(
-            f"'{path}' could not be written: {error.strerror}. Free some space or check the permissions."
-        ) from error
+        raise WriteError(not_written(path, error.strerror)) from error
+
+
+def not_written(name: str | Path, reason: str | None) -> str:
+    """Return the message of a file or folder that could not be written, with the reason, as part of a sentence."""
+    return f"'{name}' could not be written: {reason}. Free some space or check the permissions."
 
 
 def output_path(path: str | Path, suffix: str) -> Path:
