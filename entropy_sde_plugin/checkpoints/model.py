@@ -30,7 +30,18 @@ Options = TypeVar('Options', bound=SystemOptions)
 
 
 class NoSettingsWarning(UserWarning):
-    """Weights have no settings, and are read with the paper's."""
+    """Weights have no settings, and are read with the paper's.
+
+    Example:
+        Such weights are refused in this block:
+
+        >>> from entropy_sde_plugin.utils.resources import packaged_model
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter('error', NoSettingsWarning)
+        ...     model = load_model(packaged_model())
+        >>> model.prediction
+        'x0'
+    """
 
 
 @dataclass(frozen=True)
