@@ -5,6 +5,7 @@ Its entries in a training state: :class:`~entropy_sde_plugin.checkpoints.trainin
 
 from __future__ import annotations
 
+import atexit
 import signal
 import sys
 from typing import Any
@@ -23,10 +24,21 @@ _current: Run | None = None
 
 
 def begin(run: Run) -> None:
-    """Make this the process's run, which the patches of BasicSR's models use."""
+    """Make this the process's run, which the patches of BasicSR's models use, until Python ends."""
     global _current
     _current = run
-    sys.excepthook = SaveOnError(sys.excepthook, run.save_what_is_sound)
+    sys.excepthook = SaveOnError(sys.excepthook, _save_what_is_sound)
+    atexit.register(_end)
+
+
+def _save_what_is_sound() -> str:
+    return 'the run has ended' if _current is None else _current.save_what_is_sound()
+
+
+def _end() -> None:
+    """Let go of the run, whose model would keep the process group alive when the processes part."""
+    global _current
+    _current = None
 
 
 def current() -> Run | None:

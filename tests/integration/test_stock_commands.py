@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -117,6 +118,18 @@ def test_checkout(tmp_path, pairs, basicsr_checkout):
 SWIN = {'type': 'SwinIR', 'img_size': 16, 'window_size': 8, 'depths': [1], 'num_heads': [1], 'embed_dim': 4}
 
 
+TRAINING_THAT_NAMES_ITS_LAST_THREADS = """
+import atexit, pathlib, runpy
+
+def name_threads():
+    print('threads:', *(path.read_text().strip() for path in pathlib.Path('/proc/self/task').glob('*/comm')))
+
+if __name__ == '__main__':  # not in a worker
+    atexit.register(name_threads)  # first, so that it is called last
+    runpy.run_module('basicsr.train', run_name='__main__')
+"""
+
+
 def test_two_processes_over_gloo(tmp_path, pairs):
     """Validation between two trainings of a network with buffers, without EMA: on the bare network, or the processes
     fall out of step."""
@@ -124,11 +137,17 @@ def test_two_processes_over_gloo(tmp_path, pairs):
     opt['train'] |= {'ema_decay': 0}
     opt['datasets']['train'] |= {'num_worker_per_gpu': 1, 'prefetch_mode': 'cpu', 'dataset_enlarge_ratio': 4}
     opt |= {'manual_seed': None}
+    script = tmp_path / 'train.py'
+    script.write_text(TRAINING_THAT_NAMES_ITS_LAST_THREADS)
     path = write_options(tmp_path, opt)
-    code, out, err = python(*TORCHRUN, '-m', 'basicsr.train', '-opt', path, '--launcher', 'pytorch', cwd=tmp_path)
+    code, out, err = python(*TORCHRUN, script, '-opt', path, '--launcher', 'pytorch', cwd=tmp_path)
     assert code == 0, out + err
     assert 'World size (gpu number): 2' in err
     assert 'Save the latest model.' in err
+    if sys.platform == 'linux':
+        last_threads = re.findall(r'threads: (.*)', out)
+        assert len(last_threads) == 2
+        assert 'gloo' not in ' '.join(last_threads)
 
 
 def test_launcher_that_passes_local_rank(tmp_path, pairs, basicsr_checkout):
