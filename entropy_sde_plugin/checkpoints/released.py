@@ -10,13 +10,26 @@ from torch import Tensor
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['released_state', 'with_current_names']
+__all__ = ['released_state', 'with_current_names', 'without_wrappers']
+
+_WRAPPERS = re.compile(r'^(?:module\.|_orig_mod\.)+')
 
 _LEVELS = 6
 """Levels of LLDiffusion's U-Nets."""
 
 _BUFFERS = ('.weight_u', '.weight_v')
 """How the names of the spectral norms' vectors end."""
+
+
+def without_wrappers(key: object) -> str:
+    """Return the name of a weight without the prefixes of DataParallel (``module.``) and ``torch.compile``
+    (``_orig_mod.``).
+
+    Example:
+        >>> without_wrappers('module._orig_mod.intro.weight')
+        'intro.weight'
+    """
+    return _WRAPPERS.sub('', str(key))
 
 
 def released_state(content: Mapping[str, Any], param_key: str | None) -> tuple[Mapping[str, Any], str] | None:
@@ -40,7 +53,7 @@ def released_state(content: Mapping[str, Any], param_key: str | None) -> tuple[M
         return None
     if param_key != 'params_ema':
         return state, 'state_dict'
-    current, averaged = ({_bare(key): value for key, value in each.items()} for each in (state, average))
+    current, averaged = ({without_wrappers(key): value for key, value in each.items()} for each in (state, average))
     for key in current.keys() - averaged.keys():
         if not key.endswith(_BUFFERS):
             raise InputError(
@@ -48,10 +61,6 @@ def released_state(content: Mapping[str, Any], param_key: str | None) -> tuple[M
                 'weights (path.param_key_g: params).'
             )
     return current | averaged, 'ema_helper'
-
-
-def _bare(key: object) -> str:
-    return re.sub(r'^(?:module\.)+', '', str(key))
 
 
 def with_current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from entropy_sde_plugin.checkpoints.released import released_state, with_current_names
+from entropy_sde_plugin.checkpoints.released import released_state, with_current_names, without_wrappers
 from entropy_sde_plugin.errors import InputError, quoted
 from entropy_sde_plugin.utils.paths import opens_as_utf8
 
@@ -36,9 +36,6 @@ _ENTRIES = ('params', 'state_dict', 'model_state_dict', 'model')
 
 _NO_ENTRY = (Tensor, argparse.Namespace)
 """What the names of entries may also name: a weight, or the options of LLDiffusion's release, its ``params``."""
-
-_WRAPPERS = re.compile(r'^(?:module\.|_orig_mod\.)+')
-"""What begins the keys of a network that was wrapped."""
 
 _DEPTH = 4
 """Maximum nesting of a state dict: a damaged file can contain itself."""
@@ -125,7 +122,7 @@ class WeightsFile:
             checked = state if self.on_disk else {key: _finite(key, value) for key, value in state.items()}
         except InputError as error:
             raise InputError(f"Weights '{self.path}': {error}") from None
-        names = {_WRAPPERS.sub('', str(key)): value for key, value in checked.items()}
+        names = {without_wrappers(key): value for key, value in checked.items()}
         return Weights(with_current_names(names), settings, entry)
 
     def entry(self, name: str) -> Any:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin.cli.arguments import add_device, add_model, add_verbosity
-from entropy_sde_plugin.errors import printable
+from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.extras import needs_extra
+from entropy_sde_plugin.utils.paths import is_utf8
 
 
 def add_verb(verbs: Any) -> None:
@@ -34,6 +35,11 @@ def add_verb(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the verb."""
+    if not is_utf8(tempfile.gettempdir()):
+        raise InputError(
+            f"'{printable(tempfile.gettempdir())}' cannot hold the page's files, since its name is not UTF-8: choose "
+            'another folder (TMPDIR).'
+        )
     with tempfile.TemporaryDirectory(prefix='entropy-sde-') as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder  # read when gradio is imported: for uploads and results
         _serve(options, Path(folder))

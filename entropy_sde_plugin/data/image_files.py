@@ -43,6 +43,8 @@ MODES_OF_8_BITS = {
 
 Sample = TypeVar('Sample', bound=np.generic)
 
+_TIFF_SIGNATURES = (b'II*\0', b'MM\0*')
+
 _PNG_METADATA = (b'eXIf', b'Raw profile type', b'XML:com.adobe.xmp')
 """Where a PNG file may hold an orientation."""
 
@@ -58,8 +60,8 @@ def opened(source: Path | bytes) -> Iterator[ImageFile]:
         Pillow's image, not loaded.
 
     Raises:
-        InputError: The file is HEIF, and the extra that reads it is not installed; or it has more pixels than Pillow
-            opens.
+        InputError: The file is HEIF, and the extra that reads it is not installed; it is a TIFF whose samples Pillow
+            does not read; or it has more pixels than Pillow opens.
         Exception: Pillow's decoders raise errors of no common type for a file that is not an image.
     """
     with io.BytesIO(source) if isinstance(source, bytes) else source.open('rb') as file:
@@ -77,6 +79,14 @@ def opened(source: Path | bytes) -> Iterator[ImageFile]:
 def _open(file: BinaryIO, formats: tuple[str, ...]) -> ImageFile:
     try:
         return PIL.Image.open(file, formats=formats)
+    except PIL.UnidentifiedImageError:
+        file.seek(0)
+        if file.read(4) in _TIFF_SIGNATURES:
+            raise InputError(
+                'a TIFF that is damaged or cut off, or has floating-point samples or more than 16 bits a channel; '
+                'convert it to 8 or 16 bits.'
+            ) from None
+        raise
     except PIL.Image.DecompressionBombError:
         limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise InputError(f'more than {limit} million pixels; cut it into parts first.') from None

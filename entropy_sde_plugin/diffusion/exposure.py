@@ -113,7 +113,12 @@ class ExposureProcess(Process):
             first = 1 if from_one else 2
             last = int(ratio) - 1 if from_one else max(int(ratio), between + 2) - 1
             if last - first + 1 < between:
-                raise InputError(f'Fewer than {between} whole exposures lie below the ratio {ratio:g}.', 'ratio')
+                least = first + between
+                raise InputError(
+                    f'{between + 1} network calls need exposure ratios of at least {least}, got {ratio:g}: '
+                    "lower 'exposure.calls'.",
+                    option='exposure.calls',
+                )
             drawn = torch.randperm(last - first + 1, generator=generator)[:between] + first
             rows.append(sorted({1, *drawn.tolist()}))
         return [*torch.tensor(rows, dtype=torch.float64).T, CLEAN]

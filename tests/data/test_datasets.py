@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -142,6 +143,20 @@ def test_a_pipe_in_the_place_of_a_list_of_names_is_not_waited_for(pairs, tmp_pat
     with pytest.raises(InputError, match=r"names\.txt' cannot be read \(it is a pipe, not a file\)\.$") as caught:
         build_dataset(paired(pairs) | {'meta_info_file': str(names)})
     assert caught.value.option.endswith('meta_info_file')
+
+
+@pytest.mark.parametrize(
+    ('text', 'encoding', 'message'),
+    [
+        ('coffee.png\n', 'utf-16', 'is UTF-16 or no text: save it as UTF-8'),
+        ('coffee.png\ncamera.png\ncoffee.png\n', 'utf-8', "names 'coffee' 2 times"),
+    ],
+)
+def test_lists_of_names_that_are_refused(pairs, tmp_path, text, encoding, message):
+    names = tmp_path / 'names.txt'
+    names.write_text(text, encoding=encoding)
+    with pytest.raises(InputError, match=re.escape(f"meta_info_file '{names}' {message}.")):
+        build_dataset(paired(pairs) | {'meta_info_file': str(names)})
 
 
 def test_names_that_differ_by_a_prefix_on_each_side(tmp_path, bright):

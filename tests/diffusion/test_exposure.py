@@ -104,7 +104,10 @@ def test_a_diverged_prediction_stays_one():
         (lambda: ExposureProcess(1.0, 1.0), 'above 1'),
         (lambda: ExposureProcess(2.0, 0.0), 'from 0.001 to 1000 ADU'),
         (lambda: ExposureProcess(20.0, 1.0).time_grid(0), 'at least 1'),
-        (lambda: ExposureProcess(2.0, 1.0).draw_times(2, generators(0), from_one=True), 'Fewer than 2'),
+        (
+            lambda: ExposureProcess(2.0, 1.0).draw_times(2, generators(0), from_one=True),
+            '3 network calls need exposure ratios of at least 3, got 2: lower',
+        ),
         (lambda: ExposureProcess(20.0, 1.0).draw_times(2, generators(0, 1), from_one=True), 'from_one=False'),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -80,12 +81,18 @@ class PairedLowLightDataset(PairDataset):
 def _listed_names(path: str) -> Sequence[str]:
     """Return the names, without suffix, that a BasicSR meta information file lists."""
     try:
-        lines = regular(Path(path)).read_text(encoding='utf-8-sig', errors='surrogateescape').splitlines()
+        text = regular(Path(path)).read_text(encoding='utf-8-sig', errors='surrogateescape')
     except OSError as error:
         raise InputError(
             f"meta_info_file '{path}' cannot be read ({error.strerror}).", option='meta_info_file'
         ) from None
-    names = [printable(str(PurePosixPath(line.split()[0]).with_suffix(''))) for line in lines if line.strip()]
-    if not names:
+    if '\0' in text:
+        raise InputError(f"meta_info_file '{path}' is UTF-16 or no text: save it as UTF-8.", option='meta_info_file')
+    first_words = [line.split()[0] for line in text.splitlines() if line.strip()]
+    counts = Counter(printable(str(PurePosixPath(word).with_suffix(''))) for word in first_words)
+    if not counts:
         raise InputError(f"meta_info_file '{path}' names no images.", option='meta_info_file')
-    return names
+    name, count = counts.most_common(1)[0]
+    if count > 1:
+        raise InputError(f"meta_info_file '{path}' names '{name}' {count} times.", option='meta_info_file')
+    return list(counts)

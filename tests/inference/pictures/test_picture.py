@@ -348,7 +348,7 @@ def test_what_cannot_be_given_back_is_refused_in_one_line(tmp_path):
         'planes.tif': 'separate planes',
         'inverted.tif': 'inverted',
         'mixed.tif': 'not plain (unassociated) alpha',
-        'floats.tif': 'image of 8 or 16 bits a channel',
+        'floats.tif': 'a TIFF that is damaged or cut off, or has floating-point samples',
         'five.tif': 'channels beside the colours',
         'gif.png': 'not a JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC image',
     }
