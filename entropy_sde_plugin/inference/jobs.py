@@ -12,6 +12,7 @@ from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
 from entropy_sde_plugin.data.raw import FOREIGN_SUFFIXES, is_raw
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
+from entropy_sde_plugin.utils.atomic_file import existing_folder
 from entropy_sde_plugin.utils.paths import not_a_file
 from entropy_sde_plugin.utils.problems import Problems
 
@@ -94,7 +95,7 @@ def plan(
 
     Raises:
         InputError: One line each for inputs that are not taken, images with the same output file, and outputs that
-            would overwrite an input.
+            would overwrite an input or are in the place of a folder, or a file in that of theirs.
     """
     if extension not in EXTENSIONS:
         raise InputError(f"--ext: '{extension}' is not known. {suggestion(extension, EXTENSIONS)}")
@@ -172,9 +173,22 @@ def _check_outputs(jobs: Sequence[Job], extension: str, problems: Problems) -> N
                 differ = extension != 'auto' and _ending(other, 'auto') != _ending(job.source, 'auto')
                 way_out = 'rename one, or try --ext auto' if differ else 'rename one'
                 problems.add(f"'{other}' and '{job.source}' would both be written to '{path}'; {way_out}.")
+            if path.is_dir():
+                problems.add(f"'{path}' would be written, but is a folder; choose another -o or --suffix.")
             identity = _identity(path)
             if identity in sources:
                 problems.add(f"'{path}' would replace the input '{sources[identity]}'; choose another -o or --suffix.")
+    for fault in dict.fromkeys(_folder_fault(path.parent) for path in made_from):
+        if fault:
+            problems.add(fault)
+
+
+def _folder_fault(folder: Path) -> str | None:
+    try:
+        existing_folder(folder)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -13,7 +13,15 @@ from typing import BinaryIO
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['WriteError', 'atomic_file', 'check_output_folder', 'not_written', 'output_path', 'write_file']
+__all__ = [
+    'WriteError',
+    'atomic_file',
+    'check_output_folder',
+    'existing_folder',
+    'not_written',
+    'output_path',
+    'write_file',
+]
 
 
 class WriteError(InputError, OSError):
@@ -98,15 +106,25 @@ def output_path(path: str | Path, suffix: str) -> Path:
     return path
 
 
+def existing_folder(folder: Path) -> Path:
+    """Return what exists of a folder's path: itself, or the folder in which it could be made.
+
+    Raises:
+        InputError: A file or a link to nothing is in its place.
+    """
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise InputError(f"'{there}' is not a folder; choose another output folder.")
+    return there
+
+
 def check_output_folder(folder: Path) -> None:
     """Check, before the work, that files can be written to a folder, or that it can be made; it is not made here.
 
     Raises:
         InputError: They cannot: a file or a link to nothing is in its place, or no permission or a read-only disk.
     """
-    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    if not there.is_dir():
-        raise InputError(f"'{there}' is not a folder; choose another output folder.")
+    there = existing_folder(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass

@@ -139,6 +139,17 @@ def test_collisions_are_errors_before_any_work(photos, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_what_is_in_the_way_of_an_output_is_an_error_before_any_work(photos, tmp_path):
+    (tmp_path / 'out' / 'b.png').mkdir(parents=True)
+    (tmp_path / 'out' / 'trip').touch()
+    with pytest.raises(InputError) as caught:
+        plan([photos], tmp_path / 'out')
+    assert caught.value.faults == [
+        f"'{tmp_path}/out/b.png' would be written, but is a folder; choose another -o or --suffix.",
+        f"'{tmp_path}/out/trip' is not a folder; choose another output folder.",
+    ]
+
+
 def test_an_input_is_never_overwritten(photos, tmp_path):
     before = contents(photos)
     for inputs, output, options in [
