@@ -45,6 +45,9 @@ Sample = TypeVar('Sample', bound=np.generic)
 
 _TIFF_SIGNATURES = (b'II*\0', b'MM\0*')
 
+_PNG_DEPTH = 24
+"""Where a PNG file holds its bit depth."""
+
 _PNG_METADATA = (b'eXIf', b'Raw profile type', b'XML:com.adobe.xmp')
 """Where a PNG file may hold an orientation."""
 
@@ -73,6 +76,7 @@ def opened(source: Path | bytes) -> Iterator[ImageFile]:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of large images and faulty EXIF
             with _open(file, formats) as image:
+                _scale_transparent_gray(image)
                 yield image
 
 
@@ -90,6 +94,13 @@ def _open(file: BinaryIO, formats: tuple[str, ...]) -> ImageFile:
     except PIL.Image.DecompressionBombError:
         limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise InputError(f'more than {limit} million pixels; cut it into parts first.') from None
+
+
+def _scale_transparent_gray(image: ImageFile) -> None:
+    """Scale the transparent colour of a PNG file of 2 or 4 bits of gray as Pillow scales its samples: to 8 bits."""
+    colour = image.info.get('transparency')
+    if image.format == 'PNG' and image.mode == 'L' and isinstance(colour, int):
+        image.info['transparency'] = colour * 255 // (2 ** _png_bits(image) - 1)
 
 
 def _formats_of(head: bytes) -> tuple[str, ...]:
@@ -128,6 +139,8 @@ def sample_bits(image: ImageFile) -> int:
         return image.info['bit_depth']
     if image.format == 'AVIF':
         return _avif_bits(image)
+    if image.format == 'PNG':
+        return _png_bits(image)
     if image.format != 'TIFF':
         return 8
     tags = _tiff_tags(image)
@@ -145,6 +158,17 @@ def _avif_bits(image: ImageFile) -> int:
     data = file.read()
     flags = data[data.index(b'av1C') + 6]
     return 8 + 2 * bool(flags & 0x40) + 2 * bool(flags & 0x20)
+
+
+def _png_bits(image: ImageFile) -> int:
+    """Read the bit depth in IHDR (PNG specification, section 11.2.1)."""
+    file = image.fp
+    assert file is not None  # it is not loaded
+    position = file.tell()
+    file.seek(_PNG_DEPTH)
+    (bits,) = file.read(1)
+    file.seek(position)
+    return bits
 
 
 def _tiff_tags(image: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL.ImageFile import ImageFile
 
@@ -53,51 +54,43 @@ def decode(data: bytes, where: str) -> RGBImage:
         Array of shape (H, W, 3), uint8, RGB.
 
     Raises:
-        InputError: The bytes are not an image, truncated or damaged, have more than 8 bits per channel, or are partly
-            transparent.
+        InputError: The bytes are not an image, truncated or damaged, have more than 8 bits per channel, are neither
+            gray nor RGB, such as CMYK, have several pages or frames, or are partly transparent.
     """
     if data.startswith(_PNG_SIGNATURE) and not _png_is_whole(data):  # libpng would report it on standard error
         raise _unreadable(where)
     with _header(data, where) as file:
-        turned = orientation(file)
-        if file.format == 'TIFF':  # OpenCV would turn it by other rules than Pillow does
-            return _decode_by_pillow(file, where)
-        if file.format in ('AVIF', 'HEIF'):
-            return turn(_decode_by_pillow(file, where), turned)
-        return turn(_decode_by_opencv(data, where), turned)
+        turned = 1 if file.format == 'TIFF' else orientation(file)  # Pillow turns TIFF files itself
+        is_fast = file.format in ('PNG', 'WEBP')
+        return turn(_decode_by_opencv(file, data, where) if is_fast else _decode_by_pillow(file, where), turned)
 
 
-def _decode_by_opencv(data: bytes, where: str) -> RGBImage:
-    """Decode without applying the orientation."""
-    image = _imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+def _decode_by_opencv(file: ImageFile, data: bytes, where: str) -> RGBImage:
+    """Decode without applying the orientation: faster than Pillow, but blind to damage in JPEG, and to some of its
+    formats.
+    """
+    image = _imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise _unreadable(where)
-    if image.dtype != np.uint8:
-        raise _too_deep(where, str(image.dtype))
-    if _may_hold_alpha(data):
-        whole = _imdecode(data, cv2.IMREAD_UNCHANGED)
-        if whole is not None and whole.ndim == 3 and whole.shape[2] == 4:
-            _check_opaque(whole[..., 3], where)
+    if file.has_transparency_data:
+        _check_opaque(_loaded(file, where), where)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _decode_by_pillow(file: ImageFile, where: str) -> RGBImage:
     """Decode without applying the orientation, except for TIFF files, where Pillow applies it."""
-    try:
-        bits = sample_bits(file)
-    except InputError as error:
-        raise InputError(f'{where}: {error}') from None
-    if bits > 8:
-        raise _too_deep(where, f'{bits}-bit')
-    if file.mode not in MODES_OF_8_BITS:
-        raise InputError(f'{where}: {file.mode} samples; convert it to RGB first.')
+    _loaded(file, where)
+    if file.has_transparency_data:
+        _check_opaque(file, where)
+    return np.array(file.convert('RGB'))
+
+
+def _loaded(file: ImageFile, where: str) -> ImageFile:
     try:
         file.load()
     except Exception:  # the errors of Pillow's decoders have no common type
         raise _unreadable(where) from None
-    if file.has_transparency_data:
-        _check_opaque(np.asarray(file.convert('RGBA'))[..., 3], where)
-    return np.array(file.convert('RGB'))
+    return file
 
 
 def to_8_bits(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -109,12 +102,8 @@ def _unreadable(where: str) -> InputError:
     return InputError(f'{where}: not a readable image (damaged or truncated); get the file again.')
 
 
-def _too_deep(where: str, samples: str) -> InputError:
-    return InputError(f'{where}: {samples} samples; convert it to 8 bits a channel.')
-
-
-def _check_opaque(alpha: NDArray[np.uint8], where: str) -> None:
-    if alpha.min() < 255:
+def _check_opaque(file: ImageFile, where: str) -> None:
+    if np.asarray(file.convert('RGBA'))[..., 3].min() < 255:
         raise InputError(f'{where}: partly transparent; flatten it onto a background first.')
 
 
@@ -153,13 +142,6 @@ def quiet_opencv() -> Iterator[None]:
         cv2.utils.logging.setLogLevel(level)
 
 
-def _may_hold_alpha(data: bytes) -> bool:
-    """Decide from the first bytes: JPEG, and PNG of colour types gray (0) and RGB (2), need no second decoding."""
-    is_jpeg = data[:2] == b'\xff\xd8'
-    is_plain_png = data.startswith(_PNG_SIGNATURE) and data[25:26] in (b'\x00', b'\x02')
-    return not (is_jpeg or is_plain_png)
-
-
 def encode_png(image: RGBImage, compress_level: int = 1) -> bytes:
     """Encode an RGB image of shape (H, W, 3), uint8, as PNG, without loss."""
     done, data = cv2.imencode(
@@ -191,7 +173,8 @@ def header_size(path: Path) -> tuple[int, int]:
     """Return (height, width) as ``read`` would give them, from the file's header alone.
 
     Raises:
-        InputError: The header is not that of an image, or the image is CIELAB or has several pages or frames.
+        InputError: The header is not that of an image, or is that of one which ``read`` refuses: with more than 8 bits
+            per channel, neither gray nor RGB, or of several pages or frames.
     """
     _check_file(path)
     if is_raw(path):
@@ -210,10 +193,28 @@ def _header(source: Path | bytes, where: str) -> Iterator[ImageFile]:
             frames = equal_frames(file)
         except InputError as error:
             raise InputError(f'{where}: {error}') from None
+        except PIL.UnidentifiedImageError:
+            raise InputError(
+                f'{where}: not a readable image (damaged, or not JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC); get the '
+                'file again, or convert it.'
+            ) from None
         except Exception:  # the errors of Pillow's decoders have no common type
             raise _unreadable(where) from None
         if file.mode == 'LAB':  # decoders disagree on its colours
             raise InputError(f'{where}: CIELAB samples; convert it to RGB first.')
         if frames > 1:
             raise InputError(f'{where}: {frames} pages or frames; save the one to use as an image first.')
+        _check_samples(file, where)
         yield file
+
+
+def _check_samples(file: ImageFile, where: str) -> None:
+    """Check by the header that samples have at most 8 bits and are those of gray or RGB."""
+    try:
+        bits = sample_bits(file)
+    except InputError as error:
+        raise InputError(f'{where}: {error}') from None
+    if bits > 8:
+        raise InputError(f'{where}: {bits}-bit samples; convert it to 8 bits a channel.')
+    if file.mode not in MODES_OF_8_BITS:
+        raise InputError(f'{where}: {file.mode} samples; convert it to RGB first.')

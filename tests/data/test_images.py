@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 
 import cv2
@@ -73,8 +74,56 @@ def test_opaque_alpha_is_dropped_and_other_alpha_refused(picture):
 
 def test_sixteen_bits_are_refused(picture):
     data = cv2.imencode('.png', np.asarray(picture).astype(np.uint16) * 257)[1].tobytes()
-    with pytest.raises(InputError, match=r'photo\.png: uint16 samples; convert it to 8 bits'):
+    with pytest.raises(InputError, match=r'photo\.png: 16-bit samples; convert it to 8 bits'):
         images.decode(data, 'photo.png')
+
+
+def test_a_transparent_colour_is_refused(picture):
+    colour = picture.getpixel((0, 0))
+    for turned, transparent in ((picture, colour), (picture.convert('L'), picture.convert('L').getpixel((0, 0)))):
+        with pytest.raises(InputError, match=r'photo\.png: partly transparent'):
+            images.decode(pillow_bytes(turned, 'PNG', transparency=transparent), 'photo.png')
+    unused = picture.point(lambda level: min(level, 254))
+    data = pillow_bytes(unused, 'PNG', transparency=(255, 255, 255))
+    np.testing.assert_array_equal(images.decode(data, 'x'), np.asarray(unused))
+
+
+def test_what_is_read_from_the_header_is_refused_before_anything_is_decoded(tmp_path, picture):
+    cv2.imwrite(str(tmp_path / 'deep.png'), np.asarray(picture).astype(np.uint16))
+    tifffile.imwrite(tmp_path / 'deep.tif', np.asarray(picture).astype(np.uint16), photometric='rgb')
+    for kind in ('jpg', 'tif'):
+        picture.convert('CMYK').save(tmp_path / f'cmyk.{kind}')
+    for name, words in (
+        ('deep.png', '16-bit samples'),
+        ('deep.tif', '16-bit samples'),
+        ('cmyk.jpg', 'CMYK samples; convert it to RGB'),
+        ('cmyk.tif', 'CMYK samples; convert it to RGB'),
+    ):
+        for read in (images.header_size, images.read):
+            with pytest.raises(InputError, match=rf'{name}: {words}'):
+                read(tmp_path / name)
+
+
+def test_a_jpeg_with_broken_codes_is_refused(picture, capfd):
+    data = bytearray(pillow_bytes(picture, 'JPEG', quality=92))
+    data[len(data) // 2 : len(data) // 2 + 2] = b'\xff\xd8'  # the start of an image
+    with pytest.raises(OSError, match='broken data stream'):
+        PIL.Image.open(io.BytesIO(data)).load()
+    with pytest.raises(InputError, match=r'^photo\.jpg: not a readable image'):
+        images.decode(bytes(data), 'photo.jpg')
+    assert capfd.readouterr().err == ''
+
+
+def test_a_bmp_of_16_bits_a_pixel_reaches_white():
+    header = struct.pack('<2sIHHIIiiHHIIiiII', b'BM', 56, 0, 0, 54, 40, 1, 1, 1, 16, 0, 4, 0, 0, 0, 0)
+    np.testing.assert_array_equal(images.decode(header + b'\xff\x7f\0\0', 'x'), np.full((1, 1, 3), 255))
+
+
+def test_another_format_is_not_called_damaged_alone(picture):
+    with pytest.raises(
+        InputError, match=r'^photo\.png: not a readable image \(damaged, or not JPEG, .*, or convert it'
+    ):
+        images.decode(pillow_bytes(picture, 'GIF'), 'photo.png')
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG'])

@@ -76,5 +76,6 @@ def test_a_fault_is_one_line(opt, capsys):
     Path(f'gt{ODD}', f'{ODD}.png').write_bytes(b'')
     assert main(['evaluate', '--result', f'lq{ODD}', '--truth', f'gt{ODD}', '--metrics', 'psnr']) == 1
     assert capsys.readouterr().err == (
-        f'error: gt{SHOWN}/{SHOWN}.png: not a readable image (damaged or truncated); get the file again.\n'
+        f'error: gt{SHOWN}/{SHOWN}.png: not a readable image (damaged, or not JPEG, PNG, WebP, TIFF, BMP, AVIF or '
+        'HEIC); get the file again, or convert it.\n'
     )

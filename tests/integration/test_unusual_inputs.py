@@ -101,7 +101,7 @@ def test_a_16_bit_picture_is_named_by_training_and_enhanced_with_its_bits(model,
     assert cv2.imread(str(tmp_path / 'bright' / 'deep.png'), cv2.IMREAD_UNCHANGED).dtype == np.uint16
     (tmp_path / 'deep.png').replace(tmp_path / 'gt' / f'{materials.NAMES[0]}.png')
     assert main(['evaluate', '--result', 'lq', '--truth', 'gt', '--metrics', 'psnr']) == 1
-    assert f'gt/{materials.NAMES[0]}.png: uint16 samples; convert it to 8 bits' in capsys.readouterr().err
+    assert f'gt/{materials.NAMES[0]}.png: 16-bit samples; convert it to 8 bits' in capsys.readouterr().err
 
 
 def test_a_database_without_a_key_is_reported_before_the_training(tmp_path):

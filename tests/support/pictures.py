@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,11 @@ def write_png(path: Path, image: np.ndarray) -> Path:
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     """A chunk of a PNG file, with its length and checksum."""
     return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
+
+
+def write_png_chunks(path: Path, chunks: Mapping[bytes, bytes]) -> None:
+    """Write a PNG file of these chunks, in their order."""
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(png_chunk(*chunk) for chunk in chunks.items()))
 
 
 def png_header_alone(width: int, height: int) -> bytes:

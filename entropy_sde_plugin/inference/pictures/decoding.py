@@ -19,6 +19,9 @@ __all__ = ['Decoded', 'Samples', 'decode', 'split']
 
 Samples = NDArray[np.uint8 | np.uint16]
 
+_PNG_COLOUR_TYPE = 25
+"""Where a PNG file says whether it is gray (0), or gray with alpha (4)."""
+
 _WITH_ALPHA = {'L': 'LA', 'RGB': 'RGBA'}
 
 
@@ -58,9 +61,9 @@ def _check(file: Any, data: bytes) -> tuple[bool, int]:
     """Refuse what cannot be written back; return whether a file is gray, and its bits a channel: 8 or more."""
     if (frames := equal_frames(file)) > 1:
         raise InputError(f'{frames} pages or frames; save the one to enhance as an image first.')
-    if file.format == 'PNG':  # bit depth and colour type are in IHDR
-        return data[25] in (0, 4), max(8, data[24])
     bits = max(8, sample_bits(file))
+    if file.format == 'PNG':
+        return data[_PNG_COLOUR_TYPE] in (0, 4), bits
     if file.format == 'TIFF':
         _check_tiff(file.tag_v2, bits)
     if file.mode not in MODES_OF_8_BITS and not (bits == 16 and file.mode.startswith('I;16')):
@@ -109,14 +112,19 @@ def _decode_8_bits(file: ImageFile, data: bytes) -> NDArray[np.uint8]:
 
 
 def _decode_16_bits(file: ImageFile, data: bytes) -> NDArray[np.uint16]:
-    """Decode by OpenCV, since Pillow keeps 8 bits of a colour; the result never has two channels."""
+    """Decode by OpenCV, since Pillow keeps 8 bits of a colour. It makes RGB of gray with alpha, and keeps gray with a
+    transparent colour as it is.
+    """
     with quiet_opencv():
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
         raise ValueError('OpenCV cannot decode its 16 bits')
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}
     samples = np.atleast_3d(np.asarray(samples, np.uint16))
-    return samples[..., order[samples.shape[2]]]
+    samples = samples[..., order[samples.shape[2]]]
+    if samples.shape[2] == 1 and (transparent := file.info.get('transparency')) is not None:
+        samples = np.dstack((samples, np.where(samples == transparent, 0, 65535).astype(np.uint16)))
+    return samples
 
 
 def _decode_deep_heif(file: ImageFile, data: bytes) -> NDArray[np.uint16]:

@@ -13,11 +13,12 @@ import pytest
 import tifffile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from entropy_sde_plugin.data import images
 from entropy_sde_plugin.demo.photographs import photograph
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.inference.pictures.picture import Picture, fit, read_picture, write_picture
 from tests.support.commands import ROOT
-from tests.support.pictures import png_chunk
+from tests.support.pictures import write_png_chunks
 
 PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile('sRGB')).tobytes()
 GRAY_PROFILE = PROFILE[:16] + b'GRAY' + PROFILE[20:]
@@ -260,11 +261,28 @@ def test_palettes_transparent_colours_and_few_bits_are_widened(tmp_path):
     np.testing.assert_array_equal(keyed.rgb, rgb)
 
 
+@pytest.mark.parametrize('bits', [1, 2, 4, 8, 16])
+def test_a_transparent_gray_of_png_at_every_depth(tmp_path, bits):
+    """PNG specification, section 11.3.1.1: the colour is given at the depth of the samples."""
+    values = np.arange(32).reshape(2, 16) % 2**bits * (1 if bits < 16 else 257)
+    digits = (values[..., None] >> np.arange(bits)[::-1] & 1).astype(np.uint8).reshape(2, -1)
+    rows = b''.join(b'\0' + np.packbits(row).tobytes() for row in digits)
+    header, colour = struct.pack('>IIBBBBB', 16, 2, bits, 0, 0, 0, 0), struct.pack('>H', values[0, 1])
+    write_png_chunks(tmp_path / 'a.png', {b'IHDR': header, b'tRNS': colour, b'IDAT': zlib.compress(rows), b'IEND': b''})
+    picture = read_picture(tmp_path / 'a.png')
+    top = 65535 if bits == 16 else 255
+    assert picture.gray
+    np.testing.assert_array_equal(picture.rgb[..., 0], values * (1 if bits == 16 else top // (2**bits - 1)))
+    np.testing.assert_array_equal(picture.alpha, np.where(values == values[0, 1], 0, top))
+    with pytest.raises(InputError, match='partly transparent' if bits < 16 else '16-bit samples'):
+        images.read(tmp_path / 'a.png')
+
+
 def test_16_bit_gray_with_alpha_from_png(tmp_path):
     gray, alpha = noise((6, 5), np.uint16), noise((6, 5), np.uint16, seed=1)
     rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in np.dstack((gray, alpha)))
     chunks = {b'IHDR': struct.pack('>IIBBBBB', 5, 6, 16, 4, 0, 0, 0), b'IDAT': zlib.compress(rows), b'IEND': b''}
-    (tmp_path / 'a.png').write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(png_chunk(*chunk) for chunk in chunks.items()))
+    write_png_chunks(tmp_path / 'a.png', chunks)
     picture = read_picture(tmp_path / 'a.png')
     assert picture.gray
     np.testing.assert_array_equal(picture.rgb, np.dstack([gray] * 3))
