@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -45,14 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         signals.exit_on_sigterm()  # files and folders that are begun are deleted then, too
     wait_passively()
-    with usage_told_once():
-        options = _parser().parse_args(arguments)
-    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
     try:
-        with console.quiet() if options.quiet else nullcontext(), _log_shown() if options.verbose else nullcontext():
-            _check_processes(options.verb)
-            options.run(options)
-        sys.stdout.flush()  # a full disk shows here
+        _run(arguments)
+        streams.check_output()
     except InputError as error:
         return _fail(error)
     except OSError as error:
@@ -63,6 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments is None:
             signals.end_on_sigterm()
     return 0
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    try:
+        with usage_told_once():
+            options = _parser().parse_args(arguments)
+    except SystemExit as end:
+        if not end.code:  # help, a version, a completion
+            streams.check_output()
+        raise
+    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
+    with console.quiet() if options.quiet else nullcontext(), _log_shown() if options.verbose else nullcontext():
+        _check_processes(options.verb)
+        options.run(options)
 
 
 def _check_processes(verb: str) -> None:

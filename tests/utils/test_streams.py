@@ -35,15 +35,35 @@ def test_a_program_runs_to_its_end_and_its_files_hold_what_it_wrote(tmp_path, st
         assert (finished.stdout, finished.stderr) == ('out\n', 'error\nfrom a library')
 
 
-def test_other_faults_are_still_errors(tmp_path):
-    finished = subprocess.run(
-        ['bash', '-c', '"$0" -c "$1" > /dev/full', sys.executable, PROGRAM],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
+LOST = 'error: standard output cannot be written (No space left on device): some of it is lost.\n'
+
+
+def with_a_full(stream, *command):
+    """Run a command, a stream of which is a full disk."""
+    shell = ['bash', '-c', f'"$@" {stream}> /dev/full', 'bash', *command]
+    return subprocess.run(shell, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    'arguments', [['--help'], ['--version'], ['--print-completion', 'bash'], ['convert', '--help']]
+)
+def test_a_full_disk_is_one_line(arguments):
+    finished = with_a_full('', sys.executable, '-m', 'entropy_sde_plugin.cli', *arguments)
+    assert (finished.returncode, finished.stderr) == (1, LOST)
+
+
+def test_what_is_still_in_a_buffer_on_a_full_disk_is_one_line_too():
+    program = "from entropy_sde_plugin.utils import streams; streams.secure(); print('lost')"
+    assert with_a_full('', sys.executable, '-c', program).stderr == LOST
+
+
+def test_a_full_standard_error_stops_nothing():
+    program = (
+        'import sys; from entropy_sde_plugin.utils import streams; streams.secure()\n'
+        "print('lost', file=sys.stderr, flush=True); print('done')"
     )
-    assert finished.returncode != 0
-    assert 'No space left on device' in finished.stderr
+    finished = with_a_full('2', sys.executable, '-c', program)
+    assert (finished.returncode, finished.stdout) == (0, 'done\n')
 
 
 @pytest.mark.parametrize(
