@@ -110,13 +110,16 @@ def standard_normal(generators: torch.Generator | Sequence[torch.Generator]) -> 
 
     def draw(like: Tensor) -> Tensor:
         if isinstance(generators, torch.Generator):
-            drawn = torch.randn(like.shape, generator=generators, device=generators.device, dtype=torch.float32)
+            drawn = _drawn(like.shape, generators)
         else:
-            images = [torch.randn(like.shape[1:], generator=each, device=each.device) for each in generators]
-            drawn = torch.stack(images)
+            drawn = torch.stack([_drawn(like.shape[1:], each) for each in generators])
         return drawn.to(like.device, like.dtype)
 
     return draw
+
+
+def _drawn(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
 
 
 def _sampler(make_step: Callable[..., Step]) -> Sampler:

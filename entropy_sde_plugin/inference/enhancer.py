@@ -17,7 +17,7 @@ from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import Callback, standard_normal
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, EnhancerOptions, check_seed
+from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, EnhancerOptions, checked_seed
 from entropy_sde_plugin.inference.memory import in_memory
 from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.networks.architectures import InferenceNetwork, architecture_of_network
@@ -108,13 +108,15 @@ class Enhancer:
             The same kind, shape, dtype and device.
 
         Raises:
-            InputError: Wrong shape or dtype, values outside [0, 1], or seed out of range.
+            InputError: Another kind of object, wrong shape or dtype, values outside [0, 1], or a wrong seed.
         """
-        check_seed(seed)
+        seed = checked_seed(seed)
+        if not isinstance(image, (Tensor, np.ndarray)):
+            raise InputError(f'An image must be an array or a tensor, got {type(image).__name__}.')
         if isinstance(image, Tensor):
             batch = _checked(image if image.dim() == 4 else image[None])
             return self._restore(batch, seed, callback).view(image.shape).to(image)
-        full_scale = np.iinfo(image.dtype).max if image.dtype in (np.uint8, np.uint16) else None
+        full_scale = np.iinfo(image.dtype).max if image.dtype.newbyteorder('=') in (np.uint8, np.uint16) else None
         if full_scale is None and not np.issubdtype(image.dtype, np.floating):
             raise InputError(f'An image must be uint8, uint16 or floating-point, got {image.dtype}.')
         if image.ndim != 3:
@@ -134,18 +136,18 @@ class Enhancer:
             lambda: self._sampled(batch.to(self.device), seed, callback).cpu(), self.network, height, width
         )
 
-    @torch.inference_mode()
     def _sampled(self, images: Tensor, seed: int, callback: Callback | None) -> Tensor:
-        return restore(
-            self.network,
-            images,
-            denoiser_of=self._denoiser_of,
-            process=self.process,
-            sampler=self.sampler,
-            times=self.times,
-            noise=standard_normal([torch.Generator().manual_seed(seed) for _ in images]),
-            callback=callback,
-        )
+        with self.options.alone():
+            return restore(
+                self.network,
+                images,
+                denoiser_of=self._denoiser_of,
+                process=self.process,
+                sampler=self.sampler,
+                times=self.times,
+                noise=standard_normal([torch.Generator().manual_seed(seed) for _ in images]),
+                callback=callback,
+            )
 
 
 def _time_grid(model: Model, steps: int | None) -> TimeGrid:

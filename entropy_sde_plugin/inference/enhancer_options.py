@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, SupportsIndex
 
 import torch
 
@@ -19,7 +22,7 @@ __all__ = [
     'ComputingOptions',
     'EnhancerOptions',
     'RawEnhancerOptions',
-    'check_seed',
+    'checked_seed',
 ]
 
 DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8, brightness='auto')
@@ -63,6 +66,12 @@ class ComputingOptions:
     def for_network(self) -> dict[str, Any]:
         """Keyword arguments of what prepares a network; see :mod:`entropy_sde_plugin.networks.architectures`."""
         return {'tile': self.tile, 'dtype': PRECISIONS[self.precision], 'compile': self.compile}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Compute without gradients, and without the autocast of a caller: the network has its own precision."""
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            yield
 
     def __str__(self) -> str:
         threads = f', {torch.get_num_threads()} threads' if self.device.type == 'cpu' else ''
@@ -145,21 +154,26 @@ class RawEnhancerOptions(ComputingOptions):
         self.steps = parse(ExposureSamplerOptions, {'steps': steps}, 'sampler').steps
 
 
-def check_seed(seed: int) -> None:
-    """Check a seed of an image's noise.
+def checked_seed(seed: SupportsIndex) -> int:
+    """Return the seed of an image's noise as Python's integer.
 
     Raises:
-        InputError: It is out of range.
+        InputError: It is no integer, or out of range.
     """
-    if not 0 <= seed < 2**63:
-        raise InputError(f'seed must lie in 0…2^63 - 1, got {seed}.')
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if isinstance(seed, bool) or not 0 <= number < 2**63:
+        raise InputError(f'seed must be an integer in 0…2^63 - 1, got {seed!r}.')
+    return number
 
 
 def _precision(name: str, device: torch.device) -> str:
     if name == 'auto':
         return 'bf16' if _computes_in_bfloat16(device) else 'fp32'
     if name not in PRECISIONS:
-        raise InputError(f"precision: there is no '{name}'. {suggestion(name, ['auto', *PRECISIONS])}")
+        raise InputError(f"precision: there is no '{name}'. {suggestion(str(name), ['auto', *PRECISIONS])}")
     return name
 
 

@@ -16,7 +16,7 @@ from entropy_sde_plugin.data.raw_packing import from_rggb, to_rggb
 from entropy_sde_plugin.diffusion import ExposureProcess
 from entropy_sde_plugin.diffusion.exposure_sampler import ExposureDenoiser, restore
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.inference.enhancer_options import RawEnhancerOptions, check_seed
+from entropy_sde_plugin.inference.enhancer_options import RawEnhancerOptions, checked_seed
 from entropy_sde_plugin.inference.memory import in_memory
 from entropy_sde_plugin.inference.restoration import check_finite
 from entropy_sde_plugin.networks.architectures import architecture_of_network
@@ -105,7 +105,7 @@ class RawEnhancer:
         Raises:
             InputError: A ratio, gain or seed out of range, or a frame that is too small.
         """
-        check_seed(seed)
+        seed = checked_seed(seed)
         process = ExposureProcess(ratio, gain, frame.value_range)
         pattern = np.asarray(frame.pattern)
         bright = (to_rggb(frame.planes, pattern) * np.float32(ratio)).clip(None if self.keep_negative else 0, 1)
@@ -118,11 +118,11 @@ class RawEnhancer:
         check_finite(restored)
         return from_rggb(restored[0].numpy(), pattern)
 
-    @torch.inference_mode()
     def _restored(self, short: Tensor, process: ExposureProcess, seed: int) -> Tensor:
-        return restore(
-            ExposureDenoiser(self.network, process, **self._inputs),
-            short,
-            process.time_grid(self.steps),
-            generator=[torch.Generator().manual_seed(seed)],
-        )
+        with self.options.alone():
+            return restore(
+                ExposureDenoiser(self.network, process, **self._inputs),
+                short,
+                process.time_grid(self.steps),
+                generator=[torch.Generator().manual_seed(seed)],
+            )

@@ -93,7 +93,7 @@ class Architecture:
         Raises:
             InputError: The weights are not those of one network of this architecture.
         """
-        network = self.network(**self.options(state))
+        network = self.network(**self.options(state)).float()  # whatever the default dtype is
         network.load_state_dict(dict(state))
         return network.eval()
 

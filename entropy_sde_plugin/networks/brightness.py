@@ -70,6 +70,6 @@ class BrightnessEmbedding(nn.Module):
 
 def _waves(values: Tensor, count: int) -> Tensor:
     """Sines and cosines of values in 0…100 at wavelengths from 6 to 600: (B,) -> (B, count)."""
-    ladder = torch.linspace(0, -2, count // 2, device=values.device)
+    ladder = torch.linspace(0, -2, count // 2, device=values.device, dtype=torch.float32)
     angles = values.float()[:, None] * 10**ladder
     return torch.cat([angles.sin(), angles.cos()], dim=1)

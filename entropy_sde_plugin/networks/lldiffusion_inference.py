@@ -265,5 +265,5 @@ class _Patched(_Image):
 
 def _ramp(size: int, overlap: int, device: torch.device) -> Tensor:
     """Weights along a window's side: from the borders up to 1 across the overlap."""
-    middles = torch.arange(size, device=device) + 0.5
+    middles = torch.arange(size, device=device, dtype=torch.float32) + 0.5
     return (torch.minimum(middles, size - middles) / overlap).clamp(max=1)

@@ -35,7 +35,7 @@ def choose_device(name: str) -> torch.device:
         return here or torch.device('cpu')
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise InputError(f"device: there is no '{name}'. Valid: {DEVICES}.") from None
     if device.type not in ('cpu', 'cuda', 'mps', 'xpu'):
         raise InputError(f"device: '{name}' is not supported. Valid: {DEVICES}.")

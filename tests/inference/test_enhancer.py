@@ -124,10 +124,38 @@ def test_other_errors_and_the_last_tile_s_are_raised(model, monkeypatch, error):
         enhancer(model, tile=16).enhance(DARK)
 
 
-@pytest.mark.parametrize('seed', [-1, 2**63])
-def test_a_seed_out_of_range_is_refused(model, seed):
-    with pytest.raises(InputError, match='seed must lie in'):
+@pytest.mark.parametrize('seed', [-1, 2**63, 1.5, True, '1', None])
+def test_what_is_no_seed_is_refused(model, seed):
+    with pytest.raises(InputError, match=r'seed must be an integer in 0…2\^63 - 1'):
         enhancer(model).enhance(DARK, seed=seed)
+
+
+def test_numbers_and_byte_orders_of_numpy_are_those_of_others(model):
+    make = enhancer(model)
+    np.testing.assert_array_equal(make.enhance(DARK, seed=np.int64(3)), make.enhance(DARK, seed=3))
+    deep = DARK.astype(np.uint16) * 257
+    swapped = make.enhance(deep.astype('>u2'))
+    assert swapped.dtype == '>u2'
+    np.testing.assert_array_equal(swapped, make.enhance(deep))
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+def test_the_caller_s_autocast_and_default_dtype_change_nothing(model, tmp_path, precision):
+    save_model(model, tmp_path / 'model.safetensors')
+
+    def enhanced():
+        return Enhancer.from_file(
+            tmp_path / 'model.safetensors', device='cpu', precision=precision, steps=2, brightness='auto'
+        ).enhance(DARK)
+
+    expected = enhanced()
+    with torch.autocast('cpu', torch.bfloat16):
+        np.testing.assert_array_equal(enhanced(), expected)
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_array_equal(enhanced(), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_from_a_file(model, tmp_path):
@@ -147,6 +175,8 @@ def test_from_a_file(model, tmp_path):
         ({'device': 'gpu'}, "there is no 'gpu'"),
         ({'device': 'cuda:7'}, "this machine has no 'cuda:7'"),
         ({'device': 'meta'}, "'meta' is not supported"),
+        ({'device': None}, "there is no 'None'"),
+        ({'precision': None}, "there is no 'None'"),
         ({'precision': 'bf61'}, "Did you mean 'bf16'"),
         ({'tile': 'big'}, "'big' is neither"),
         ({'tile': 3}, 'at least 16'),
@@ -173,6 +203,8 @@ def test_wrong_options_are_reported(model, options, expected):
         (DARK.astype(np.float32), r'\[0, 1\]'),
         (np.full((4, 4, 3), np.nan, np.float32), r'\[0, 1\]'),
         (torch.zeros(3, 4, 4, dtype=torch.uint8), 'floating'),
+        ('dark.png', 'an array or a tensor, got str'),
+        (DARK.tolist(), 'an array or a tensor, got list'),
         (torch.zeros(4, 4), r'\(B, 3, H, W\)'),
     ],
 )

@@ -91,7 +91,7 @@ def test_steps_are_those_of_training_unless_given():
     [
         ({'ratio': 1.0, 'gain': 1.0}, 'An exposure ratio must be above 1'),
         ({'ratio': 100, 'gain': 0.0}, 'A gain must be from 0.001'),
-        ({'ratio': 100, 'gain': 1.0, 'seed': -1}, 'seed must lie in'),
+        ({'ratio': 100, 'gain': 1.0, 'seed': -1}, 'seed must be an integer'),
     ],
 )
 def test_wrong_numbers_are_refused(arguments, words):

@@ -38,11 +38,11 @@ def draw_neighbour_weights(kind: str, generator: torch.Generator | None = None) 
     """
     check_neighbour_weights(kind)
     if kind == 'random':
-        weights = 1 - torch.rand(3, 3, generator=generator)
+        weights = 1 - torch.rand(3, 3, generator=generator, dtype=torch.float32)
     elif kind == 'mean':
-        weights = torch.ones(3, 3)
+        weights = torch.ones(3, 3, dtype=torch.float32)
     else:
-        weights = torch.randn(3, 3, generator=generator)
+        weights = torch.randn(3, 3, generator=generator, dtype=torch.float32)
     weights[1, 1] = 0
     return weights
 
