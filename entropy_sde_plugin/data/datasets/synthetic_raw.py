@@ -17,7 +17,7 @@ from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.options import Pictures, Probability, TrainingCrops, options_of
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader, holds_planes
 from entropy_sde_plugin.data.raw_noise import CAMERAS, NoiseModel, RawCamera, camera, draw_parameters
-from entropy_sde_plugin.data.raw_noise.cameras import Gain
+from entropy_sde_plugin.data.raw_noise.cameras import GainSource
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
 from entropy_sde_plugin.data.sources import open_source
 from entropy_sde_plugin.data.synthesis import Range
@@ -44,7 +44,7 @@ class SyntheticRawOptions(TrainingCrops, kw_only=True, frozen=True):
     """The noise model by its letters: P or p photons, g or G read noise, r rows, u quantisation."""
     cameras: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = CAMERAS
     """Calibrated cameras to draw from: these, or files of ``entropy-sde calibrate``."""
-    gain: Gain = 'released'
+    gain: GainSource = 'released'
     """Range of the gain: 0.1 to 30 ADU per photon for every camera (``released``), or the camera's own
     (``per_camera``)."""
     ratio: Range = (20.0, 300.0)

@@ -20,12 +20,12 @@ from entropy_sde_plugin.utils.distributed import warn
 from entropy_sde_plugin.utils.paths import regular
 from entropy_sde_plugin.utils.schema import Positive
 
-__all__ = ['CAMERAS', 'Gain', 'NoiseLine', 'RawCamera', 'camera', 'draw_parameters', 'gain_for']
+__all__ = ['CAMERAS', 'GainSource', 'NoiseLine', 'RawCamera', 'camera', 'draw_parameters', 'gain_for']
 
 CAMERAS = ('CanonEOS5D4', 'CanonEOS70D', 'CanonEOS700D', 'NikonD850', 'SonyA7S2')
 """The cameras that ELD calibrated, in the order of their numbers there."""
 
-Gain = Literal['released', 'per_camera']
+GainSource = Literal['released', 'per_camera']
 """Where gains are drawn from: ``released`` takes 0.1 to 30 ADU per photon for every camera, as the released
 ExposureDiffusion does; ``per_camera`` what the camera itself can be set to."""
 
@@ -154,7 +154,7 @@ def gain_for(iso: float | None, taken_by: RawCamera | None) -> float:
 
 
 def draw_parameters(
-    cameras: Sequence[RawCamera], rng: np.random.Generator, *, gain: Gain, ratio: tuple[float, float]
+    cameras: Sequence[RawCamera], rng: np.random.Generator, *, gain: GainSource, ratio: tuple[float, float]
 ) -> NoiseParameters:
     """Draw one exposure of one of several cameras, as ELD does.
 
