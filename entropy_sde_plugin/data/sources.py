@@ -207,7 +207,8 @@ def template_pairs(
         names: Names of the bright images to use.
 
     Raises:
-        InputError: One line per image without a partner, and where none has one, another that says how to name them.
+        InputError: One line per image without a partner, and another that says what to do where none has one, or all
+            lie in one folder.
     """
     problems = Problems()
     pairs = match_pairs(lq, gt, by_templates(*templates), names, problems)
@@ -216,6 +217,8 @@ def template_pairs(
             "Partners have one name. Where theirs differ, filename_tmpl and filename_tmpl_gt say how: 'low{}' and "
             "'normal{}' pair low00001 with normal00001."
         )
+    elif problems and lq.path.samefile(gt.path):
+        problems.add('Where the images of both sides lie in one folder, meta_info_file names the bright ones.')
     problems.raise_any()
     return pairs
 

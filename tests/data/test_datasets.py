@@ -136,6 +136,40 @@ def test_names_by_template_and_meta_info_file(tmp_path, bright):
     assert len(dataset) == 2
 
 
+@pytest.mark.parametrize(
+    ('line', 'listed'),
+    [
+        ('my photo.png', 'my photo'),
+        ('my photo.png (24,32,3) 1', 'my photo'),
+        ('photo (1).png', 'photo (1)'),
+        ('a.b', 'a.b'),
+        ('a.b.png', 'a.b'),
+        ('./photo', 'photo'),
+        ('photo.png 0.5', 'photo'),
+        ('photo.jpg', 'photo'),
+    ],
+)
+def test_names_with_spaces_and_dots_are_listed_as_they_are(tmp_path, bright, line, listed):
+    for name in ('photo', 'my', 'my photo', 'photo (1)', 'a', 'a.b'):
+        for kind in ('gt', 'lq'):
+            write_png(tmp_path / kind / f'{name}.png', bright['coffee'][:24, :32])
+    (tmp_path / 'meta.txt').write_text(f'{line}\n')
+    dataset = PairedLowLightDataset(paired(tmp_path, 'val', '', meta_info_file=str(tmp_path / 'meta.txt')))
+    assert [pair.gt for pair in dataset.pairs] == [listed]
+
+
+@pytest.mark.parametrize('line', ['nowhere.png', 'photo (2).png', '.', '/', '# a comment'])
+def test_a_listed_name_without_an_image_is_an_error_of_the_list(tmp_path, bright, line):
+    for kind in ('gt', 'lq'):
+        write_png(tmp_path / kind / 'photo.png', bright['coffee'][:24, :32])
+    (tmp_path / 'meta.txt').write_text(f'photo.png\n{line}\n')
+    with pytest.raises(InputError) as caught:
+        build_dataset(paired(tmp_path, 'val', '', meta_info_file=str(tmp_path / 'meta.txt')))
+    place = f"meta_info_file '{tmp_path}/meta.txt', line 2"
+    assert str(caught.value) == f"{place}: there is no image '{line}' in {tmp_path}/gt."
+    assert caught.value.option == 'meta_info_file'
+
+
 def test_a_pipe_in_the_place_of_a_list_of_names_is_not_waited_for(pairs, tmp_path):
     names = tmp_path / 'names.txt'
     names.touch()
@@ -149,7 +183,7 @@ def test_a_pipe_in_the_place_of_a_list_of_names_is_not_waited_for(pairs, tmp_pat
     ('text', 'encoding', 'message'),
     [
         ('coffee.png\n', 'utf-16', 'is UTF-16 or no text: save it as UTF-8'),
-        ('coffee.png\ncamera.png\ncoffee.png\n', 'utf-8', "names 'coffee' 2 times"),
+        ('coffee.png\ncoffee.png\n', 'utf-8', "names 'coffee' 2 times"),
     ],
 )
 def test_lists_of_names_that_are_refused(pairs, tmp_path, text, encoding, message):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from entropy_sde_plugin.data.folders import listed
-from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs, open_source
+from entropy_sde_plugin.data.sources import ImageFolder, Pair, check_sizes, match_pairs, open_source, template_pairs
 from entropy_sde_plugin.errors import InputError
 from tests.support.pictures import write_png
 
@@ -67,6 +67,15 @@ def test_pairs_within_one_folder_are_not_warned_of(tmp_path, bright, capsys):
     both = folder(tmp_path / 'both', ['1', '1_low'], bright['coffee'])
     assert match_pairs(both, both, '{}_low'.format, names=['1']) == [Pair('1_low', '1')]
     assert capsys.readouterr().err == ''
+
+
+def test_both_sides_in_one_folder_need_a_list_of_names_and_the_error_says_so(tmp_path, bright):
+    for name in ('a_gt', 'a_low'):
+        write_png(tmp_path / f'{name}.png', bright['coffee'])
+    folder = ImageFolder(tmp_path)
+    assert template_pairs(folder, folder, ('{}_gt', '{}_low'), ['a_gt']) == [('a_low', 'a_gt')]
+    with pytest.raises(InputError, match=r'\nWhere the images of both sides lie in one folder, meta_info_file names'):
+        template_pairs(folder, folder, ('{}_gt', '{}_low'))
 
 
 def test_partners_in_subfolders(tmp_path, bright):
