@@ -67,6 +67,7 @@ def _chosen(opt: dict[str, Any]) -> dict[str, Any] | None:
     if not candidates:
         return None
 
+    is_foreign = False
     for path in candidates:
         try:
             state = _load(path)
@@ -75,6 +76,7 @@ def _chosen(opt: dict[str, Any]) -> dict[str, Any] | None:
             if not path.stem.isdecimal():  # the user gave this file: use no other instead
                 raise InputError(f'path.resume_state: {error}: {_NAME_A_STATE}') from None
             warn(f'cannot resume from {path}: {error}.')
+            is_foreign = is_foreign or isinstance(error, ForeignError)
             continue
         if path != candidates[0]:
             warn(f'resuming from the older {path} instead.')
@@ -83,6 +85,8 @@ def _chosen(opt: dict[str, Any]) -> dict[str, Any] | None:
         _take_up_seed(opt, state, path)
         check_resume(opt, state['iter'])
         return state
+    if is_foreign and _is_elsewhere(candidates[0], opt):
+        raise _of_another_experiment(candidates[0], opt)
     raise InputError(
         f"None of the {len(candidates)} training states in '{candidates[0].parent}' is complete: "
         'move the experiment away and start again.'
@@ -91,6 +95,10 @@ def _chosen(opt: dict[str, Any]) -> dict[str, Any] | None:
 
 class IncompleteError(Exception):
     """A checkpoint file is missing, truncated, damaged, unreadable or of another checkpoint."""
+
+
+class ForeignError(IncompleteError):
+    """A network is that of another state."""
 
 
 def network_files(opt: dict[str, Any], current_iter: int) -> list[Path]:
@@ -120,14 +128,23 @@ def _from(state: Path, opt: dict[str, Any]) -> list[Path]:
 def _check_experiment(state: Path, opt: dict[str, Any]) -> None:
     """Reject a state of another experiment: its networks would be looked for in the folder of the options' ``name``."""
     networks = network_files(opt, int(state.stem))
-    is_elsewhere = state.parent.resolve() != Path(opt['path']['training_states']).resolve()
-    if is_elsewhere and networks and not any(path.exists() for path in networks):
-        other = state.resolve().parent.parent
-        raise InputError(
-            f"path.resume_state: '{state}' belongs to the experiment '{other.name}', and there is no '{networks[0]}': "
-            f"set name: {other.name} to continue it, or start '{opt['name']}' from its weights "
-            f'(path.pretrain_network_g: {other / "models" / networks[0].name}).'
-        )
+    if _is_elsewhere(state, opt) and networks and not any(path.exists() for path in networks):
+        raise _of_another_experiment(state, opt)
+
+
+def _is_elsewhere(state: Path, opt: dict[str, Any]) -> bool:
+    return state.parent.resolve() != Path(opt['path']['training_states']).resolve()
+
+
+def _of_another_experiment(state: Path, opt: dict[str, Any]) -> InputError:
+    network = network_files(opt, int(state.stem))[0]
+    other = state.resolve().parent.parent
+    fault = f"and '{network}' is not its network" if network.exists() else f"and there is no '{network}'"
+    return InputError(
+        f"path.resume_state: '{state}' belongs to the experiment '{other.name}', {fault}: "
+        f"set name: {other.name} to continue it, or start '{opt['name']}' from its weights "
+        f'(path.pretrain_network_g: {other / "models" / network.name}).'
+    )
 
 
 def _check_whole(path: Path) -> None:
@@ -139,7 +156,7 @@ def _check_networks(networks: list[Path], fingerprints: dict[str, str]) -> None:
     for path in networks:
         _check_whole(path)
         if files.fingerprint(path) != fingerprints.get(path.name, files.fingerprint(path)):
-            raise IncompleteError(f'{path} was not saved with it')
+            raise ForeignError(f'{path} was not saved with it')
 
 
 def _load(path: Path) -> dict[str, Any]:

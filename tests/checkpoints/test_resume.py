@@ -255,6 +255,17 @@ def test_a_state_of_another_experiment_is_reported_by_its_name(opt, tmp_path):
     assert f"9.state' belongs to the experiment '{tmp_path.name}'" in message
     assert f'set name: {tmp_path.name} to continue it' in message
     assert f'pretrain_network_g: {tmp_path}/models/net_g_9.pth' in message
+    for state in (tmp_path / 'training_states').iterdir():
+        network = tmp_path / f'models/net_g_{state.stem}.pth'
+        content = torch.load(state, weights_only=True)
+        files.save(content | {'networks': {network.name: files.fingerprint(network)}}, state)
+        (tmp_path / 'new/models').mkdir(parents=True, exist_ok=True)
+        files.save({'params': {'weight': torch.ones(1)}}, tmp_path / 'new/models' / network.name)
+    with pytest.raises(InputError) as caught:
+        load_resume_state(opt)
+    message = str(caught.value)
+    assert f"belongs to the experiment '{tmp_path.name}', and '{tmp_path}/new/models/net_g_9.pth' is not its" in message
+    assert f'set name: {tmp_path.name} to continue it' in message
     (tmp_path / 'training_states').rename(tmp_path / 'moved')  # a state elsewhere, its networks in their place
     opt['path'] |= {'models': str(tmp_path / 'models'), 'resume_state': str(tmp_path / 'moved/9.state')}
     assert load_resume_state(opt)['iter'] == 9
