@@ -19,7 +19,7 @@ from entropy_sde_plugin.utils.problems import Problems
 __all__ = ['PairedLowLightDataset', 'PairedLowLightOptions']
 
 _SIZE = re.compile(r'\s+\(\d+,\s*\d+,\s*\d+\).*')
-"""What BasicSR's tools write behind a name: (h,w,c), and in a database the compression."""
+"""What BasicSR's tools write after a name: (h,w,c), and in a database the compression."""
 
 
 class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
@@ -36,8 +36,8 @@ class PairedLowLightOptions(PairOptions, kw_only=True, frozen=True):
     """Name of the bright image where ``{}`` is only the part that partners share: ``'normal{}'`` with
     ``filename_tmpl: 'low{}'``."""
     meta_info_file: str | None = None
-    """Text file with the names of the bright images to use, one in each line, and what BasicSR writes behind them; all
-    images by default."""
+    """Text file that names a bright image to use in each line, and may give its size as BasicSR does; all images by
+    default."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
