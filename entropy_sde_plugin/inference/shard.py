@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.launchers import rank_and_size
 
 __all__ = ['Share']
 
@@ -35,10 +35,7 @@ class Share:
         Raises:
             InputError: They are inconsistent.
         """
-        rank, size = os.environ.get('RANK', '0'), os.environ.get('WORLD_SIZE', '1')
-        if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
-            raise InputError(f'environment: RANK={rank} and WORLD_SIZE={size} are inconsistent; torchrun sets both.')
-        return cls(int(rank), int(size))
+        return cls(*rank_and_size())
 
     def part(self, items: Sequence[Item]) -> list[Item]:
         """Return this process's part of a list that is the same in all of them."""

@@ -13,6 +13,7 @@ from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from entropy_sde_plugin.errors import DivergedError, InputError, OtherProcessError, printable
+from entropy_sde_plugin.utils.launchers import rank_and_size
 from entropy_sde_plugin.utils.signals import InterruptionError
 
 __all__ = [
@@ -48,6 +49,7 @@ def meet(backend: str, **settings: Any) -> None:
         InputError: They cannot meet there, what the launcher has told is no such place, or it has told them different
             numbers of processes.
     """
+    rank_and_size()
     try:
         store, rank, size = next(rendezvous('env://', timeout=MEETING))
         _agree_on_number(store, rank, size)

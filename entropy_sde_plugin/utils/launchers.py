@@ -10,9 +10,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 
+from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils import signals
 
-__all__ = ['PATIENCE', 'is_follower', 'let_another_process_report', 'started_processes', 'usage_told_once']
+__all__ = [
+    'PATIENCE',
+    'is_follower',
+    'let_another_process_report',
+    'rank_and_size',
+    'started_processes',
+    'usage_told_once',
+]
 
 PATIENCE = 10.0
 """Seconds in which another process of torchrun should have reported a fault."""
@@ -32,6 +40,18 @@ def started_processes(rank: str, count: str) -> int:
     """
     number = os.environ.get(count, '')
     return int(number) if rank in os.environ and number.isdecimal() else 1
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Return this process's ``RANK`` and the ``WORLD_SIZE`` that torchrun has set; (0, 1) without it.
+
+    Raises:
+        InputError: They are inconsistent: the processes would wait for ever for one that is not there.
+    """
+    rank, size = os.environ.get('RANK', '0'), os.environ.get('WORLD_SIZE', '1')
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        raise InputError(f'environment: RANK={rank} and WORLD_SIZE={size} are inconsistent; torchrun sets both.')
+    return int(rank), int(size)
 
 
 @contextmanager
