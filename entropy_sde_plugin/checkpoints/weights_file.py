@@ -115,7 +115,10 @@ class WeightsFile:
         state, settings, entry = (*self._content, None) if self._is_safetensors else self._entry(param_key)
         if not state or not all(isinstance(value, Tensor) for value in state.values()):
             entries = ', '.join(str(key)[:40] for key in list(state)[:5]) or 'none'
-            raise InputError(f"Weights '{self.path}' do not hold a state dict; their entries: {entries}.")
+            raise InputError(
+                f"Weights '{self.path}' do not hold a state dict; their entries: {entries}. "
+                "Save the network's state dict alone, or under 'params'."
+            )
         try:
             if settings is not None:
                 _check_section(settings)

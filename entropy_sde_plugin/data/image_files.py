@@ -133,7 +133,7 @@ def sample_bits(image: ImageFile) -> int:
     """Return the bits per sample of an opened file; Pillow decodes at most 8 of them for colours.
 
     Raises:
-        InputError: Samples are signed or floating-point, or of an unusual depth.
+        InputError: Samples are signed or floating-point, of an unusual depth, or of channels of no known kind.
     """
     if image.format == 'HEIF':
         return image.info['bit_depth']
@@ -141,9 +141,12 @@ def sample_bits(image: ImageFile) -> int:
         return _avif_bits(image)
     if image.format == 'PNG':
         return _png_bits(image)
-    if image.format != 'TIFF':
-        return 8
-    tags = _tiff_tags(image)
+    return _tiff_bits(_tiff_tags(image)) if image.format == 'TIFF' else 8
+
+
+def _tiff_bits(tags: Any) -> int:
+    if tags.get(Base.ExtraSamples, ()) not in ((), (2,)):
+        raise InputError('channels beside the colours that are not plain (unassociated) alpha; flatten it first.')
     bits = max(tags.get(Base.BitsPerSample, (1,)))
     if set(tags.get(Base.SampleFormat, (1,))) != {1} or 8 < bits != 16:
         raise InputError(f'samples of {bits} bits, or signed or floating-point; convert it to 8 or 16 bits first.')

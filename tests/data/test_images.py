@@ -93,7 +93,10 @@ def test_what_is_read_from_the_header_is_refused_before_anything_is_decoded(tmp_
     tifffile.imwrite(tmp_path / 'deep.tif', np.asarray(picture).astype(np.uint16), photometric='rgb')
     for kind in ('jpg', 'tif'):
         picture.convert('CMYK').save(tmp_path / f'cmyk.{kind}')
+    five = np.asarray(picture)[..., [0, 1, 2, 0, 1]]
+    tifffile.imwrite(tmp_path / 'five.tif', five, photometric='rgb', extrasamples=['unspecified'] * 2)
     for name, words in (
+        ('five.tif', 'channels beside the colours'),
         ('deep.png', '16-bit samples'),
         ('deep.tif', '16-bit samples'),
         ('cmyk.jpg', 'CMYK samples; convert it to RGB'),

@@ -64,18 +64,16 @@ def _check(file: Any, data: bytes) -> tuple[bool, int]:
     bits = max(8, sample_bits(file))
     if file.format == 'PNG':
         return data[_PNG_COLOUR_TYPE] in (0, 4), bits
-    if file.format == 'TIFF':
-        _check_tiff(file.tag_v2, bits)
+    if file.format == 'TIFF' and bits == 16:
+        _check_deep_tiff(file.tag_v2)
     if file.mode not in MODES_OF_8_BITS and not (bits == 16 and file.mode.startswith('I;16')):
         raise InputError(f'{file.mode} samples; convert it to RGB of 8 or 16 bits first.')
     return file.mode in ('1', 'L', 'LA') or file.mode.startswith('I;16'), bits
 
 
-def _check_tiff(tags: Any, bits: int) -> None:
-    if tags.get(Base.ExtraSamples, ()) not in ((), (2,)):
-        raise InputError('channels beside the colours that are not plain (unassociated) alpha; flatten it first.')
+def _check_deep_tiff(tags: Any) -> None:
     is_plain = tags.get(Base.PlanarConfiguration, 1) == 1 and tags.get(Base.PhotometricInterpretation) in (1, 2)
-    if bits == 16 and not is_plain:
+    if not is_plain:
         raise InputError('16 bits in separate planes, or inverted; save it as interleaved RGB or gray first.')
 
 
