@@ -4,10 +4,10 @@
 
 Steps of DDIM on a 600x400 image with the network for LOL, of random weights unless `--model` names some. As released
 means: encoder and colour map at every step, attention with its matrix of scores, an image padded to 640x416, patches
-at a stride of 16. Tiles work on an image of 1200x800. Each case has a process of its own, one after the other. Memory
-is what is resident above the network and the image. Results are compared where the noise is the same: by the L2 norm
-of the difference and, with trained weights, its largest value and the seam: the largest step of its mean from a row or
-column to the next.
+at a stride of 16. Tiles work on an image of 1200x800, and on one of 6000x4000 for the memory alone. Each case has a
+process of its own, one after the other. Memory is what is resident above the network and the image. Results are
+compared where the noise is the same: by the L2 norm of the difference and, with trained weights, its largest value and
+the seam: the largest step of its mean from a row or column to the next.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -49,12 +50,26 @@ class Case:
     Attributes:
         forward: What it makes of a network.
         size: Height and width of the padded image.
+        image: Height and width of the image.
         released: Whether it works as the release does.
     """
 
     forward: Callable[[LLDiffusionNet], Forward]
     size: tuple[int, int] = (400, 600)
+    image: tuple[int, int] = (400, 600)
     released: bool = False
+
+
+def first_tile_only(network: LLDiffusionNet) -> Forward:
+    """Tiles of which the denoiser computes the first and takes the others for zero: the memory of all, in a minute."""
+    denoise = network.diff_unet.forward
+
+    def once(x: Tensor, *known: Any) -> Tensor:
+        network.diff_unet.forward = lambda x, *_: torch.zeros_like(x[:, :3])
+        return denoise(x, *known)
+
+    network.diff_unet.forward = once
+    return WholeOrTiles(network)
 
 
 CASES = {
@@ -64,8 +79,9 @@ CASES = {
     'patches, stride 16, as released': Case(partial(Patches, stride=16), released=True),
     'patches, stride 16': Case(partial(Patches, stride=16)),
     'patches, stride 32': Case(partial(Patches, stride=32)),
-    'whole, 1200x800': Case(partial(WholeOrTiles, tile=0), (800, 1200)),
-    'tiles of 512, 1200x800': Case(partial(WholeOrTiles, tile=512), (800, 1200)),
+    'whole, 1200x800': Case(partial(WholeOrTiles, tile=0), *[(800, 1200)] * 2),
+    'tiles of 512, 1200x800': Case(partial(WholeOrTiles, tile=512), *[(800, 1200)] * 2),
+    '6000x4000, one tile computed': Case(first_tile_only, *[(4000, 6000)] * 2),
 }
 BASELINES = ('whole, as released', 'patches, stride 16, as released', 'whole, 1200x800')
 """What the cases that follow are compared with."""
@@ -116,8 +132,7 @@ def measure(name: str, options: argparse.Namespace, threads: int) -> Measured:
     if options.model is not None:
         model = load_model(options.model)
         network, process, prediction = model.network, model.process, model.prediction
-    size = (800, 1200) if case.size == (800, 1200) else (400, 600)
-    cond = reflect_to(process.from_unit(dark_image(*size)), *case.size)
+    cond = reflect_to(process.from_unit(dark_image(*case.image)), *case.size)
     forward = case.forward(network)  # pyright: ignore[reportArgumentType]
     before, start = reset_peak(), time.perf_counter()
     with torch.inference_mode(), as_released() if case.released else contextlib.nullcontext():
@@ -126,7 +141,7 @@ def measure(name: str, options: argparse.Namespace, threads: int) -> Measured:
         noise = standard_normal(torch.Generator().manual_seed(0))
         result = ddim(denoiser, process, cond, times, noise=noise, clip=options.model is not None)
     seconds, memory = time.perf_counter() - start, resident('VmHWM') - before
-    return Measured(seconds, memory, case.size, process.to_unit(result)[..., : size[0], : size[1]].clone())
+    return Measured(seconds, memory, case.size, process.to_unit(result)[..., : case.image[0], : case.image[1]].clone())
 
 
 def costs(measured: Measured, baseline: Measured) -> list[str]:
