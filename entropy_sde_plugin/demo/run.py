@@ -6,9 +6,7 @@ Everything is written to one folder: the databases, BasicSR's ``experiments/``, 
 from __future__ import annotations
 
 import io
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, w
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.evaluation.baselines import BASELINES
 from entropy_sde_plugin.utils.atomic_file import check_output_folder, write_file
+from entropy_sde_plugin.utils.child_process import running
 from entropy_sde_plugin.utils.console import Progress, report
 from entropy_sde_plugin.utils.resources import options_folder
 
@@ -97,24 +96,12 @@ def _train(folder: Path, overrides: Sequence[str]) -> None:
         '--force_yml',
         *overrides,
     ]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, 'PYTHONIOENCODING': 'utf-8'},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding='utf-8',
-        errors='replace',  # of messages that libraries print
-    )
-    assert process.stdout is not None
-    tail: list[str] = []
-    with Progress(None, 'iterations', 'training') as progress:
-        for line in process.stdout:
-            tail = [*tail[-30:], line]
+    with (
+        running('The training', command, folder) as training,
+        Progress(None, 'iterations', 'training') as progress,
+    ):
+        for line in training:
             _show_progress(progress, line)
-    if process.wait() != 0:
-        sys.stderr.writelines(tail)
-        raise InputError(f'The training stopped with exit code {process.returncode}; its last lines are above.')
 
 
 def _show_progress(progress: Progress, line: str) -> None:

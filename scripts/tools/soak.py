@@ -20,7 +20,6 @@ import csv
 import math
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -35,6 +34,7 @@ from scipy.stats import siegelslopes
 
 from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.child_process import running
 from entropy_sde_plugin.utils.reporting import report_input_errors
 from entropy_sde_plugin.utils.resources import options_folder
 
@@ -152,25 +152,23 @@ def watch(command: Sequence[str], folder: Path, steps: int, pause: int, every: f
     Raises:
         InputError: The training failed; its last lines have been shown.
     """
-    samples, tail, rows, last = Samples(steps), [], 0, None
+    samples, rows, last = Samples(steps), 0, None
     print('| steps |', ' | '.join(f'{name}, {quantity.unit}' for name, quantity in QUANTITIES.items()), '|')
     print('|---' * (len(QUANTITIES) + 1) + '|', flush=True)
-    with running(command, folder) as process, sampling(process.pid, samples, folder / 'soak.csv', every) as progress:
-        assert process.stdout is not None
-        for line in process.stdout:
-            tail = [*tail[-30:], line]
+    with (
+        running('The training', command, folder) as training,
+        sampling(training.process.pid, samples, folder / 'soak.csv', every) as progress,
+    ):
+        for line in training:
             if not (match := ITERATION.search(line)):
                 continue
-            now, step = holdings(process.pid).seconds, int(match[1].replace(',', ''))
+            now, step = holdings(training.process.pid).seconds, int(match[1].replace(',', ''))
             if last is not None and step <= pause * math.ceil(last[1] / pause):  # no pause between the two lines
                 samples.add(step, step=(now - last[0]) / (step - last[1]))
             last, progress.step = (now, step), step
             while rows < 10 * (step - 1) // steps:
                 print(row(samples, rows), flush=True)
                 rows += 1
-    if process.returncode != 0:
-        sys.stderr.writelines(tail)
-        raise InputError(f'The training stopped with exit code {process.returncode}; its last lines are above.')
     for number in range(rows, 10):
         print(row(samples, number), flush=True)
     return samples
@@ -191,19 +189,6 @@ def tell(samples: Samples, name: str) -> bool:
     slope = f'{growth:+.2f} over {samples.steps} steps ({growth / samples.steps:+.2g} a step)'
     print(f'{name}: {verdict}; {level:.0f} {quantity.unit}, {slope}; tolerated +{tolerated:.1f}', flush=True)
     return flat
-
-
-@contextmanager
-def running(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A command and its output; it does not outlive the block."""
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding='utf-8'
-    ) as process:
-        try:
-            yield process
-            process.wait()
-        finally:
-            process.terminate()
 
 
 class Progress:
