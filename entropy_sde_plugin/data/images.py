@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +27,17 @@ from entropy_sde_plugin.data.raw import RAW_SUFFIXES, develop, developed_size, i
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.paths import not_a_file
 
-__all__ = ['IMAGE_SUFFIXES', 'RGBImage', 'decode', 'encode_png', 'header_size', 'quiet_opencv', 'read', 'to_8_bits']
+__all__ = [
+    'IMAGE_SUFFIXES',
+    'RGBImage',
+    'decode',
+    'encode',
+    'encode_png',
+    'header_size',
+    'quiet_opencv',
+    'read',
+    'to_8_bits',
+]
 
 RGBImage = NDArray[np.uint8]
 """An image of shape (H, W, 3), RGB, 0…255."""
@@ -144,11 +155,20 @@ def quiet_opencv() -> Iterator[None]:
 
 def encode_png(image: RGBImage, compress_level: int = 1) -> bytes:
     """Encode an RGB image of shape (H, W, 3), uint8, as PNG, without loss."""
-    done, data = cv2.imencode(
-        '.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, compress_level]
-    )
+    return encode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), cv2.IMWRITE_PNG_COMPRESSION, compress_level)
+
+
+def encode(suffix: str, samples: NDArray[Any], *settings: int) -> bytes:
+    """Encode an image by OpenCV.
+
+    Args:
+        suffix: Of the format, such as ``.png``.
+        samples: (H, W), or (H, W, 3 or 4) in the order BGR or BGRA; uint8 or uint16.
+        settings: Pairs of a name and a value, as of ``cv2.imencode``.
+    """
+    done, data = cv2.imencode(suffix, samples, settings)
     if not done:
-        raise RuntimeError(f'OpenCV could not encode an image of shape {image.shape}.')
+        raise RuntimeError(f'OpenCV could not encode an image of shape {samples.shape}.')
     return data.tobytes()
 
 
@@ -198,7 +218,9 @@ def _header(source: Path | bytes, where: str) -> Iterator[ImageFile]:
                 f'{where}: not a readable image (damaged, or not JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC); get the '
                 'file again, or convert it.'
             ) from None
-        except Exception:  # the errors of Pillow's decoders have no common type
+        except Exception as error:  # the errors of Pillow's decoders have no common type
+            if isinstance(error, OSError) and error.errno is not None:  # of the file system
+                raise InputError(f'{where}: cannot be read ({error.strerror}).') from None
             raise _unreadable(where) from None
         if file.mode == 'LAB':  # decoders disagree on its colours
             raise InputError(f'{where}: CIELAB samples; convert it to RGB first.')

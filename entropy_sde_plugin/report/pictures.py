@@ -14,7 +14,7 @@ from basicsr.data import build_dataset
 from torch import Tensor
 
 from entropy_sde_plugin.data import images
-from entropy_sde_plugin.data.images import RGBImage
+from entropy_sde_plugin.data.images import RGBImage, encode
 from entropy_sde_plugin.data.options import files_replaced
 from entropy_sde_plugin.data.picture_key import picture_key
 from entropy_sde_plugin.data.raw_view import developed
@@ -110,11 +110,9 @@ def _sized(picture: RGBImage, like: RGBImage) -> RGBImage:
 
 
 def _data_uri(picture: RGBImage, suffix: str) -> str:
-    done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise RuntimeError(f'OpenCV could not encode an image of shape {picture.shape}.')
+    data = encode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     kind = {'.png': 'png', '.jpg': 'jpeg'}[suffix]
-    return f'data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}'
+    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
 
 
 def _picture(item: Mapping[str, Any], kind: str) -> RGBImage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -265,6 +266,14 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / 'text.png').write_text('hello')
     with pytest.raises(InputError, match=r'text\.png: not a readable image'):
         images.header_size(tmp_path / 'text.png')
+
+
+@pytest.mark.skipif(not Path('/proc/self/mem').exists(), reason='/proc/self/mem stands for a file on a failing disk')
+@pytest.mark.parametrize('read', [images.read, images.header_size])
+def test_a_file_on_a_failing_disk_is_not_called_damaged(tmp_path, read):
+    (tmp_path / 'a.png').symlink_to('/proc/self/mem')
+    with pytest.raises(InputError, match=r'a\.png: cannot be read \(Input/output error\)\.$'):
+        read(tmp_path / 'a.png')
 
 
 def test_encoding_loses_nothing(picture):

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import putchunk
 
-from entropy_sde_plugin.data.images import to_8_bits
+from entropy_sde_plugin.data.images import encode, to_8_bits
 from entropy_sde_plugin.inference.pictures.metadata import Metadata, iptc_segment
 from entropy_sde_plugin.inference.pictures.tiff import encode_tiff
 
@@ -104,10 +103,7 @@ def _encode_png_by_opencv(samples: NDArray[Any]) -> bytes:
     if samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[samples.shape[2]]
-    done, encoded = cv2.imencode('.png', samples[..., order])
-    if not done:
-        raise RuntimeError(f'OpenCV could not encode an image of shape {samples.shape}.')
-    return encoded.tobytes()
+    return encode('.png', samples[..., order])
 
 
 _JPEG = Format(_encode_jpeg, max_side=65500, max_exif=65527, max_xmp=65504, max_iptc=65506, has_alpha=False)
