@@ -49,7 +49,8 @@ class Scorer:
         self._metrics: dict[str, Mapping[str, Any]] = dict(val.get('metrics') or {})
         self.needs_truth = needs_truth(self._metrics)
         functions = {
-            key: registered('metric', metric['type'], f'val.metrics.{key}') for key, metric in self._metrics.items()
+            key: registered('metric', metric['type'], f'val.metrics.{key}.type')
+            for key, metric in self._metrics.items()
         }
         self._set_metrics = {
             key: function.set_metric for key, function in functions.items() if hasattr(function, 'set_metric')

@@ -33,18 +33,25 @@ def registry_of(kind: Kind) -> Any:
     return getattr(registry, f'{kind.upper()}_REGISTRY')
 
 
-def registered(kind: Kind, name: object, where: str) -> Any:
+def registered(kind: Kind, name: object, option: str) -> Any:
     """Return the class or function that is registered under a name; the suffix ``_basicsr`` may be left out.
 
+    Args:
+        kind: What is registered.
+        name: The name that an option file gives; None if it gives none.
+        option: The option that gives it, such as ``network_g.type``.
+
     Raises:
-        InputError: The name is not registered.
+        InputError: The name is missing or not registered.
     """
+    if name is None:
+        raise InputError(f"Option '{option}' is missing: add it to the option file.", option)
     registry = registry_of(kind)
     for full_name in (str(name), f'{name}_basicsr'):
         if full_name in registry:
             return registry.get(full_name)
     names = [key.removesuffix('_basicsr') for key in registry.keys()]  # noqa: SIM118  a registry iterates over pairs
-    raise InputError(f"'{where}.type': there is no {quoted(name)}. {suggestion(str(name), names)}", f'{where}.type')
+    raise InputError(f"'{option}': there is no {quoted(name)}. {suggestion(str(name), names)}", option)
 
 
 def named_class(kind: Kind, section: Any, where: str) -> Any:
@@ -55,7 +62,7 @@ def named_class(kind: Kind, section: Any, where: str) -> Any:
     """
     if not isinstance(section, Mapping):
         raise InputError(f"'{where}' must be a section of options, not {section!r}.", where)
-    return registered(kind, section.get('type'), where)
+    return registered(kind, section.get('type'), f'{where}.type')
 
 
 def is_ours(registered_class: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from entropy_sde_plugin.data.options import DatasetOptions
-from entropy_sde_plugin.errors import InputError, nearest, suggestion
+from entropy_sde_plugin.errors import InputError, nearest
 from entropy_sde_plugin.options import arguments
 from entropy_sde_plugin.options.datasets import (
     check_parts,
@@ -105,9 +105,4 @@ def _model_class(opt: Mapping[str, Any]) -> Any:
         slip = nearest('model_type', opt)
         hint = f" Is '{slip}' a misspelling?" if slip else ''
         raise InputError(f"Option 'model_type' is missing: add it to the option file.{hint}", slip or '')
-    models = arguments.registry_of('model')
-    model = next((models.get(key) for key in (str(name), f'{name}_basicsr') if key in models), None)
-    if model is None:
-        hint = suggestion(str(name), models.keys())
-        raise InputError(f"'model_type': there is no '{name}'. {hint}", 'model_type')
-    return model
+    return arguments.registered('model', name, 'model_type')

@@ -72,7 +72,7 @@ def check_network(section: Mapping[str, Any], model: Any) -> None:
         raise InputError(
             f"Option '{path}' must be 3 (images are RGB), but it is {quoted(section['img_channel'])}.", path
         )
-    network = registered('arch', section['type'], 'network_g')
+    network = registered('arch', section['type'], 'network_g.type')
     forward = getattr(network, 'forward', None)
     if forward is None:  # a function that builds a network
         return

@@ -215,7 +215,7 @@ def _check_loss(section: Mapping[str, Any], where: str) -> None:
     if section.get('reduction') == 'none':
         path = f'{where}.reduction'
         raise InputError(f"'{path}' is none, but a training step needs a scalar: mean or sum.", path)
-    loss = registered('loss', section['type'], where)
+    loss = registered('loss', section['type'], f'{where}.type')
     if loss.__module__.startswith('basicsr.'):  # a user's own loss is not called: it may have side effects
         _call_once(loss, section, where)
 

@@ -59,7 +59,7 @@ def check_validation(val: ValOptions, training: bool, pictures: Pictures) -> Non
         check_folder_name(str(val.suffix), 'val.suffix')
     for key, metric in (val.metrics or {}).items():
         where = f'val.metrics.{key}'
-        function = registered('metric', metric.get('type'), where)
+        function = registered('metric', metric.get('type'), f'{where}.type')
         if hasattr(function, 'takes_planes') and pictures != 'raw':
             path = f'{where}.type'
             raise InputError(f"'{path}': {metric['type']} compares raw planes, not RGB images.", path)
@@ -87,5 +87,5 @@ def needs_truth(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         key
         for key, metric in metrics.items()
-        if 'img2' in inspect.signature(registered('metric', metric.get('type'), key)).parameters
+        if 'img2' in inspect.signature(registered('metric', metric.get('type'), f'val.metrics.{key}.type')).parameters
     ]

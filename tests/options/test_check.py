@@ -142,6 +142,7 @@ def line_of(piece):
             'crop_border: -1',
             "Option 'val.metrics.psnr.rgb.crop_border': expected a whole number >= 0, but",
         ),
+        ('type: calculate_psnr, ', '', "Option 'val.metrics.psnr.rgb.type' is missing: add it to the option file."),
         ('type: Adam', 'type: Adma', "'train.optim_g.type': there is no 'Adma'."),
         ('type: calculate_psnr', 'type: calculate_pnsr', "'val.metrics.psnr.rgb.type': there is no 'calculate_pnsr'."),
         ('    periods: [50, 50]', '    period: [50, 50]', "Unknown option 'train.scheduler.period'."),
