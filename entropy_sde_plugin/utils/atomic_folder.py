@@ -42,7 +42,10 @@ def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Pa
         raise InputError(f"'{target}' cannot be written ({error.strerror}).") from None
     try:
         yield part
-        _sync_tree(part)
+        try:
+            _sync_tree(part)
+        except OSError as error:
+            raise InputError(f"'{target}' cannot be written ({error.strerror}).") from None
         _put_in_place(part, target, overwrite)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
