@@ -6,6 +6,7 @@ import argparse
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,9 @@ def test_how_much_is_said(enhance, capsys):
     said = capsys.readouterr().err
     assert 'net.pth: posterior in 1 steps, ' in said
     assert 'dark/a.png: 32x24 pixels in ' in said
+    shown = warnings.formatwarning
     assert cli.main(enhance) == 0
+    assert warnings.formatwarning is shown
     assert 'dark/a.png' not in capsys.readouterr().err
 
 

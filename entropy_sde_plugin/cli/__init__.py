@@ -67,8 +67,11 @@ def _run(arguments: Sequence[str] | None) -> None:
         if not end.code:  # help, a version, a completion
             streams.check_output()
         raise
-    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'  # without the line of code that warned
-    with console.quiet() if options.quiet else nullcontext(), _log_shown() if options.verbose else nullcontext():
+    with (
+        _short_warnings(),
+        console.quiet() if options.quiet else nullcontext(),
+        _log_shown() if options.verbose else nullcontext(),
+    ):
         _check_processes(options.verb)
         options.run(options)
 
@@ -89,6 +92,16 @@ def _fail(message: object) -> int:
         let_another_process_report()
     print_error(message)
     return 1
+
+
+@contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Print warnings in one line each, without the line of code that warned."""
+    before, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f'warning: {message}\n'
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextmanager
