@@ -35,7 +35,8 @@ class InputError(ValueError):
 
     Args:
         message: One line that says what is wrong, where (file, key or option) and what to do about it; a list of such
-            lines if there are several faults. What a file's name has of line breaks is escaped (:func:`printable`).
+            lines if there are several faults. Line breaks in it, as from a file's name, are escaped
+            (:func:`printable`).
         option: The option at fault. A class names its own argument, such as ``'gt_size'``; :func:`about` completes it
             to the path in the option file, such as ``'datasets.train.gt_size'``. Empty where no option is known.
 

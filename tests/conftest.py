@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -45,24 +44,19 @@ def own_signals() -> Generator[None, None, None]:
 @pytest.fixture
 def one_run(monkeypatch, tmp_path):
     """A run of its own in this process: in a folder, with a fresh excepthook, leaving no seeds and no run behind."""
-    import numpy as np
-    import torch
-
     from entropy_sde_plugin.training import run
+    from entropy_sde_plugin.utils import random_state
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, '_current', None)
     monkeypatch.setattr(sys, 'excepthook', sys.__excepthook__)
-    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    yield
-    random.setstate(state[0])
-    np.random.set_state(state[1])
-    torch.set_rng_state(state[2])
+    with random_state.preserved():
+        yield
 
 
 @pytest.fixture
 def log(caplog):
-    """What BasicSR's logger, which hands nothing on to others, is told."""
+    """The records of BasicSR's logger, which does not propagate."""
     from basicsr.utils import get_root_logger
 
     logger = get_root_logger()

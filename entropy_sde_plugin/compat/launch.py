@@ -170,11 +170,7 @@ def share_seed(opt: Options) -> None:
     P+M options.py:109: without a ``manual_seed`` every process draws its own, and BasicSR seeds before ``--force_yml``
     is read. Symptom: draws that processes should share differ; ``--force_yml manual_seed=1`` changes nothing.
     """
-    if opt['dist']:
-        device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
-        seed = torch.tensor(opt['manual_seed'], device=device)
-        torch.distributed.broadcast(seed, src=0)
-        opt['manual_seed'] = int(seed)
+    opt['manual_seed'] = on_first_process(lambda: opt['manual_seed'])
 
 
 def seed_datasets(opt: Options) -> None:

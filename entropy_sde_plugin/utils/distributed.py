@@ -46,8 +46,8 @@ def meet(backend: str, **settings: Any) -> None:
         backend, settings: As of ``torch.distributed.init_process_group``.
 
     Raises:
-        InputError: They cannot meet there, what the launcher has told is no such place, or it has told them different
-            numbers of processes.
+        InputError: The meeting point is invalid or cannot be reached, or the processes expect different numbers of
+            processes.
     """
     rank_and_size()
     try:

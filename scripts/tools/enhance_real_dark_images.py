@@ -61,7 +61,7 @@ def collect(rows: list[dict[str, str]], folder: Path) -> None:
     """Copy the photographs that are missing out of their packages.
 
     Raises:
-        InputError: A package could not be had.
+        InputError: A package could not be downloaded or unpacked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [row for row in rows if not (folder / file_name(row)).exists()]

@@ -58,7 +58,7 @@ def unpack(package: str, work: Path) -> Path:
         subprocess.run(['dpkg-deb', '-x', next(target.glob('*.deb')), target], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = f'{error}; this needs apt-get and dpkg-deb, and a list of packages (apt-get update)'
-        raise InputError(f"The package '{package}' could not be had: {reason}.") from None
+        raise InputError(f"The package '{package}' could not be downloaded or unpacked: {reason}.") from None
     return target
 
 

@@ -13,7 +13,7 @@ def small_disk(folder, size):
     folder.mkdir()
     command = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(folder)]
     if shutil.which('mount') is None or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip('a file system can be mounted here by nobody: the tests with limited files stand for this one')
+        pytest.skip('mounting a file system needs root here; the tests with limited file sizes cover this case')
     try:
         yield folder
     finally:
