@@ -65,13 +65,14 @@ def first_tile_only(network: LLDiffusionNet) -> Forward:
     denoise = network.diff_unet.forward
 
     def once(x: Tensor, *known: Any) -> Tensor:
-        network.diff_unet.forward = lambda x, *_: torch.zeros_like(x[:, :3])
+        network.diff_unet.forward = lambda x, *_: torch.zeros_like(x[:, :3])  # pyright: ignore[reportAttributeAccessIssue]
         return denoise(x, *known)
 
-    network.diff_unet.forward = once
+    network.diff_unet.forward = once  # pyright: ignore[reportAttributeAccessIssue]
     return WholeOrTiles(network)
 
 
+LARGE, CAMERA = (800, 1200), (4000, 6000)
 CASES = {
     'whole, as released': Case(lambda network: network, (416, 640), released=True),
     'whole, padded as released': Case(WholeOrTiles, (416, 640)),
@@ -79,9 +80,9 @@ CASES = {
     'patches, stride 16, as released': Case(partial(Patches, stride=16), released=True),
     'patches, stride 16': Case(partial(Patches, stride=16)),
     'patches, stride 32': Case(partial(Patches, stride=32)),
-    'whole, 1200x800': Case(partial(WholeOrTiles, tile=0), *[(800, 1200)] * 2),
-    'tiles of 512, 1200x800': Case(partial(WholeOrTiles, tile=512), *[(800, 1200)] * 2),
-    '6000x4000, one tile computed': Case(first_tile_only, *[(4000, 6000)] * 2),
+    'whole, 1200x800': Case(partial(WholeOrTiles, tile=0), LARGE, LARGE),
+    'tiles of 512, 1200x800': Case(partial(WholeOrTiles, tile=512), LARGE, LARGE),
+    '6000x4000, one tile computed': Case(first_tile_only, CAMERA, CAMERA),
 }
 BASELINES = ('whole, as released', 'patches, stride 16, as released', 'whole, 1200x800')
 """What the cases that follow are compared with."""
