@@ -64,6 +64,7 @@ def entropy(weight: float, **arguments: Any) -> dict[str, Any]:
 
 
 HELLINGER, RELATIVE = {'distance': 'hellinger'}, {'distance': 'relative_entropy'}
+DETAILS = HELLINGER | {'subtract_local_mean': 15, 'intensity_range': [-0.25, 0.25]}
 OPEN = {'clamp': False}
 GENERALISED = RELATIVE | OPEN | {'generalised': True}
 CONTINUATION = {
@@ -105,6 +106,18 @@ STUDIES = {
             beside('L1_and_generalised', 0.03, **GENERALISED),
         ),
         iterations=300,
+        continues=True,
+        options=CONTINUATION,
+    ),
+    'details': Study(
+        'The entropy of details beside L1, each going on from the same network trained under L1.',
+        (
+            Variant('L1'),
+            beside('L1_and_hellinger', 0.1, **HELLINGER),
+            *(beside(f'L1_and_details_{weight}', weight, **DETAILS) for weight in (0.03, 0.1, 0.3)),
+            beside('L1_and_details_0.1_8_levels', 0.1, **DETAILS, levels=8),
+        ),
+        iterations=1500,
         continues=True,
         options=CONTINUATION,
     ),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from entropy_sde_plugin.errors import InputError, quoted, suggestion
 from entropy_sde_plugin.losses.spatial_entropy.definition import DISTANCES, EntropySpec
+from entropy_sde_plugin.losses.spatial_entropy.details import without_local_mean
 from entropy_sde_plugin.losses.spatial_entropy.first_order import first_order
 from entropy_sde_plugin.losses.spatial_entropy.mass import mean_mass
 from entropy_sde_plugin.losses.spatial_entropy.neighbours import NEIGHBOUR_NORMALISATIONS, neighbour_mean
@@ -41,6 +42,7 @@ def spatial_entropy(
     bandwidth: float = 0.5,
     neighbour_weights: Tensor | None = None,
     neighbour_normalisation: str = 'per_channel',
+    subtract_local_mean: int = 0,
     intensity_range: Sequence[float] = (0.0, 1.0),
     clamp: bool = True,
     normalise_density: bool = False,
@@ -55,7 +57,7 @@ def spatial_entropy(
     over L x L bins; the densities of both images are compared by ``distance`` and averaged over pixels, channels and
     windows. The formulas are in `definition`. Computed in float32, also under autocast, or in float64 when
     an input is float64; never holds an L x L x pixels tensor. The defaults are the published definition; the options
-    from ``intensity_range`` to ``hellinger_epsilon`` change it, each for the reason given.
+    from ``subtract_local_mean`` to ``hellinger_epsilon`` change it, each for the reason given.
 
     Args:
         pred: (B, C, H, W), any floating dtype; intensities nominally in [0, 1].
@@ -66,6 +68,9 @@ def spatial_entropy(
         bandwidth: Kernel width h in levels, 0.01 to 100.
         neighbour_weights: Nine values, row-major, the centre ignored; None weighs all neighbours equally.
         neighbour_normalisation: ``per_channel`` or ``all_channels`` (the released code's: C times smaller means).
+        subtract_local_mean: Odd side of a window, at least 3: both images first lose their mean over the window around
+            each pixel, so that details are compared, whatever the brightness around them. Needs an ``intensity_range``
+            around 0, such as (-0.25, 0.25). 0 compares the images as they are, as published.
         intensity_range: The intensities of the first and the last bin. A diffusion state leaves [0, 1]: near t = T,
             around a dark mean, the clamp removes the gradient of about 30% of the pixels. A range that contains the
             state, such as (-0.5, 1.5), keeps it, with wider bins.
@@ -96,6 +101,7 @@ def spatial_entropy(
         windows=windows,
         bandwidth=bandwidth,
         neighbour_normalisation=neighbour_normalisation,
+        subtract_local_mean=subtract_local_mean,
         intensity_range=intensity_range,
         clamp=clamp,
         normalise_density=normalise_density,
@@ -118,6 +124,8 @@ def spatial_entropy(
         """Map an image to level units; return its planes (B C, H, W) and those of its neighbour means."""
         low, high = intensity_range
         x = image.to(dtype)
+        if subtract_local_mean:
+            x = without_local_mean(x, subtract_local_mean)
         if clamp:
             x = x.clamp(low, high)
         v = (x - low) * ((levels - 1) / (high - low))
@@ -143,6 +151,7 @@ def check_options(
     windows: Sequence[int],
     bandwidth: float,
     neighbour_normalisation: str,
+    subtract_local_mean: int,
     intensity_range: Sequence[float],
     clamp: bool,
     normalise_density: bool,
@@ -169,6 +178,7 @@ def check_options(
     ends = intensity_range if isinstance(intensity_range, Sequence) else ()
     if len(ends) != 2 or not all(is_number(end) for end in ends) or not ends[0] < ends[1]:
         raise _wrong('intensity_range', f'{intensity_range!r} is not a pair of increasing numbers, such as [0, 1].')
+    _check_local_mean(subtract_local_mean, ends)
     for option, value in (('clamp', clamp), ('normalise_density', normalise_density), ('generalised', generalised)):
         if not isinstance(value, bool):
             raise _wrong(option, f'{value!r} is not true or false.')
@@ -176,6 +186,17 @@ def check_options(
         raise _wrong('generalised', f"only for 'relative_entropy', not for '{distance}'.")
     if generalised and normalise_density:
         raise _wrong('generalised', 'has no effect with normalise_density, whose masses are equal: choose one.')
+
+
+def _check_local_mean(window: int, ends: Sequence[float]) -> None:
+    if window == 0 and not isinstance(window, bool):
+        return
+    if not _is_int(window) or window % 2 == 0 or not 3 <= window <= MOST_WINDOW:
+        raise _wrong('subtract_local_mean', f'{window!r} is neither 0 nor an odd number from 3 to {MOST_WINDOW}.')
+    if not ends[0] < 0 < ends[1]:
+        raise _wrong(
+            'intensity_range', 'without their local mean images lie around 0: give a range such as [-0.25, 0.25].'
+        )
 
 
 def _wrong(option: str, reason: str) -> InputError:

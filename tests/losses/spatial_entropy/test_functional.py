@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 from torch import Tensor
 from torch.autograd import forward_ad
 
@@ -60,6 +62,36 @@ def expected_loss_and_gradient(
     loss = plane_distance(*planes, **options).mean()
     loss.backward()
     return loss.detach(), pred.grad
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+@pytest.mark.parametrize('window', [3, 15, 41])
+def test_details_alone_by_scipy(engine: str, window: int) -> None:
+    """SciPy subtracts the means; at the border, and where the window is larger than the image, of what there is."""
+
+    def details(image: Tensor) -> Tensor:
+        size, planes = (1, 1, window, window), image.double().numpy()
+        sums, counts = (uniform_filter(values, size, mode='constant') for values in (planes, np.ones_like(planes)))
+        return torch.tensor(planes - sums / counts)
+
+    target = photograph('coffee', 24)
+    pred = noisy(target, 0.1)
+    options = {'distance': 'hellinger', 'levels': 16, 'windows': (1, 3), 'intensity_range': (-0.25, 0.25)}
+    weights = torch.ones(3, 3)
+    expected, _ = expected_loss_and_gradient(details(pred), details(target), neighbour_weights=weights, **options)
+    loss, _ = loss_and_gradient(pred, target, subtract_local_mean=window, engine=engine, **options)
+    assert relative_error(loss, expected) < 1e-5
+    brighter, _ = loss_and_gradient(pred + 0.3, target, subtract_local_mean=window, engine=engine, **options)
+    assert relative_error(brighter, expected) < 1e-4
+
+
+def test_the_gradient_of_details_by_differences() -> None:
+    target = photograph('coffee', 12).double()
+    pred = noisy(target, 0.1).requires_grad_()
+    options = {'distance': 'hellinger', 'levels': 8, 'windows': (1, 3), 'intensity_range': (-0.5, 0.5)}
+    assert torch.autograd.gradcheck(
+        lambda x: spatial_entropy(x, target, subtract_local_mean=5, engine='torch', **options), pred, fast_mode=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -371,6 +403,10 @@ def test_core_works_without_basicsr() -> None:
         ({'bandwidth': float('nan')}, 'bandwidth: nan '),
         ({'hellinger_epsilon': 0}, 'hellinger_epsilon: 0 '),
         ({'hellinger_epsilon': 1e-60}, 'hellinger_epsilon: 1e-60 is not a number of at least 1e-30 and at most 1'),
+        ({'subtract_local_mean': 4}, 'subtract_local_mean: 4 is neither 0 nor an odd number from 3 to 1023'),
+        ({'subtract_local_mean': 1}, 'subtract_local_mean: 1 is neither 0 nor'),
+        ({'subtract_local_mean': False}, 'subtract_local_mean: False is neither 0 nor'),
+        ({'subtract_local_mean': 15}, r'intensity_range: without their local mean .* such as \[-0\.25, 0\.25\]'),
         ({'intensity_range': (1, 0)}, r'intensity_range: \(1, 0\) '),
         ({'intensity_range': 1}, 'intensity_range: 1 '),
         ({'neighbour_normalisation': 'channel'}, "neighbour_normalisation: unknown 'channel'"),
