@@ -41,7 +41,7 @@ def add_verb(verbs: Any) -> None:
     for kind in ('flat', 'dark'):
         add_sources(parser, f'--{kind}s', metavar='FILE_OR_FOLDER', description=f'{kind} frames')
     add_path(parser, '-o', '--output', required=True, metavar='FILE.json', help='the file to write')
-    add('--iso', type=_iso, metavar='N', help='ISO of files that do not tell theirs')
+    add('--iso', type=_iso, metavar='N', help='ISO of files that do not state it')
     add_verbosity(parser)
     parser.set_defaults(run=run)
 

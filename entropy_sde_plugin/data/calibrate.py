@@ -64,7 +64,7 @@ def calibrate(
     Args:
         flats: Raw files of an even, steady light, at each ISO at least two of one exposure.
         darks: Raw files with the lens capped, at each ISO at least two.
-        iso: ISO of files that do not tell theirs.
+        iso: ISO of files that do not state it.
         progress: Called with all files; returns an iterable over them.
 
     Returns:

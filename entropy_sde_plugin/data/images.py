@@ -119,7 +119,7 @@ def _check_opaque(file: ImageFile, where: str) -> None:
 
 
 def _png_is_whole(data: bytes) -> bool:
-    """Check the checksums of the pixel chunks; OpenCV would decode a flipped bit as a colour."""
+    """Check the checksums of the critical chunks, up to IEND: OpenCV would decode a flipped bit as a colour."""
     view, start = memoryview(data), len(_PNG_SIGNATURE)
     while start + 12 <= len(data):
         length, kind = int.from_bytes(data[start : start + 4], 'big'), data[start + 4 : start + 8]

@@ -163,7 +163,7 @@ def files_replaced(section: Mapping[str, Any], replace: Callable[[str], str]) ->
 
     Args:
         section: The section.
-        replace: Gives a file's new name for its old one.
+        replace: Returns the new name of a file, given the old one.
 
     Example:
         >>> files_replaced({'dataroot': 'SID', 'camera': 'SonyA7S2'}, lambda file: f'datasets/{file}')

@@ -37,8 +37,8 @@ class RawFilePair:
 def raw_files(folder: str | Path, option: str = '') -> dict[str, Path]:
     """Return the raw files of a folder and its subfolders, by their paths in it without suffix, sorted.
 
-    Bytes of a path that are not UTF-8 are escaped in its name, as in ``ImageFolder``. What else the folder holds is
-    left out, with a warning.
+    Bytes of a path that are not UTF-8 are escaped in its name, as in ``ImageFolder``. Other files are ignored, with a
+    warning.
 
     Args:
         folder: The folder.

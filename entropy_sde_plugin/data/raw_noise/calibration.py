@@ -26,7 +26,7 @@ _QUANTISATION = 1 / 12
 """Variance of rounding to whole ADU, which the noise model adds by its letter u."""
 
 _HOT = 20.0
-"""Pixels that differ from their plane's mean by more standard deviations are cut to that: they are defects."""
+"""Pixels are clipped to this many standard deviations from their plane's mean; those beyond are defects."""
 
 _PROBABILITIES = np.arange(1, 1000) / 1000
 """Of the quantiles that are compared; what lies beyond them is left to rare outliers."""

@@ -142,7 +142,7 @@ def gain_for(iso: float | None, taken_by: RawCamera | None) -> float:
         taken_by: The camera, None where it is not known.
 
     Returns:
-        1 where one of both is not known, with a warning that is given once.
+        1 if either is unknown; a warning is printed once.
     """
     if taken_by is None:
         _warn_once("no camera is named, so the gain K is 1 ADU per photon; give 'camera' or 'gain'.")
