@@ -17,6 +17,7 @@ from entropy_sde_plugin.compat.patching import is_ours, replace
 from entropy_sde_plugin.data.lmdb_values import open_environment
 from entropy_sde_plugin.data.sample_seeds import DrawIndex, key_of
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.options import arguments
 from entropy_sde_plugin.utils import random_state
 from entropy_sde_plugin.utils.distributed import warn
 
@@ -121,7 +122,7 @@ class Seeded(Dataset[Any]):
 
 def draws_of_its_own(dataset: Any, dataset_opt: dict[str, Any], seed: int | None) -> Any:
     """Make a training set of BasicSR's draw as ``Seeded`` does; the sets of this package do so by themselves."""
-    if seed is None or type(dataset).__module__.startswith('entropy_sde_plugin.'):
+    if seed is None or arguments.is_ours(type(dataset)):
         return dataset
     if dataset_opt.get('prefetch_mode') == 'cpu' and not dataset_opt.get('num_worker_per_gpu'):
         warn(
