@@ -23,7 +23,7 @@ from PIL.ImageFile import ImageFile
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.extras import needs_extra
 
-__all__ = ['MODES_OF_8_BITS', 'equal_frames', 'opened', 'orientation', 'sample_bits', 'turn', 'upright_size']
+__all__ = ['MODES_OF_8_BITS', 'frame_count', 'opened', 'orientation', 'sample_bits', 'turn', 'upright_size']
 
 _FORMATS = ('PNG', 'JPEG', 'WEBP', 'TIFF', 'BMP', 'AVIF')
 """Pillow's names of the formats that it reads by itself."""
@@ -124,7 +124,7 @@ def _check_items(data: bytes) -> None:
         match[1].decode()
 
 
-def equal_frames(image: ImageFile) -> int:
+def frame_count(image: ImageFile) -> int:
     """Return the number of pages or frames of an opened file, or 1 where one of them is the main image."""
     return 1 if image.format in ('MPO', 'HEIF') else getattr(image, 'n_frames', 1)
 

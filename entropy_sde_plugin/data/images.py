@@ -16,7 +16,7 @@ from PIL.ImageFile import ImageFile
 
 from entropy_sde_plugin.data.image_files import (
     MODES_OF_8_BITS,
-    equal_frames,
+    frame_count,
     opened,
     orientation,
     sample_bits,
@@ -210,7 +210,7 @@ def _header(source: Path | bytes, where: str) -> Iterator[ImageFile]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(opened(source))
-            frames = equal_frames(file)
+            frames = frame_count(file)
         except InputError as error:
             raise InputError(f'{where}: {error}') from None
         except PIL.UnidentifiedImageError:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ['Cameras', 'Range', 'darken', 'linear_to_srgb', 'srgb_to_linear', 'uneven_exposure']
+__all__ = ['CameraRanges', 'Range', 'darken', 'linear_to_srgb', 'srgb_to_linear', 'uneven_exposure']
 
 Range = tuple[float, float]
 Map = NDArray[np.floating]
@@ -139,7 +139,7 @@ def linear_to_srgb(linear: Map) -> Map:
 
 
 @dataclass(frozen=True)
-class Cameras:
+class CameraRanges:
     """A random camera for each image: ranges (low, high) to draw from; equal ends fix a value.
 
     Args:
@@ -172,7 +172,7 @@ class Cameras:
     smoothing: Range = (0.4, 1.0)
     well_lit_prob: float = 0.0
 
-    def photograph(self, bright: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    def darkened(self, bright: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Darken an image (H, W, 3), RGB, uint8, with one of the cameras; returns the same shape."""
         exposure: float | Map = _log_uniform(rng, self.exposure)
         full_well = _log_uniform(rng, self.full_well)

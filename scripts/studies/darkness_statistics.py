@@ -63,7 +63,7 @@ def simulated_pairs(photographs: str, option_file: Path, draws: int) -> Iterator
     for name in source.names:
         bright = np.ascontiguousarray(source.image(name)[::2, ::2])
         for _ in range(draws):
-            yield cameras.photograph(bright, rng), bright
+            yield cameras.darkened(bright, rng), bright
 
 
 def real_pairs(folder: Path) -> Iterator[tuple[RGBImage, RGBImage]]:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from skimage.color import rgb2xyz, xyz2rgb
 
-from entropy_sde_plugin.data.synthesis import Cameras, darken, uneven_exposure
+from entropy_sde_plugin.data.synthesis import CameraRanges, darken, uneven_exposure
 
 FULL_WELL, READ_NOISE, GAMMA = 1500.0, 3.0, 2.2
 
@@ -81,28 +81,28 @@ def test_light_and_full_well_are_log_uniform(name):
     mean = (200 / 255) ** GAMMA
     ranges = {'exposure': (0.1, 0.1), 'full_well': (1e6, 1e6), 'read_noise': (0, 0)}
     limits = {'exposure': (0.03, 0.2), 'full_well': (200.0, 2000.0)}[name]
-    cameras, rng = Cameras(**ranges | {name: limits}), np.random.default_rng(0)
+    cameras, rng = CameraRanges(**ranges | {name: limits}), np.random.default_rng(0)
     draws = []
     for _ in range(300):
-        linear = (cameras.photograph(flat, rng) / 255.0) ** GAMMA
+        linear = (cameras.darkened(flat, rng) / 255.0) ** GAMMA
         draws.append(linear.mean() / mean if name == 'exposure' else linear.mean() / linear.var())
     assert stats.kstest(draws, stats.loguniform(*limits).cdf).pvalue > 1e-3
 
 
 def test_read_noise_is_uniform_in_its_range():
     flat = np.full((64, 64, 3), 150, np.uint8)
-    cameras = Cameras(exposure=(0.5, 0.5), full_well=(1e4, 1e4), read_noise=(20, 80))
+    cameras = CameraRanges(exposure=(0.5, 0.5), full_well=(1e4, 1e4), read_noise=(20, 80))
     rng = np.random.default_rng(0)
     shot = (150 / 255) ** GAMMA * 0.5 * 1e4
-    draws = [math.sqrt(((cameras.photograph(flat, rng) / 255.0) ** GAMMA * 1e4).var() - shot) for _ in range(300)]
+    draws = [math.sqrt(((cameras.darkened(flat, rng) / 255.0) ** GAMMA * 1e4).var() - shot) for _ in range(300)]
     assert stats.kstest(draws, stats.uniform(20, 60).cdf).pvalue > 1e-3
 
 
 def test_colour_cast_is_a_log_normal_gain_of_each_channel():
     flat = np.full((32, 32, 3), 150, np.uint8)
-    cameras = Cameras(exposure=(0.3, 0.3), full_well=(1e9, 1e9), read_noise=(0, 0), colour_cast=0.2)
+    cameras = CameraRanges(exposure=(0.3, 0.3), full_well=(1e9, 1e9), read_noise=(0, 0), colour_cast=0.2)
     rng = np.random.default_rng(0)
-    gains = np.array([(cameras.photograph(flat, rng).mean((0, 1)) / 255) ** GAMMA for _ in range(300)])
+    gains = np.array([(cameras.darkened(flat, rng).mean((0, 1)) / 255) ** GAMMA for _ in range(300)])
     logs = np.log(gains / ((150 / 255) ** GAMMA * 0.3)) / 0.2
     assert stats.kstest(logs.ravel(), stats.norm.cdf).pvalue > 1e-3
     assert abs(np.corrcoef(logs.T)[np.triu_indices(3, 1)]).max() < 0.2  # the channels know nothing of each other
@@ -110,8 +110,8 @@ def test_colour_cast_is_a_log_normal_gain_of_each_channel():
 
 def test_tone_curve_is_the_cameras_own():
     image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
-    cameras = Cameras(exposure=(0.25, 0.25), full_well=(1e12, 1e12), read_noise=(0, 0), tone_gamma=(1.8, 1.8))
-    dark = cameras.photograph(image, np.random.default_rng(0))
+    cameras = CameraRanges(exposure=(0.25, 0.25), full_well=(1e12, 1e12), read_noise=(0, 0), tone_gamma=(1.8, 1.8))
+    dark = cameras.darkened(image, np.random.default_rng(0))
     expected = 255 * ((image / 255.0) ** GAMMA * 0.25) ** (1 / 1.8)
     np.testing.assert_array_equal(dark, np.rint(expected).astype(np.uint8))
 
@@ -119,16 +119,16 @@ def test_tone_curve_is_the_cameras_own():
 def test_jpeg_is_applied_as_often_as_given():
     """Noise that JPEG at quality 10 flattens, in a fifth of the images."""
     flat = np.full((64, 64, 3), 128, np.uint8)
-    cameras = Cameras(exposure=(0.2, 0.2), jpeg_prob=0.2, jpeg_quality=(10, 10))
+    cameras = CameraRanges(exposure=(0.2, 0.2), jpeg_prob=0.2, jpeg_quality=(10, 10))
     rng = np.random.default_rng(0)
-    rough = [float(np.abs(np.diff(cameras.photograph(flat, rng).astype(int), axis=1)).mean()) for _ in range(300)]
+    rough = [float(np.abs(np.diff(cameras.darkened(flat, rng).astype(int), axis=1)).mean()) for _ in range(300)]
     flattened = np.array(rough) < 0.5 * np.median(rough)
     assert flattened.mean() == pytest.approx(0.2, abs=0.08)  # standard error 0.023
 
 
 def test_a_camera_of_one_kind_darkens_as_darken_does():
     bright = np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    one = Cameras(exposure=(0.1, 0.1)).photograph(bright, np.random.default_rng(0))
+    one = CameraRanges(exposure=(0.1, 0.1)).darkened(bright, np.random.default_rng(0))
     np.testing.assert_array_equal(one, darken(bright, exposure=0.1, rng=np.random.default_rng(0)))
 
 
@@ -178,9 +178,9 @@ def test_an_exposure_map_darkens_each_pixel_by_its_own():
 
 
 def test_well_lit_pictures_stay_unchanged_as_often_as_set():
-    cameras = Cameras(
+    cameras = CameraRanges(
         (0.05, 0.1), full_well=(1e9, 1e9), read_noise=(0, 0), colour_cast=0.3, black_level=(0.2, 0.4), well_lit_prob=0.3
     )
     rng = np.random.default_rng(0)
-    unchanged = [np.array_equal(cameras.photograph(RAMP, rng), RAMP) for _ in range(300)]
+    unchanged = [np.array_equal(cameras.darkened(RAMP, rng), RAMP) for _ in range(300)]
     assert np.mean(unchanged) == pytest.approx(0.3, abs=0.08)  # standard error 0.026

@@ -17,7 +17,7 @@ from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.options import Probability, SeveralCrops, options_of
 from entropy_sde_plugin.data.sample_seeds import generator
 from entropy_sde_plugin.data.sources import open_source
-from entropy_sde_plugin.data.synthesis import Cameras, Range
+from entropy_sde_plugin.data.synthesis import CameraRanges, Range
 from entropy_sde_plugin.errors import InputError
 
 __all__ = ['SyntheticLowLightDataset', 'SyntheticLowLightOptions']
@@ -32,29 +32,29 @@ class SyntheticLowLightOptions(SeveralCrops, kw_only=True, frozen=True):
     """Folder or database of the bright photographs."""
     exposure: Range = (0.03, 0.2)
     """Fraction of the light, [low, high], drawn log-uniformly; see ``synthesis.darken``."""
-    full_well: Range = Cameras.full_well
+    full_well: Range = CameraRanges.full_well
     """Electrons of a saturated pixel, [low, high], drawn log-uniformly; fewer give more shot noise."""
-    read_noise: Range = Cameras.read_noise
+    read_noise: Range = CameraRanges.read_noise
     """Standard deviation of the read noise in electrons, [low, high]."""
-    colour_cast: Annotated[float, msgspec.Meta(ge=0)] = Cameras.colour_cast
+    colour_cast: Annotated[float, msgspec.Meta(ge=0)] = CameraRanges.colour_cast
     """Standard deviation of the logarithm of each channel's gain: the error of the white balance."""
-    tone_gamma: Range = Cameras.tone_gamma
+    tone_gamma: Range = CameraRanges.tone_gamma
     """Exponent of the camera's tone curve, [low, high]; that of the ground truth is 2.2."""
-    jpeg_prob: Probability = Cameras.jpeg_prob
+    jpeg_prob: Probability = CameraRanges.jpeg_prob
     """Probability that the dark image is compressed as JPEG."""
-    jpeg_quality: tuple[JPEGQuality, JPEGQuality] = Cameras.jpeg_quality
+    jpeg_quality: tuple[JPEGQuality, JPEGQuality] = CameraRanges.jpeg_quality
     """Its quality, [low, high]."""
-    srgb_prob: Probability = Cameras.srgb_prob
+    srgb_prob: Probability = CameraRanges.srgb_prob
     """Probability of the exact sRGB curve in place of ``tone_gamma``; its linear segment crushes deep shadows."""
-    black_level: Range = Cameras.black_level
+    black_level: Range = CameraRanges.black_level
     """Offset that the camera subtracts, [low, high], as a multiple of the dark image's mean linear light."""
-    uneven_prob: Probability = Cameras.uneven_prob
+    uneven_prob: Probability = CameraRanges.uneven_prob
     """Probability of uneven light: lamps, shade, bright highlights."""
-    smoothing_prob: Probability = Cameras.smoothing_prob
+    smoothing_prob: Probability = CameraRanges.smoothing_prob
     """Probability of the camera's noise reduction, which leaves correlated noise."""
-    smoothing: Range = Cameras.smoothing
+    smoothing: Range = CameraRanges.smoothing
     """Its Gaussian's standard deviation in pixels, [low, high]."""
-    well_lit_prob: Probability = Cameras.well_lit_prob
+    well_lit_prob: Probability = CameraRanges.well_lit_prob
     """Probability of full exposure, so that the network learns only to denoise such an image."""
     random_scale_prob: Probability = 0.8
     """Probability of a crop of random side, from ``gt_size`` to the image's short side, downscaled to ``gt_size``."""
@@ -70,9 +70,9 @@ class SyntheticLowLightOptions(SeveralCrops, kw_only=True, frozen=True):
         _check_range('smoothing', self.smoothing, above=0)
 
     @property
-    def cameras(self) -> Cameras:
+    def cameras(self) -> CameraRanges:
         """The random camera of the dark images."""
-        return Cameras(**{field.name: getattr(self, field.name) for field in fields(Cameras)})
+        return CameraRanges(**{field.name: getattr(self, field.name) for field in fields(CameraRanges)})
 
 
 def _check_range(
@@ -130,7 +130,7 @@ class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
             brights = (self._crop(photograph, rng) for _ in range(options.crops_per_image))
         else:
             brights = (photograph,)
-        crops = [{'lq': self._cameras.photograph(bright, rng), 'gt': bright} for bright in brights]
+        crops = [{'lq': self._cameras.darkened(bright, rng), 'gt': bright} for bright in brights]
         where = self.gt.where(name)
         return sample(name, crops, {'lq': where, 'gt': where}, options, index)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
 
-from entropy_sde_plugin.data.image_files import MODES_OF_8_BITS, equal_frames, orientation, sample_bits, turn
+from entropy_sde_plugin.data.image_files import MODES_OF_8_BITS, frame_count, orientation, sample_bits, turn
 from entropy_sde_plugin.data.images import quiet_opencv
 from entropy_sde_plugin.errors import InputError
 
@@ -59,7 +59,7 @@ def decode(file: ImageFile, data: bytes) -> Decoded:
 
 def _check(file: Any, data: bytes) -> tuple[bool, int]:
     """Refuse what cannot be written back; return whether a file is gray, and its bits a channel: 8 or more."""
-    if (frames := equal_frames(file)) > 1:
+    if (frames := frame_count(file)) > 1:
         raise InputError(f'{frames} pages or frames; save the one to enhance as an image first.')
     bits = max(8, sample_bits(file))
     if file.format == 'PNG':
