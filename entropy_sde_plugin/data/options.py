@@ -19,6 +19,7 @@ __all__ = [
     'Probability',
     'SeveralCrops',
     'TrainingCrops',
+    'check_range',
     'check_templates',
     'files_replaced',
     'options_of',
@@ -145,6 +146,33 @@ class PairOptions(SeveralCrops, kw_only=True, frozen=True):
         if self.phase != 'train':
             return 1
         return self.resized_side if self.resize_prob > 0 else self.crop_size
+
+
+def check_range(
+    option: str,
+    limits: tuple[float, float],
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> None:
+    """Check the limits of a range.
+
+    Args:
+        option: The option that gives them.
+        limits: Its low and its high end.
+        above: The low end must be greater.
+        least: The low end must not be less.
+        most: The high end must not be greater.
+
+    Raises:
+        InputError: They are out of these bounds, or the low end is above the high one.
+    """
+    low, high = limits
+    if not (above < low and least <= low <= high <= most):
+        bounds = [f'{above:g} < '] * (above > -math.inf) + [f'{least:g} <= '] * (least > -math.inf)
+        rule = f'{"".join(bounds)}low <= high{f" <= {most:g}" if most < math.inf else ""}'
+        raise InputError(f"'{option}' must be [low, high] with {rule}, but is {[low, high]}.", option=option)
 
 
 def check_templates(**templates: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Annotated, Any
@@ -14,11 +13,10 @@ from torch.utils.data import Dataset
 from entropy_sde_plugin.data import augmentation
 from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, sample
 from entropy_sde_plugin.data.images import RGBImage
-from entropy_sde_plugin.data.options import Probability, SeveralCrops, options_of
+from entropy_sde_plugin.data.options import Probability, SeveralCrops, check_range, options_of
 from entropy_sde_plugin.data.sample_seeds import generator
 from entropy_sde_plugin.data.sources import open_source
 from entropy_sde_plugin.data.synthesis import CameraRanges, Range
-from entropy_sde_plugin.errors import InputError
 
 __all__ = ['SyntheticLowLightDataset', 'SyntheticLowLightOptions']
 
@@ -61,28 +59,18 @@ class SyntheticLowLightOptions(SeveralCrops, kw_only=True, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_range('exposure', self.exposure, above=0, most=1)
-        _check_range('full_well', self.full_well, above=0)
-        _check_range('tone_gamma', self.tone_gamma, above=0)
-        _check_range('read_noise', self.read_noise, least=0)
-        _check_range('jpeg_quality', self.jpeg_quality)
-        _check_range('black_level', self.black_level, least=0)
-        _check_range('smoothing', self.smoothing, above=0)
+        check_range('exposure', self.exposure, above=0, most=1)
+        check_range('full_well', self.full_well, above=0)
+        check_range('tone_gamma', self.tone_gamma, above=0)
+        check_range('read_noise', self.read_noise, least=0)
+        check_range('jpeg_quality', self.jpeg_quality)
+        check_range('black_level', self.black_level, least=0)
+        check_range('smoothing', self.smoothing, above=0)
 
     @property
     def cameras(self) -> CameraRanges:
         """The random camera of the dark images."""
         return CameraRanges(**{field.name: getattr(self, field.name) for field in fields(CameraRanges)})
-
-
-def _check_range(
-    name: str, limits: Range, *, above: float = -math.inf, least: float = -math.inf, most: float = math.inf
-) -> None:
-    low, high = limits
-    if not (above < low and least <= low <= high <= most):
-        bounds = [f'{above:g} < '] * (above > -math.inf) + [f'{least:g} <= '] * (least > -math.inf)
-        rule = f'{"".join(bounds)}low <= high{f" <= {most:g}" if most < math.inf else ""}'
-        raise InputError(f"'{name}' must be [low, high] with {rule}, but is {[low, high]}.", option=name)
 
 
 class SyntheticLowLightDataset(Dataset[dict[str, Any]]):

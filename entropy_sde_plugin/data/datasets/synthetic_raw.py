@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from entropy_sde_plugin.data import augmentation
 from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops
 from entropy_sde_plugin.data.images import RGBImage
-from entropy_sde_plugin.data.options import Pictures, Probability, TrainingCrops, options_of
+from entropy_sde_plugin.data.options import Pictures, Probability, TrainingCrops, check_range, options_of
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader, holds_planes
 from entropy_sde_plugin.data.raw_noise import CAMERAS, NoiseModel, RawCamera, camera, draw_parameters
 from entropy_sde_plugin.data.raw_noise.cameras import GainSource
@@ -23,7 +23,6 @@ from entropy_sde_plugin.data.sources import open_source
 from entropy_sde_plugin.data.synthesis import Range
 from entropy_sde_plugin.data.unprocessing import unprocessed
 from entropy_sde_plugin.diffusion.exposure import LARGEST_RATIO
-from entropy_sde_plugin.errors import InputError
 
 __all__ = ['SyntheticRawDataset', 'SyntheticRawOptions']
 
@@ -58,11 +57,7 @@ class SyntheticRawOptions(TrainingCrops, kw_only=True, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         NoiseModel(self.noise)
-        low, high = self.ratio
-        if not 1 < low <= high <= LARGEST_RATIO:
-            raise InputError(
-                f"'ratio' must be [low, high] with 1 < low <= high <= {LARGEST_RATIO:g}, but is {[low, high]}.", 'ratio'
-            )
+        check_range('ratio', self.ratio, above=1, most=LARGEST_RATIO)
 
 
 class CleanRaw(NamedTuple):
