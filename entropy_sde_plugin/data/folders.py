@@ -10,7 +10,7 @@ from typing import NamedTuple
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
 from entropy_sde_plugin.errors import printable
 
-__all__ = ['FolderFiles', 'files_below', 'listed']
+__all__ = ['FolderFiles', 'files_below', 'listed', 'name_below']
 
 _MOST_NAMES = 20
 
@@ -62,6 +62,21 @@ def files_below(folder: Path, *, without: Path | None = None) -> FolderFiles:
             is_image = Path(name).suffix.lower() in IMAGE_SUFFIXES
             (found.images if is_image else found.others).append(here / name)
     return found
+
+
+def name_below(path: Path, folder: str | Path) -> str:
+    """Return the name of a file in a set: its path below the set's folder, without suffix.
+
+    Bytes that are not UTF-8 are escaped (``printable``), since names go into records and paths.
+
+    Raises:
+        ValueError: The file is not below the folder.
+
+    Example:
+        >>> name_below(Path('pairs/low/trip/00001.png'), 'pairs/low')
+        'trip/00001'
+    """
+    return printable(path.relative_to(folder).with_suffix('').as_posix())
 
 
 def listed(paths: Sequence[Path]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from entropy_sde_plugin.data.folders import name_below
 from entropy_sde_plugin.errors import printable
 
 __all__ = ['picture_key']
@@ -31,5 +32,5 @@ def picture_key(path: str, section: Mapping[str, Any]) -> str:
     if folder is not None and folder.endswith('.lmdb'):
         return printable(path)
     if folder is not None and place.is_relative_to(folder):
-        return printable(str(place.relative_to(folder).with_suffix('')))
+        return name_below(place, folder)
     return printable(place.stem)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from entropy_sde_plugin.data.folders import files_below, listed
+from entropy_sde_plugin.data.folders import files_below, listed, name_below
 from entropy_sde_plugin.data.raw import is_raw
 from entropy_sde_plugin.data.raw_frame import read_metadata
 from entropy_sde_plugin.errors import InputError, printable
@@ -56,17 +56,13 @@ def raw_files(folder: str | Path, option: str = '') -> dict[str, Path]:
     for path in images:
         if not is_raw(path):
             others.append(path)
-        elif (other := files.setdefault(_name(path, place), path)) is not path:
+        elif (other := files.setdefault(name_below(path, place), path)) is not path:
             raise InputError(f'{named}{other} and {path.name} share a name; rename or remove one.', option=option)
     if not files:
         raise InputError(f'{named}{place} holds no raw files.', option=option)
     if others:
         warn(f'ignored in {place} (not raw files): {listed([path.relative_to(place) for path in others])}')
     return dict(sorted(files.items()))
-
-
-def _name(path: Path, folder: Path) -> str:
-    return printable(path.relative_to(folder).with_suffix('').as_posix())
 
 
 def exposure_ratio(short: Path, long: Path) -> float:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from entropy_sde_plugin.data import images
-from entropy_sde_plugin.data.folders import FolderFiles, files_below, listed
+from entropy_sde_plugin.data.folders import FolderFiles, files_below, listed, name_below
 from entropy_sde_plugin.data.lmdb import LmdbReader
-from entropy_sde_plugin.errors import InputError, about, printable
+from entropy_sde_plugin.errors import InputError, about
 from entropy_sde_plugin.utils.distributed import warn
 from entropy_sde_plugin.utils.problems import Problems, collecting
 
@@ -91,7 +91,7 @@ class ImageFolder:
         self.left_out = found.others
         files = defaultdict(list)
         for file in found.images:
-            files[printable(file.relative_to(self.path).with_suffix('').as_posix())].append(file)
+            files[name_below(file, self.path)].append(file)
         with collecting(problems) as faults:
             for same in files.values():
                 if len(same) > 1:
