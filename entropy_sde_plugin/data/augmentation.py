@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.data.images import RGBImage
 
-__all__ = ['crop', 'flip_and_rotate', 'random_square', 'turn_planes']
+__all__ = ['crop', 'flip_and_rotate', 'random_crop', 'random_square', 'turn_planes']
 
 Value = TypeVar('Value', bound=np.generic)
 
@@ -70,6 +70,27 @@ def turn_planes(
     if use_rot and transpose:
         result = [image.transpose(0, 2, 1) for image in result]
     return result
+
+
+def random_crop(
+    image: RGBImage, rng: np.random.Generator, *, size: int, scale_prob: float, use_hflip: bool, use_rot: bool
+) -> RGBImage:
+    """Cut a random square out of one image, at a random scale, and flip and rotate it.
+
+    Args:
+        image: Shape (H, W, 3), uint8.
+        rng: Draws the scale and the position.
+        size: Side of the result, at most min(H, W).
+        scale_prob: Probability of a square of random side, from ``size`` to min(H, W), downscaled to ``size``.
+        use_hflip, use_rot: See :func:`flip_and_rotate`.
+
+    Returns:
+        An image of shape (size, size, 3).
+    """
+    scaled = rng.random() < scale_prob
+    side = int(rng.integers(size, min(image.shape[:2]) + 1)) if scaled else size
+    squares = crop([image], rng, side=side, size=size)
+    return flip_and_rotate(squares, rng, use_hflip=use_hflip, use_rot=use_rot)[0]
 
 
 def random_square(shape: Sequence[int], size: int, rng: np.random.Generator) -> tuple[slice, slice, slice]:

@@ -124,9 +124,11 @@ class SyntheticLowLightDataset(Dataset[dict[str, Any]]):
 
     def _crop(self, photograph: RGBImage, rng: np.random.Generator) -> RGBImage:
         options = self.options
-        size = options.crop_size
-        scaled = rng.random() < options.random_scale_prob
-        side = int(rng.integers(size, min(photograph.shape[:2]) + 1)) if scaled else size
-        crops = augmentation.crop([photograph], rng, side=side, size=size)
-        (turned,) = augmentation.flip_and_rotate(crops, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
-        return turned
+        return augmentation.random_crop(
+            photograph,
+            rng,
+            size=options.crop_size,
+            scale_prob=options.random_scale_prob,
+            use_hflip=options.use_hflip,
+            use_rot=options.use_rot,
+        )

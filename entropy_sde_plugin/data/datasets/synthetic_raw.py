@@ -106,11 +106,14 @@ class _Photographs:
         if options.phase != 'train':
             height, width = (side // 2 * 2 for side in bright.shape[:2])
             return bright[:height, :width]
-        size = 2 * options.crop_size
-        scaled = rng.random() < options.random_scale_prob
-        side = int(rng.integers(size, min(bright.shape[:2]) + 1)) if scaled else size
-        crops = augmentation.crop([bright], rng, side=side, size=size)
-        return augmentation.flip_and_rotate(crops, rng, use_hflip=options.use_hflip, use_rot=options.use_rot)[0]
+        return augmentation.random_crop(
+            bright,
+            rng,
+            size=2 * options.crop_size,
+            scale_prob=options.random_scale_prob,
+            use_hflip=options.use_hflip,
+            use_rot=options.use_rot,
+        )
 
 
 class _StoredImages:
