@@ -17,6 +17,7 @@ from entropy_sde_plugin.utils.problems import Problems, collecting
 __all__ = [
     'ImageFolder',
     'ImageSource',
+    'NamedSet',
     'NamedSizes',
     'Pair',
     'by_templates',
@@ -28,8 +29,8 @@ __all__ = [
 ]
 
 
-class NamedSizes(Protocol):
-    """A set of images with names and sizes.
+class NamedSet(Protocol):
+    """A set of images with names, which can be paired.
 
     Attributes:
         option: The option that named the set, for errors; may be empty.
@@ -50,6 +51,10 @@ class NamedSizes(Protocol):
     def where(self, name: str) -> str:
         """Return the path of one image, for messages and as the path of a sample."""
         ...
+
+
+class NamedSizes(NamedSet, Protocol):
+    """A set of images with names and sizes."""
 
     def size(self, name: str) -> tuple[int, int]:
         """Return (height, width) without decoding the image."""
@@ -196,7 +201,7 @@ def by_templates(gt_template: str, lq_template: str) -> Callable[[str], str]:
 
 
 def template_pairs(
-    lq: NamedSizes, gt: NamedSizes, templates: tuple[str, str], names: Sequence[str] | None = None
+    lq: NamedSet, gt: NamedSet, templates: tuple[str, str], names: Sequence[str] | None = None
 ) -> list[Pair]:
     """Pair images whose names follow templates; see :func:`match_pairs` for the other arguments.
 
@@ -224,8 +229,8 @@ def template_pairs(
 
 
 def match_pairs(
-    lq: NamedSizes,
-    gt: NamedSizes,
+    lq: NamedSet,
+    gt: NamedSet,
     lq_name: Callable[[str], str] = str,
     names: Sequence[str] | None = None,
     problems: Problems | None = None,
@@ -267,7 +272,7 @@ def match_pairs(
     return pairs
 
 
-def _partner(name: str, gt: NamedSizes, lq_name: Callable[[str], str]) -> str:
+def _partner(name: str, gt: NamedSet, lq_name: Callable[[str], str]) -> str:
     try:
         return renamed(name, lq_name)
     except InputError as error:

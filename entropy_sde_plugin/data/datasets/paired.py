@@ -11,7 +11,7 @@ from typing import Any
 from entropy_sde_plugin.data.datasets.base import PairDataset
 from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
 from entropy_sde_plugin.data.options import PairOptions, check_templates, options_of
-from entropy_sde_plugin.data.sources import NamedSizes, Pair, open_source, template_pairs
+from entropy_sde_plugin.data.sources import NamedSet, Pair, open_source, template_pairs
 from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.paths import regular
 from entropy_sde_plugin.utils.problems import Problems
@@ -85,7 +85,7 @@ class PairedLowLightDataset(PairDataset):
         super().__init__(opt, options, lq, gt, template_pairs(lq, gt, options.templates, names))
 
 
-def _listed_names(path: str, gt: NamedSizes) -> Sequence[str]:
+def _listed_names(path: str, gt: NamedSet) -> Sequence[str]:
     """Return the names of the bright images that a BasicSR meta information file lists."""
     try:
         text = regular(Path(path)).read_text(encoding='utf-8-sig', errors='surrogateescape')

@@ -15,7 +15,6 @@ from torch.utils.data import Dataset
 from entropy_sde_plugin.data.augmentation import random_square, turn_planes
 from entropy_sde_plugin.data.options import Pictures, TrainingCrops, check_templates, options_of
 from entropy_sde_plugin.data.raw_files import RawFilePair, exposure_ratio, raw_files
-from entropy_sde_plugin.data.raw_frame import planes_size
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader
 from entropy_sde_plugin.data.raw_noise import camera, gain_for
 from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
@@ -234,7 +233,7 @@ class RawPairDataset(RawPairs):
 
 @dataclass
 class _RawFolder:
-    """The raw files of a folder, as what can be paired.
+    """The raw files of a folder, a ``NamedSet``.
 
     Attributes:
         path: The folder.
@@ -252,9 +251,6 @@ class _RawFolder:
 
     def where(self, name: str) -> str:
         return str(self.files[name])
-
-    def size(self, name: str) -> tuple[int, int]:
-        return planes_size(self.files[name], rggb=True)
 
 
 def _own_pairs(options: RawPairOptions) -> list[RawPair]:
