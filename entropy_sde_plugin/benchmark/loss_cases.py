@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from entropy_sde_plugin.data.augmentation import middle
 from entropy_sde_plugin.demo.photographs import TRAIN, photograph
 
 __all__ = ['PAPER', 'Case']
@@ -58,8 +59,7 @@ class Case:
         """The middle of a photograph, which is repeated where it is too small."""
         image = photograph(name)
         image = np.tile(image, (-(-self.side // image.shape[0]), -(-self.side // image.shape[1]), 1))
-        top, left = (image.shape[0] - self.side) // 2, (image.shape[1] - self.side) // 2
-        return image[top : top + self.side, left : left + self.side].transpose(2, 0, 1) / 255
+        return middle(image, self.side).transpose(2, 0, 1) / 255
 
 
 PAPER = Case('hellinger', (1, 3, 5), 32, 8, 128)

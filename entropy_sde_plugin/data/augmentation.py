@@ -1,4 +1,4 @@
-"""Random crops, scales, flips and rotations, applied in the same way to several images of one scene."""
+"""Crops, scales, flips and rotations, random ones applied in the same way to several images of one scene."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.data.images import RGBImage
 
-__all__ = ['crop', 'flip_and_rotate', 'random_crop', 'random_square', 'turn_planes']
+__all__ = ['crop', 'flip_and_rotate', 'middle', 'random_crop', 'random_square', 'turn_planes']
 
 Value = TypeVar('Value', bound=np.generic)
 
@@ -37,6 +37,12 @@ def crop(images: Sequence[RGBImage], rng: np.random.Generator, *, side: int, siz
     if side == size:
         return squares
     return [np.asarray(cv2.resize(s, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8) for s in squares]
+
+
+def middle(image: RGBImage, side: int) -> RGBImage:
+    """Return the square of ``side`` pixels in the middle of an image (H, W, 3), contiguous."""
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 def flip_and_rotate(

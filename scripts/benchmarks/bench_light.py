@@ -21,6 +21,7 @@ from entropy_sde_plugin import register
 
 register()
 
+from entropy_sde_plugin.data.augmentation import middle  # noqa: E402
 from entropy_sde_plugin.data.images import RGBImage  # noqa: E402
 from entropy_sde_plugin.data.synthesis import darken  # noqa: E402
 from entropy_sde_plugin.demo.photographs import HELD_OUT, photograph  # noqa: E402
@@ -46,7 +47,7 @@ def main() -> None:
     print('|---|---|---|---|')
     for name, light in LIGHTS.items():
         scores, differences = [], []
-        for truth in map(middle, HELD_OUT):
+        for truth in (middle(photograph(name), SIDE) for name in HELD_OUT):
             for image in light(truth):
                 result = enhancer.enhance(image)
                 pair = result[..., ::-1], truth[..., ::-1]
@@ -60,13 +61,6 @@ def main() -> None:
             f'| {name} | {psnr:.2f} / {ssim:.3f} / {lpips:.3f} | {fmean(differences):+.3f} | {absolute:.3f} |',
             flush=True,
         )
-
-
-def middle(name: str) -> RGBImage:
-    """Return the middle of a photograph."""
-    image = photograph(name)
-    top, left = ((side - SIDE) // 2 for side in image.shape[:2])
-    return np.ascontiguousarray(image[top : top + SIDE, left : left + SIDE])
 
 
 def darkened(**camera: float) -> Light:

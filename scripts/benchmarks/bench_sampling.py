@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from basicsr.metrics import calculate_psnr, calculate_ssim  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from entropy_sde_plugin.checkpoints.model import Model, load_model  # noqa: E402
-from entropy_sde_plugin.data.images import RGBImage  # noqa: E402
+from entropy_sde_plugin.data.augmentation import middle  # noqa: E402
 from entropy_sde_plugin.data.lmdb import LmdbReader  # noqa: E402
 from entropy_sde_plugin.demo.photographs import EXPOSURES, HELD_OUT, pair_key, write_demo_databases  # noqa: E402
 from entropy_sde_plugin.diffusion.samplers import SAMPLERS  # noqa: E402
@@ -103,7 +104,8 @@ def samplers(options: argparse.Namespace) -> None:
         write_demo_databases(options.data)
     dark, truth = (LmdbReader(options.data / f'val_{kind}.lmdb') for kind in ('lq', 'gt'))
     keys = [pair_key(name, exposure) for name in HELD_OUT for exposure in options.exposures]
-    pairs = [tuple(middle(source.image(key), options.crop) for source in (dark, truth)) for key in keys]
+    cut = partial(middle, side=options.crop) if options.crop else lambda image: image
+    pairs = [tuple(cut(source.image(key)) for source in (dark, truth)) for key in keys]
     size = f'their middle {options.crop}x{options.crop}' if options.crop else 'whole'
     print(f'\n{len(keys)} images, {size}, exposures {", ".join(map(str, options.exposures))}, seed 0\n')
     print('| sampler | steps | PSNR, dB | SSIM | LPIPS | brightness error | seconds an image |\n' + '|---' * 7 + '|')
@@ -126,14 +128,6 @@ def samplers(options: argparse.Namespace) -> None:
             psnr, ssim, lpips, brightness = np.mean(rows, axis=0)
             cells = f'{psnr:.2f} | {ssim:.3f} | {lpips:.3f} | {brightness:+.3f} | {seconds / len(pairs):.2f}'
             print(f'| {name} | {steps} | {cells} |', flush=True)
-
-
-def middle(image: RGBImage, side: int) -> RGBImage:
-    """The square of ``side`` pixels in the middle of an image; all of it for 0."""
-    if side == 0:
-        return image
-    top, left = ((length - side) // 2 for length in image.shape[:2])
-    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 if __name__ == '__main__':

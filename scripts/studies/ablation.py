@@ -32,6 +32,7 @@ from _ablation_studies import BASE, STUDIES, Study, Variant
 
 from entropy_sde_plugin import register
 from entropy_sde_plugin.data import images
+from entropy_sde_plugin.data.augmentation import middle
 from entropy_sde_plugin.data.lmdb import LmdbReader, lmdb_writer
 from entropy_sde_plugin.data.sources import match_pairs, open_source
 from entropy_sde_plugin.demo.photographs import write_demo_databases
@@ -149,7 +150,7 @@ def write_real_pairs(folder: Path, source: Path) -> None:
                 for pair in pairs:
                     picture = images_of_kind.image(getattr(pair, kind))
                     if pair in held_out:
-                        middles.put(str(pair.gt), middle(picture))
+                        middles.put(str(pair.gt), middle(picture, CROP))
                     else:
                         train_on.put(str(pair.gt), picture)
 
@@ -163,13 +164,7 @@ def write_databases(folder: Path) -> None:
             pairs = LmdbReader(whole / f'val_{kind}.lmdb')
             with lmdb_writer(part / f'val_{kind}.lmdb') as middles:
                 for key in pairs.names:
-                    middles.put(key, middle(pairs.image(key)))
-
-
-def middle(picture: images.RGBImage) -> images.RGBImage:
-    """The middle ``CROP`` x ``CROP`` pixels."""
-    top, left = ((side - CROP) // 2 for side in picture.shape[:2])
-    return picture[top : top + CROP, left : left + CROP]
+                    middles.put(key, middle(pairs.image(key), CROP))
 
 
 def run_of(folder: Path, study: str, variant: Variant, seed: int, iterations: int | None) -> Run:

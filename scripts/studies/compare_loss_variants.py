@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from entropy_sde_plugin.data.augmentation import middle
 from entropy_sde_plugin.data.synthesis import darken
 from entropy_sde_plugin.demo.photographs import HELD_OUT, photograph
 from entropy_sde_plugin.diffusion.irsde import IRSDE
@@ -77,12 +78,7 @@ FORMS = {'published clamp to [0, 1]': {}, 'wide range [-0.5, 1.5]': WIDE, 'no cl
 
 def crops(side: int) -> Tensor:
     """Return the middles of the photographs, (photographs, 3, side, side) in [0, 1]."""
-    found = []
-    for name in PHOTOGRAPHS:
-        image = photograph(name)
-        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-        found.append(torch.tensor(image[top : top + side, left : left + side]).permute(2, 0, 1) / 255)
-    return torch.stack(found)
+    return torch.stack([torch.tensor(middle(photograph(name), side)).permute(2, 0, 1) / 255 for name in PHOTOGRAPHS])
 
 
 def blurred(truth: Tensor, generator: torch.Generator) -> Tensor:
