@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from entropy_sde_plugin.data.raw_archives import ELD, SID, RawArchive
 from entropy_sde_plugin.data.raw_files import ELD_RATIOS, RawFilePair, eld_pairs, sid_pairs
-from entropy_sde_plugin.data.raw_frame import planes_size, read_frame
+from entropy_sde_plugin.data.raw_frame import read_frame
 from entropy_sde_plugin.data.raw_lmdb import planes_writer
 from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
+from entropy_sde_plugin.data.raw_pairs import check_sizes, file_pairs
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.atomic_folder import atomic_folder
 from entropy_sde_plugin.utils.problems import Problems
@@ -60,7 +61,8 @@ def prepare_raw(
     """
     problems = Problems()
     parts = _READINGS[archive.name].parts(source, problems)
-    _check_sizes(parts, problems)
+    for pairs in parts.values():
+        check_sizes(file_pairs(pairs, keep=False), problems)
     problems.raise_any()
     with atomic_folder(out, overwrite=overwrite) as folder:
         for part, pairs in parts.items():
@@ -129,14 +131,6 @@ class _Reading:
 
 
 _READINGS = {SID.name: _Reading(_sid_parts, patches), ELD.name: _Reading(_eld_parts)}
-
-
-def _check_sizes(parts: Mapping[str, Sequence[RawFilePair]], problems: Problems) -> None:
-    for pair in (pair for pairs in parts.values() for pair in pairs):
-        with problems.collect():
-            sizes = [planes_size(path) for path in (pair.short, pair.long)]
-            if sizes[0] != sizes[1]:
-                raise InputError(f'{pair.short} and {pair.long} differ in size.')
 
 
 def _write(archive: RawArchive, part: str, pairs: Sequence[RawFilePair], folder: Path, progress: Progress) -> None:

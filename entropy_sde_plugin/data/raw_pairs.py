@@ -12,9 +12,21 @@ from numpy.typing import NDArray
 from entropy_sde_plugin.data.raw_files import RawFilePair
 from entropy_sde_plugin.data.raw_frame import RawFrame, RawMetadata, planes_size, read_frame
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader, StoredFrame
+from entropy_sde_plugin.data.sizes import Sized, check_equal_sizes
 from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.utils.problems import Problems
 
-__all__ = ['Frame', 'FrameSource', 'Planes', 'RawFile', 'RawPair', 'StoredImage', 'file_pairs', 'stored_pairs']
+__all__ = [
+    'Frame',
+    'FrameSource',
+    'Planes',
+    'RawFile',
+    'RawPair',
+    'StoredImage',
+    'check_sizes',
+    'file_pairs',
+    'stored_pairs',
+]
 
 
 class Planes(Protocol):
@@ -39,17 +51,8 @@ class Frame(Protocol):
     def value_range(self) -> float: ...
 
 
-class FrameSource(Protocol):
+class FrameSource(Sized, Protocol):
     """Where a raw image comes from."""
-
-    @property
-    def where(self) -> str:
-        """Its path, for messages and as the path of a sample."""
-        ...
-
-    def size(self) -> tuple[int, int]:
-        """Return (height, width) of the planes, without reading them."""
-        ...
 
     def frame(self) -> Frame:
         """Return the image."""
@@ -138,6 +141,12 @@ def file_pairs(pairs: Iterable[RawFilePair], **reading: Any) -> list[RawPair]:
         return files.setdefault(path, RawFile(path, **reading))
 
     return [RawPair(pair.name, source(pair.short), source(pair.long), pair.ratio) for pair in pairs]
+
+
+def check_sizes(pairs: Iterable[RawPair], problems: Problems) -> None:
+    """Check, without decoding them, that the planes of each pair have the same size; see ``check_equal_sizes``."""
+    both = ((pair.short, pair.long) for pair in pairs if pair.long is not None)
+    check_equal_sizes(both, problems, verb='has planes of')
 
 
 def stored_pairs(shorts: PlanesReader, longs: PlanesReader) -> list[RawPair]:

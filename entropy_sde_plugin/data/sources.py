@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.data.folders import FolderFiles, files_below, listed, name_below
 from entropy_sde_plugin.data.lmdb import LmdbReader
+from entropy_sde_plugin.data.sizes import check_equal_sizes
 from entropy_sde_plugin.errors import InputError, about
 from entropy_sde_plugin.utils.distributed import warn
 from entropy_sde_plugin.utils.problems import Problems, collecting
@@ -286,14 +287,20 @@ def check_sizes(lq: ImageSource, gt: ImageSource, pairs: Sequence[Pair]) -> None
         InputError: One line per offending pair or unreadable image.
     """
     problems = Problems()
-    for dark, bright in pairs:
-        assert bright is not None  # pairs always come from two sets
-        sizes = []
-        for source, name in ((lq, dark), (gt, bright)):
-            with problems.collect(source.option):
-                sizes.append(source.size(name))
-        if len(sizes) == 2 and sizes[0] != sizes[1]:
-            (height, width), (gt_height, gt_width) = sizes
-            fault = f'{lq.where(dark)} is {width}x{height}, but {gt.where(bright)} is {gt_width}x{gt_height}.'
-            problems.add(fault, gt.option)
+    named = ((_Image(lq, dark), _Image(gt, bright)) for dark, bright in pairs if bright is not None)
+    check_equal_sizes(named, problems, options=(lq.option, gt.option))
     problems.raise_any()
+
+
+class _Image(NamedTuple):
+    """An image of a set, by its name."""
+
+    source: ImageSource
+    name: str
+
+    @property
+    def where(self) -> str:
+        return self.source.where(self.name)
+
+    def size(self) -> tuple[int, int]:
+        return self.source.size(self.name)

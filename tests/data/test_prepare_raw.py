@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from entropy_sde_plugin import cli
+from entropy_sde_plugin.data import raw_frame
 from entropy_sde_plugin.data.datasets import ELDDataset, SIDDataset, SyntheticRawDataset
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader
 from entropy_sde_plugin.data.raw_packing import pack_bayer
@@ -151,6 +152,15 @@ def test_lists_decide_and_what_they_miss_is_one_line(sid, capsys):
     assert prepare('sid', sid, '--out', sid / 'both', '--overwrite') == 0
 
 
+def test_a_long_exposure_is_opened_once_to_compare_sizes_with_all_its_short_ones(sid, monkeypatch):
+    pairs = (f'00001_0{take}_0.1s.dng 00001_00_10s.dng' for take in (0, 1))
+    (sid / 'Sony_train.txt').write_text('\n'.join(pairs))
+    opened, open_raw = [], raw_frame.open_raw
+    monkeypatch.setattr(raw_frame, 'open_raw', lambda path: opened.append(path.name) or open_raw(path))
+    assert prepare('sid', sid, '-q') == 0
+    assert opened.count('00001_00_10s.dng') == 2  # for its size, and for its planes
+
+
 def cut_off(sid):
     path = sid / 'long/00001_00_10s.dng'
     path.write_bytes(path.read_bytes()[:50000])
@@ -174,7 +184,7 @@ def empty(sid):
     ('spoil', 'line'),
     [
         (cut_off, 'long/00001_00_10s.dng: not a raw file that LibRaw reads'),
-        (reshape, 'differ in size'),
+        (reshape, 'long/00001_00_10s.dng has planes of 520x520.'),
         (shrink, 'planes of 500x500 hold no patch of 512x512'),
         (empty, 'short holds no raw files'),
     ],

@@ -18,7 +18,7 @@ from entropy_sde_plugin.data.raw_files import RawFilePair, exposure_ratio, raw_f
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader
 from entropy_sde_plugin.data.raw_noise import camera, gain_for
 from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
-from entropy_sde_plugin.data.raw_pairs import RawFile, RawPair, file_pairs, stored_pairs
+from entropy_sde_plugin.data.raw_pairs import RawFile, RawPair, check_sizes, file_pairs, stored_pairs
 from entropy_sde_plugin.data.sample_seeds import generator, key_of
 from entropy_sde_plugin.data.sources import template_pairs
 from entropy_sde_plugin.diffusion.exposure import GAINS, LARGEST_RATIO
@@ -145,17 +145,13 @@ def _check_sizes(pairs: Sequence[RawPair], smallest_side: int) -> None:
     """Check, without decoding them, that the images of each pair have one size, and that crops fit into them."""
     problems = Problems()
     sources = {each.where: each for pair in pairs for each in (pair.short, pair.long) if each is not None}
-    sizes: dict[str, tuple[int, int]] = {}
     for where, source in sources.items():
         with problems.collect():
-            sizes[where] = height, width = source.size()
+            height, width = source.size()
             if min(height, width) < smallest_side:
                 message = f'{where}: crops of {smallest_side} (gt_size) do not fit into planes of {width}x{height}.'
                 raise InputError(message, option='gt_size')
-    for short, long in ((pair.short.where, pair.long.where) for pair in pairs if pair.long is not None):
-        if short in sizes and long in sizes and sizes[short] != sizes[long]:
-            (height, width), (long_height, long_width) = sizes[short], sizes[long]
-            problems.add(f'{short} has planes of {width}x{height}, but {long} of {long_width}x{long_height}.')
+    check_sizes(pairs, problems)
     problems.raise_any()
 
 

@@ -199,7 +199,7 @@ def test_files_that_cannot_be_pairs_are_named_before_any_is_decoded(tmp_path):
     assert sorted(error.value.faults) == sorted([
         f'{lq}/linear.dng: a linear raw file, whose colours are mixed already; only Bayer mosaics can be restored as '
         'raw images.',
-        f'{lq}/other_size.dng has planes of 24x12, but {gt}/other_size.dng of 12x12.',
+        f'{lq}/other_size.dng has planes of 24x12, but {gt}/other_size.dng has planes of 12x12.',
         *(f'{kind}/small.dng: crops of 12 (gt_size) do not fit into planes of 11x11.' for kind in (lq, gt)),
     ])  # fmt: skip
 
