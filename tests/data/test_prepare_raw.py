@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from entropy_sde_plugin import cli
 from entropy_sde_plugin.data import raw_frame
@@ -211,6 +212,7 @@ def test_eld(eld, capsys):
     for one, other in zip(files, stored, strict=True):
         for kind in ('lq', 'gt', 'ratio', 'gain', 'value_range'):
             np.testing.assert_allclose(one[kind], other[kind], atol=1 / 65535, err_msg=kind)
+            assert one[kind].dtype == other[kind].dtype == torch.float32, kind
     assert float(stored[0]['gain']) == pytest.approx(0.415039 * 8, rel=1e-5)  # of the folder's camera
 
 

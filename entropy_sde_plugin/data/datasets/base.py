@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data import augmentation
@@ -18,7 +19,7 @@ from entropy_sde_plugin.data.sources import ImageSource, NamedSizes, Pair, check
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.problems import Problems
 
-__all__ = ['ImageCache', 'PairDataset', 'check_crops', 'sample']
+__all__ = ['ImageCache', 'PairDataset', 'check_crops', 'raw_sample', 'sample']
 
 
 def tensor(picture: RGBImage) -> torch.Tensor:
@@ -41,11 +42,49 @@ def sample(
             draws of its own.
     """
     tensors = {kind: torch.stack([tensor(crop[kind]) for crop in crops]) for kind in crops[0]}
-    item: dict[str, Any] = {kind: values[0] if len(crops) == 1 else values for kind, values in tensors.items()}
-    item |= {'key': key, **{f'{kind}_path': path for kind, path in paths.items()}}
-    if options.phase == 'train':
-        item['draw'] = torch.tensor(key_of(index))
-    return item
+    pictures = {kind: values[0] if len(crops) == 1 else values for kind, values in tensors.items()}
+    return pictures | _origin(key, paths, options, index)
+
+
+def raw_sample(
+    key: str,
+    planes: Mapping[str, NDArray[np.float32]],
+    paths: Mapping[str, str],
+    options: DatasetOptions,
+    index: int,
+    *,
+    ratio: float,
+    gain: float,
+    value_range: float,
+    white_balance: NDArray[np.floating],
+    matrix: NDArray[np.floating],
+) -> dict[str, Any]:
+    """Return the item of a data set of raw images: their planes and exposure, and what ``sample`` adds.
+
+    Args:
+        key, paths, options, index: See ``sample``.
+        planes: Planes (4, H, W) by their kinds.
+        ratio: Exposure of the truth over that of the input.
+        gain: K, ADU per photon.
+        value_range: White less black level, ADU.
+        white_balance: Gains of R, G, B, G, (4,).
+        matrix: From the camera's colours to linear sRGB, (3, 3).
+    """
+    return {
+        **{kind: torch.from_numpy(np.ascontiguousarray(values)) for kind, values in planes.items()},
+        'ratio': torch.tensor(float(ratio)),
+        'gain': torch.tensor(float(gain)),
+        'value_range': torch.tensor(float(value_range)),
+        'white_balance': torch.from_numpy(white_balance).float(),
+        'matrix': torch.from_numpy(matrix).float(),
+        **_origin(key, paths, options, index),
+    }
+
+
+def _origin(key: str, paths: Mapping[str, str], options: DatasetOptions, index: int) -> dict[str, Any]:
+    """What an item says of where it comes from; see ``sample``."""
+    draw = {'draw': torch.tensor(key_of(index))} if options.phase == 'train' else {}
+    return {'key': key, **{f'{kind}_path': path for kind, path in paths.items()}, **draw}
 
 
 def check_crops(source: NamedSizes, names: Sequence[str], smallest_side: int, shrink: int = 1) -> None:

@@ -9,17 +9,18 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data.augmentation import random_square, turn_planes
+from entropy_sde_plugin.data.datasets.base import raw_sample
 from entropy_sde_plugin.data.options import Pictures, TrainingCrops, check_templates, options_of
 from entropy_sde_plugin.data.raw_files import RawFilePair, exposure_ratio, raw_files
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader
 from entropy_sde_plugin.data.raw_noise import camera, gain_for
 from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
-from entropy_sde_plugin.data.raw_pairs import RawFile, RawPair, check_sizes, file_pairs, stored_pairs
-from entropy_sde_plugin.data.sample_seeds import generator, key_of
+from entropy_sde_plugin.data.raw_pairs import Frame, RawFile, RawPair, check_sizes, file_pairs, stored_pairs
+from entropy_sde_plugin.data.sample_seeds import generator
 from entropy_sde_plugin.data.sources import template_pairs
 from entropy_sde_plugin.diffusion.exposure import GAINS, LARGEST_RATIO
 from entropy_sde_plugin.errors import InputError
@@ -105,31 +106,34 @@ class RawPairs(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         pair, options = self.pairs[index], self.options
         short, long = pair.short.frame(), None if pair.long is None else pair.long.frame()
-        rng = generator(options.seed, index)
+        colours = (long or short).metadata
+        return raw_sample(
+            pair.name,
+            self._planes(pair, short, long, generator(options.seed, index)),
+            {kind: each.where for kind, each in (('lq', pair.short), ('gt', pair.long)) if each is not None},
+            options,
+            index,
+            ratio=pair.ratio,
+            gain=options.gain or gain_for(short.metadata.iso, self._camera),
+            value_range=options.value_range or short.value_range,
+            white_balance=colours.white_balance,
+            matrix=colours.matrix,
+        )
+
+    def _planes(
+        self, pair: RawPair, short: Frame, long: Frame | None, rng: np.random.Generator
+    ) -> dict[str, NDArray[np.float32]]:
+        """The part that the sample shows: of the short exposure brightened, in training turned."""
+        options = self.options
         window = self._window(short.planes.shape, rng)
         bright = short.planes[window] * np.float32(1 if pair.brightened else pair.ratio)
         planes = {'lq': bright.clip(None if options.keep_negative else 0, 1)}
         if long is not None:
             planes['gt'] = long.planes[window].clip(0, 1)
-        if options.phase == 'train':
-            turned = turn_planes([*planes.values()], rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
-            planes = dict(zip(planes, turned, strict=True))
-        colours = (long or short).metadata
-        item: dict[str, Any] = {
-            **{kind: torch.from_numpy(np.ascontiguousarray(each)) for kind, each in planes.items()},
-            'ratio': torch.tensor(pair.ratio),
-            'gain': torch.tensor(options.gain or gain_for(short.metadata.iso, self._camera)),
-            'value_range': torch.tensor(options.value_range or short.value_range),
-            'white_balance': torch.from_numpy(colours.white_balance),
-            'matrix': torch.from_numpy(colours.matrix),
-            'key': pair.name,
-            'lq_path': pair.short.where,
-        }
-        if pair.long is not None:
-            item['gt_path'] = pair.long.where
-        if options.phase == 'train':
-            item['draw'] = torch.tensor(key_of(index))
-        return item
+        if options.phase != 'train':
+            return planes
+        turned = turn_planes([*planes.values()], rng, use_hflip=options.use_hflip, use_rot=options.use_rot)
+        return dict(zip(planes, turned, strict=True))
 
     def _window(self, shape: Sequence[int], rng: np.random.Generator) -> tuple[slice, slice, slice]:
         """The part of the planes that the sample shows: a random square in training, else the centre."""

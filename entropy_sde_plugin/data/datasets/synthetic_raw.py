@@ -7,18 +7,17 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from entropy_sde_plugin.data import augmentation
-from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops
+from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, raw_sample
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.options import Pictures, Probability, TrainingCrops, check_range, options_of
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader, holds_planes
 from entropy_sde_plugin.data.raw_noise import CAMERAS, NoiseModel, RawCamera, camera, draw_parameters
 from entropy_sde_plugin.data.raw_noise.cameras import GainSource
-from entropy_sde_plugin.data.sample_seeds import generator, key_of
+from entropy_sde_plugin.data.sample_seeds import generator
 from entropy_sde_plugin.data.sources import open_source
 from entropy_sde_plugin.data.synthesis import Range
 from entropy_sde_plugin.data.unprocessing import unprocessed
@@ -190,18 +189,16 @@ class SyntheticRawDataset(Dataset[dict[str, Any]]):
         clean = self._truths.clean(name, taken_by, rng)
         exposure = draw_parameters([taken_by], rng, gain=options.gain, ratio=options.ratio)
         noisy = self._noise(clean.planes, exposure, rng).clip(None if options.keep_negative else 0, 1)
-        item: dict[str, Any] = {
-            'lq': torch.from_numpy(noisy),
-            'gt': torch.from_numpy(np.ascontiguousarray(clean.planes)),
-            'ratio': torch.tensor(exposure.ratio),
-            'gain': torch.tensor(exposure.gain),
-            'value_range': torch.tensor(exposure.value_range),
-            'white_balance': torch.from_numpy(clean.white_balance).float(),
-            'matrix': torch.from_numpy(clean.matrix).float(),
-            'key': name,
-            'lq_path': self._truths.where(name),
-            'gt_path': self._truths.where(name),
-        }
-        if options.phase == 'train':
-            item['draw'] = torch.tensor(key_of(index))
-        return item
+        where = self._truths.where(name)
+        return raw_sample(
+            name,
+            {'lq': noisy, 'gt': clean.planes},
+            {'lq': where, 'gt': where},
+            options,
+            index,
+            ratio=exposure.ratio,
+            gain=exposure.gain,
+            value_range=exposure.value_range,
+            white_balance=clean.white_balance,
+            matrix=clean.matrix,
+        )
