@@ -72,9 +72,10 @@ def nested_structs(structs: Iterable[Struct]) -> list[Struct]:
 
 
 def inherited_fields(struct: Struct) -> frozenset[str]:
-    """The options that a struct inherits."""
+    """The options that a struct inherits and does not declare again, as with another default."""
     bases = [base for base in struct.__mro__[1:] if issubclass(base, msgspec.Struct) and base is not msgspec.Struct]
-    return frozenset(name for base in bases for name in base.__struct_fields__)
+    declared = vars(struct).get('__annotations__', {})
+    return frozenset(name for base in bases for name in base.__struct_fields__ if name not in declared)
 
 
 def one_line(text: str) -> str:

@@ -35,6 +35,13 @@ def test_the_committed_page_and_schema_are_up_to_date(run, tmp_path):
         assert (ROOT / name).read_text(encoding='utf-8') == (tmp_path / name).read_text(encoding='utf-8')
 
 
+def test_an_option_with_a_default_of_its_own_is_listed_again():
+    page = (ROOT / 'docs/options.md').read_text(encoding='utf-8')
+    of_sid = page.partition('of type `SIDDataset`')[2].partition('\n## ')[0]
+    assert '| `camera` | text or none | `SonyA7S2` |' in of_sid
+    assert '| `gain` |' not in of_sid
+
+
 class ToyOptions(DiffusionOptions, frozen=True):
     """Options of a system."""
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from entropy_sde_plugin.data.datasets.raw_pairs import RawPairs, RawPairsOptions, open_databases
+from entropy_sde_plugin.data.datasets.raw_pairs import RawPairs, ReleasedLevelsOptions, open_databases
 from entropy_sde_plugin.data.options import options_of
 from entropy_sde_plugin.data.raw_archives import ELD
 from entropy_sde_plugin.data.raw_files import eld_pairs, is_eld_input
 from entropy_sde_plugin.data.raw_noise import CAMERAS
-from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
 from entropy_sde_plugin.data.raw_pairs import file_pairs
-from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
-from entropy_sde_plugin.utils.schema import Positive
 
 __all__ = ['ELDDataset', 'ELDOptions']
 
 
-class ELDOptions(RawPairsOptions, kw_only=True, frozen=True):
+class ELDOptions(ReleasedLevelsOptions, kw_only=True, frozen=True):
     """Options of ``ELDDataset``."""
 
     dataroot: str
@@ -26,10 +23,6 @@ class ELDOptions(RawPairsOptions, kw_only=True, frozen=True):
     are taken, if they are there."""
     ratio: Literal[100, 200]
     """Exposure ratio of the pairs to use."""
-    white: Positive | None = RELEASED_WHITE
-    """White level in ADU, as released; ``~`` for each file's own."""
-    value_range: Positive | None = RELEASED_RANGE
-    """White less black level in ADU, by which photons are counted, as released; ``~`` for each file's own."""
     camera: str | None = None
     """Calibrated camera whose gain follows from the ISO: a name, or a file of ``entropy-sde calibrate``; by default
     that of the folder's name."""

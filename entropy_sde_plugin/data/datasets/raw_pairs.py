@@ -22,12 +22,12 @@ from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
 from entropy_sde_plugin.data.raw_pairs import Frame, RawFile, RawPair, check_sizes, file_pairs, stored_pairs
 from entropy_sde_plugin.data.sample_seeds import generator
 from entropy_sde_plugin.data.sources import template_pairs
-from entropy_sde_plugin.diffusion.exposure import GAINS, LARGEST_RATIO
+from entropy_sde_plugin.diffusion.exposure import GAINS, LARGEST_RATIO, RELEASED_RANGE
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.problems import Problems
 from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
 
-__all__ = ['RawPairDataset', 'RawPairOptions', 'RawPairs', 'RawPairsOptions', 'open_databases']
+__all__ = ['RawPairDataset', 'RawPairOptions', 'RawPairs', 'RawPairsOptions', 'ReleasedLevelsOptions', 'open_databases']
 
 Ratio = Annotated[float, msgspec.Meta(gt=1, le=LARGEST_RATIO)]
 Gain = Annotated[float, msgspec.Meta(ge=GAINS[0], le=GAINS[1])]
@@ -62,6 +62,15 @@ class RawPairsOptions(TrainingCrops, kw_only=True, frozen=True):
     def reading(self) -> dict[str, Any]:
         """How files are read; arguments of ``raw_pairs.file_pairs``."""
         return {'white': self.white, 'keep_negative': self.keep_negative, 'keep': self.cache}
+
+
+class ReleasedLevelsOptions(RawPairsOptions, kw_only=True, frozen=True):
+    """Options of SID and ELD, which are read at the levels of the released ExposureDiffusion."""
+
+    white: Positive | None = RELEASED_WHITE
+    """White level in ADU, as released; ``~`` for each file's own."""
+    value_range: Positive | None = RELEASED_RANGE
+    """White less black level in ADU, by which photons are counted, as released; ``~`` for each file's own."""
 
 
 class RawPairs(Dataset[dict[str, Any]]):

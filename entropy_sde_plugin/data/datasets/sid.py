@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from entropy_sde_plugin.data.datasets.raw_pairs import RawPairs, RawPairsOptions, open_databases
+from entropy_sde_plugin.data.datasets.raw_pairs import RawPairs, ReleasedLevelsOptions, open_databases
 from entropy_sde_plugin.data.options import options_of
 from entropy_sde_plugin.data.raw_archives import SID
 from entropy_sde_plugin.data.raw_files import sid_pairs
-from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
 from entropy_sde_plugin.data.raw_pairs import RawPair, file_pairs
-from entropy_sde_plugin.diffusion.exposure import RELEASED_RANGE
-from entropy_sde_plugin.utils.schema import AtLeastOne, Positive
+from entropy_sde_plugin.utils.schema import AtLeastOne
 
 __all__ = ['SIDDataset', 'SIDOptions']
 
 
-class SIDOptions(RawPairsOptions, kw_only=True, frozen=True):
+class SIDOptions(ReleasedLevelsOptions, kw_only=True, frozen=True):
     """Options of ``SIDDataset``."""
 
     dataroot: str
@@ -28,10 +26,6 @@ class SIDOptions(RawPairsOptions, kw_only=True, frozen=True):
     (numbers that begin with 0 in training, 2 in validation, 1 in a test)."""
     ratio: AtLeastOne | None = None
     """Use only the pairs of this exposure ratio, 100, 250 or 300; all by default."""
-    white: Positive | None = RELEASED_WHITE
-    """White level in ADU, as released; ``~`` for each file's own."""
-    value_range: Positive | None = RELEASED_RANGE
-    """White less black level in ADU, by which photons are counted, as released; ``~`` for each file's own."""
     camera: str | None = 'SonyA7S2'
     """Calibrated camera whose gain follows from the ISO: a name, or a file of ``entropy-sde calibrate``."""
 
