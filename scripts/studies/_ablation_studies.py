@@ -113,9 +113,9 @@ STUDIES = {
         'The entropy of details beside L1, each going on from the same network trained under L1.',
         (
             Variant('L1'),
-            beside('L1_and_hellinger', 0.1, **HELLINGER),
-            *(beside(f'L1_and_details_{weight}', weight, **DETAILS) for weight in (0.03, 0.1, 0.3)),
-            beside('L1_and_details_0.1_8_levels', 0.1, **DETAILS, levels=8),
+            beside('L1_and_hellinger', 0.3, **HELLINGER),
+            *(beside(f'L1_and_details_{weight}', weight, **DETAILS) for weight in (0.1, 0.3, 1.0)),
+            beside('L1_and_details_8_levels', 0.3, **DETAILS, levels=8),
         ),
         iterations=1500,
         continues=True,
