@@ -8,6 +8,7 @@ code.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.data.lmdb_values import ValueWriter, new_values, reading, stored_keys
 from entropy_sde_plugin.data.raw_frame import RawFrame, RawMetadata, value_range
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, about
 from entropy_sde_plugin.utils.paths import regular
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     'StoredFrame',
     'StoredPlanes',
     'holds_planes',
+    'open_planes',
     'planes_writer',
 ]
 
@@ -210,7 +212,7 @@ class StoredFrame:
 
 def holds_planes(path: str | Path) -> bool:
     """Whether a path is a database of raw planes, and not of images."""
-    return (Path(path) / _META).exists()
+    return os.path.exists(Path(path) / _META)  # noqa: PTH110  Path.exists raises where a name is too long
 
 
 class PlanesReader:
@@ -258,3 +260,19 @@ class PlanesReader:
         """Return an image, whose planes are not read yet."""
         record = self._records[name]
         return StoredFrame(StoredPlanes(self.path, name, record.shape), record)
+
+
+def open_planes(path: str | Path, option: str) -> PlanesReader:
+    """Open a database of raw planes.
+
+    Args:
+        path: Folder of the database.
+        option: The option that names ``path``; errors about the database carry it.
+
+    Raises:
+        InputError: As ``PlanesReader``.
+    """
+    with about(option):
+        reader = PlanesReader(path)
+    reader.option = option
+    return reader

@@ -128,6 +128,35 @@ def test_noise_is_made_of_stored_long_exposures(prepared):
         SyntheticRawDataset({'name': 'SID', 'phase': 'train', 'gt_size': 600, 'dataroot_gt': truths})
 
 
+def test_a_damaged_database_names_its_option(sid):
+    assert prepare('sid', sid, '-q') == 0
+    truths = sid / 'sid_lmdb/sid_train_gt.lmdb'
+    (truths / 'data.mdb').unlink()
+    with pytest.raises(InputError, match=r'has no readable data\.mdb') as caught:
+        SyntheticRawDataset({'name': 'raw', 'phase': 'val', 'dataroot_gt': str(truths)})
+    assert caught.value.option == 'dataroot_gt'
+    with pytest.raises(InputError, match=r'has no readable data\.mdb') as caught:
+        training(sid)
+    assert caught.value.option == 'dataroot'
+
+
+def test_an_explicit_backend_is_obeyed_or_refused(prepared, tmp_path):
+    raw = {'name': 'raw', 'phase': 'val', 'dataroot_gt': str(prepared / 'sid_lmdb/sid_train_gt.lmdb')}
+    assert len(SyntheticRawDataset(raw | {'io_backend': {'type': 'lmdb'}})) == 2
+    with pytest.raises(InputError, match=r'sid_train_gt\.lmdb. holds no images') as caught:
+        SyntheticRawDataset(raw | {'io_backend': {'type': 'disk'}})
+    assert caught.value.option == 'dataroot_gt'
+    assert len(training(prepared, io_backend={'type': 'lmdb'})) == 2
+    (tmp_path / 'list.txt').write_text('00001_00_0.1s.dng 00001_00_10s.dng')
+    for options in ({'phase': 'test'}, {'pair_list': str(tmp_path / 'list.txt')}):
+        assert len(training(prepared, **options)) == 1
+        with pytest.raises(
+            InputError, match="'io_backend' must be of type disk: databases hold the training"
+        ) as caught:
+            training(prepared, io_backend={'type': 'lmdb'}, **options)
+        assert caught.value.option == 'datasets.' + options.get('phase', 'train') + '.io_backend'
+
+
 def test_lists_decide_and_what_they_miss_is_one_line(sid, capsys):
     (sid / 'Sony_train_list.txt').write_text(
         './Sony/short/00001_00_0.1s.dng ./Sony/long/00001_00_10s.dng ISO1600 F8\n'

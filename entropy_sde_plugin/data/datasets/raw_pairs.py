@@ -16,7 +16,7 @@ from entropy_sde_plugin.data.augmentation import random_square, turn_planes
 from entropy_sde_plugin.data.datasets.base import raw_sample
 from entropy_sde_plugin.data.options import Pictures, TrainingCrops, check_templates, options_of
 from entropy_sde_plugin.data.raw_files import RawFilePair, exposure_ratio, raw_files
-from entropy_sde_plugin.data.raw_lmdb import PlanesReader
+from entropy_sde_plugin.data.raw_lmdb import open_planes
 from entropy_sde_plugin.data.raw_noise import camera, gain_for
 from entropy_sde_plugin.data.raw_packing import RELEASED_WHITE
 from entropy_sde_plugin.data.raw_pairs import Frame, RawFile, RawPair, check_sizes, file_pairs, stored_pairs
@@ -178,7 +178,7 @@ def open_databases(options: RawPairsOptions, lq: Path, gt: Path) -> list[RawPair
         option = 'keep_negative' if options.keep_negative else 'white'
         message = f"'{option}': {lq} holds values of the released levels; read the files, by io_backend of type disk."
         raise InputError(message, option=option)
-    return stored_pairs(PlanesReader(lq), PlanesReader(gt))
+    return stored_pairs(open_planes(lq, 'dataroot'), open_planes(gt, 'dataroot'))
 
 
 class RawPairOptions(RawPairsOptions, kw_only=True, frozen=True):
@@ -202,6 +202,8 @@ class RawPairOptions(RawPairsOptions, kw_only=True, frozen=True):
             raise InputError("'dataroot_gt', the folder of the long exposures, is missing.", option='dataroot_gt')
         if self.dataroot_gt is None and self.ratio is None:
             raise InputError("'ratio' is missing: without long exposures it must be given.", option='ratio')
+        if self.backend == 'lmdb':
+            raise InputError("'io_backend' must be of type disk: one's own pairs are files.", option='io_backend')
         check_templates(filename_tmpl=self.filename_tmpl, filename_tmpl_gt=self.filename_tmpl_gt)
 
     @property

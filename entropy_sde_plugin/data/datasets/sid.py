@@ -10,6 +10,7 @@ from entropy_sde_plugin.data.options import options_of
 from entropy_sde_plugin.data.raw_archives import SID
 from entropy_sde_plugin.data.raw_files import sid_pairs
 from entropy_sde_plugin.data.raw_pairs import RawPair, file_pairs
+from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.schema import AtLeastOne
 
 __all__ = ['SIDDataset', 'SIDOptions']
@@ -28,6 +29,17 @@ class SIDOptions(ReleasedLevelsOptions, kw_only=True, frozen=True):
     """Use only the pairs of this exposure ratio, 100, 250 or 300; all by default."""
     camera: str | None = 'SonyA7S2'
     """Calibrated camera whose gain follows from the ISO: a name, or a file of ``entropy-sde calibrate``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backend == 'lmdb' and not self.has_databases:
+            message = "'io_backend' must be of type disk: databases hold the training split alone, without 'pair_list'."
+            raise InputError(message, option='io_backend')
+
+    @property
+    def has_databases(self) -> bool:
+        """Whether ``entropy-sde prepare sid`` writes databases of these pairs."""
+        return self.phase == 'train' and self.pair_list is None
 
 
 class SIDDataset(RawPairs):
@@ -59,7 +71,7 @@ class SIDDataset(RawPairs):
 
 def _pairs(options: SIDOptions) -> list[RawPair]:
     root = Path(options.dataroot)
-    if options.phase == 'train' and options.pair_list is None:
+    if options.has_databases:
         databases = SID.find(root, 'train', options.backend)
         if databases is not None:
             return open_databases(options, *databases)

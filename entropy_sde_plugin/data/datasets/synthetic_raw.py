@@ -14,7 +14,7 @@ from entropy_sde_plugin.data import augmentation
 from entropy_sde_plugin.data.datasets.base import ImageCache, check_crops, raw_sample
 from entropy_sde_plugin.data.images import RGBImage
 from entropy_sde_plugin.data.options import Pictures, Probability, TrainingCrops, check_range, options_of
-from entropy_sde_plugin.data.raw_lmdb import PlanesReader, holds_planes
+from entropy_sde_plugin.data.raw_lmdb import holds_planes, open_planes
 from entropy_sde_plugin.data.raw_noise import CAMERAS, NoiseModel, RawCamera, camera, draw_parameters
 from entropy_sde_plugin.data.raw_noise.cameras import GainSource
 from entropy_sde_plugin.data.sample_seeds import generator
@@ -124,7 +124,7 @@ class _StoredImages:
 
     def __init__(self, options: SyntheticRawOptions) -> None:
         self._options = options
-        self._reader = PlanesReader(options.dataroot_gt)
+        self._reader = open_planes(options.dataroot_gt, 'dataroot_gt')
         self.names = self._reader.names
         self.where = self._reader.where
         self.size = self._reader.size
@@ -173,7 +173,8 @@ class SyntheticRawDataset(Dataset[dict[str, Any]]):
         self.options = options_of(SyntheticRawOptions, opt)
         self._cameras = [camera(name, 'cameras') for name in self.options.cameras]
         self._noise = NoiseModel(self.options.noise)
-        self._truths = (_StoredImages if holds_planes(self.options.dataroot_gt) else _Photographs)(self.options)
+        holds_raw = self.options.backend != 'disk' and holds_planes(self.options.dataroot_gt)
+        self._truths = (_StoredImages if holds_raw else _Photographs)(self.options)
 
     def sizes(self) -> Iterator[tuple[int, int]]:
         """Yield (height, width) of every image's planes, without decoding it."""

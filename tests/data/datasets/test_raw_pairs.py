@@ -162,6 +162,8 @@ def test_what_is_missing_is_named(tmp_path):
         RawPairDataset(options)
     with pytest.raises(InputError, match='is not a folder that can be read'):
         RawPairDataset(options | {'dataroot_lq': str(tmp_path / 'none')})
+    with pytest.raises(InputError, match="'io_backend' must be of type disk"):
+        RawPairDataset(options | {'io_backend': {'type': 'lmdb'}})
 
 
 @pytest.mark.parametrize(

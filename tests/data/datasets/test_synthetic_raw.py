@@ -76,3 +76,14 @@ def test_the_input_is_the_truth_with_the_noise_of_its_exposure(photographs):
 def test_wrong_options(photographs, options, message):
     with pytest.raises(InputError, match=message):
         dataset(photographs, **options)
+
+
+def test_a_path_that_cannot_be_looked_up_is_one_line():
+    with pytest.raises(InputError, match=r'cannot be read \(File name too long') as caught:
+        dataset('n' * 300)
+    assert caught.value.option == 'dataroot_gt'
+
+
+def test_photographs_in_files_are_no_database(photographs):
+    with pytest.raises(InputError, match='is not an image database: it has no readable meta_info'):
+        dataset(photographs, io_backend={'type': 'lmdb'})
