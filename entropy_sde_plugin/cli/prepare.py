@@ -16,6 +16,7 @@ from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.console import report, tracked
 
 if TYPE_CHECKING:
+    from entropy_sde_plugin.data.archives import Archive
     from entropy_sde_plugin.data.public_datasets import Layout
     from entropy_sde_plugin.data.raw_archives import RawArchive
 
@@ -61,14 +62,14 @@ def _add_raw(datasets: Any, archive: RawArchive) -> None:
     parser.set_defaults(run=run_raw)
 
 
-def _add_dataset(datasets: Any, layout: Layout | RawArchive, epilog: Sequence[str]) -> argparse.ArgumentParser:
+def _add_dataset(datasets: Any, archive: Archive, epilog: Sequence[str]) -> argparse.ArgumentParser:
     parser = datasets.add_parser(
-        layout.name.replace('_', '-'),
-        help=layout.title,
-        description=f'Checks {layout.title} and writes it as LMDB databases.',
+        archive.name.replace('_', '-'),
+        help=archive.title,
+        description=f'Checks {archive.title} and writes it as LMDB databases.',
         epilog='\n'.join(
             [
-                f'The archive is available from {layout.source}.',
+                f'The archive is available from {archive.source}.',
                 'This command cannot download it: fetch and unpack it yourself. The unpacked folder must contain',
                 *epilog,
             ]
@@ -79,7 +80,7 @@ def _add_dataset(datasets: Any, layout: Layout | RawArchive, epilog: Sequence[st
     add_path(parser, '--out', metavar='FOLDER', help='output folder [a new folder in FOLDER]')
     parser.add_argument('--overwrite', action='store_true', help='replace all databases that were written before')
     add_verbosity(parser)
-    parser.set_defaults(layout=layout)
+    parser.set_defaults(layout=archive)
     return parser
 
 

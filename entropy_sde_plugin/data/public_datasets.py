@@ -7,38 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from entropy_sde_plugin.data.archives import Archive, present
 from entropy_sde_plugin.errors import InputError
 
 __all__ = ['DATASETS', 'Layout']
 
 
-@dataclass(frozen=True)
-class Layout:
+@dataclass(frozen=True, kw_only=True)
+class Layout(Archive):
     """The layout of one data set: its splits, and the pairs of folders of each in its archives.
 
     Attributes:
-        name: Short name; the prepared databases are called ``<name>_<split>_lq.lmdb`` and ``…_gt.lmdb``, so that
-            those of two sets cannot be confused.
-        title: Its usual name.
-        source: Where to get the archives.
         folders: For each split the folders of dark and bright images, relative to the root, in every known layout.
-        counts: Published number of images of each split.
         without_gt: Splits whose ground truth may be missing.
         prefixes: Prefixes of the dark and the bright file names, before their common part.
     """
 
-    name: str
-    title: str
-    source: str
     folders: Mapping[str, tuple[tuple[str, str], ...]]
-    counts: Mapping[str, int]
     without_gt: frozenset[str] = frozenset()
     prefixes: tuple[str, str] = ('', '')
-
-    @property
-    def prepared(self) -> str:
-        """Name of the folder of prepared databases, by default inside that of the unpacked archive."""
-        return f'{self.name}_lmdb'
 
     def key(self, gt_name: str) -> str:
         """Return the part of a bright image's name that is common to the pair."""
@@ -48,10 +35,6 @@ class Layout:
         """Return the dark partner's name; it is the same if the name has no prefix, as in prepared databases."""
         has_prefix = gt_name.startswith(self.prefixes[1])
         return f'{self.prefixes[0]}{self.key(gt_name)}' if has_prefix else gt_name
-
-    def databases(self, split: str) -> tuple[str, str]:
-        """Return the names of a split's prepared databases, dark and bright."""
-        return f'{self.name}_{split}_lq.lmdb', f'{self.name}_{split}_gt.lmdb'
 
     def find(
         self, root: str | Path, split: str, backend: Literal['lmdb', 'disk'] | None = None
@@ -67,21 +50,15 @@ class Layout:
             The folders or databases of dark and bright images; None for the latter where they may be missing.
 
         Raises:
-            InputError: Not found; the message lists what was looked for.
+            InputError: Not found, and then the message lists what was looked for; or the folder cannot be read.
         """
-        dark, bright = self.databases(split)
-        databases = [(dark, bright), (f'{self.prepared}/{dark}', f'{self.prepared}/{bright}')]
-        candidates = [*(databases if backend != 'disk' else ()), *(self.folders[split] if backend != 'lmdb' else ())]
-        try:
-            for dark, bright in candidates:
-                lq, gt = Path(root, dark).expanduser(), Path(root, bright).expanduser()
-                if lq.is_dir() and gt.is_dir():
-                    return lq, gt
-                if lq.is_dir() and split in self.without_gt:
-                    return lq, None
-        except (OSError, RuntimeError) as error:  # a name too long, no permission; no such user's ~
-            raise InputError(f"'{root}' cannot be read ({error}).", option='dataroot') from None
-        looked_for = ' or '.join(f'{dark} with {bright}' for dark, bright in candidates)
+        databases = self.database_places(split) if backend != 'disk' else []
+        folders = self.folders[split] if backend != 'lmdb' else ()
+        places = [*databases, *folders]
+        for dark, bright in present(root, places):
+            if bright is not None or split in self.without_gt:
+                return dark, bright
+        looked_for = ' or '.join(f'{dark} with {bright}' for dark, bright in places)
         missing = f"'{root}' holds no {split} split of {self.title}: looked for {looked_for}."
         raise InputError(missing, option='dataroot')
 

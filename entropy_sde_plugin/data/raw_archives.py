@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from entropy_sde_plugin.data.archives import Archive, present
 from entropy_sde_plugin.errors import InputError
 
 __all__ = ['ELD', 'RAW_ARCHIVES', 'SID', 'RawArchive']
 
 
-@dataclass(frozen=True)
-class RawArchive:
-    """One data set.
+@dataclass(frozen=True, kw_only=True)
+class RawArchive(Archive):
+    """A public data set of raw files.
 
     Attributes:
-        name: Short name, by which the databases are called.
-        title: Its usual name.
-        source: Where to get the archive.
         files: What the unpacked folder must contain, line by line.
         contents: What is made of it, line by line.
-        counts: Published number of pairs of each split.
         checked_only: Splits of which no database is written.
     """
 
-    name: str
-    title: str
-    source: str
     files: tuple[str, ...]
     contents: tuple[str, ...]
-    counts: Mapping[str, int] = field(default_factory=dict)
     checked_only: frozenset[str] = frozenset()
-
-    @property
-    def prepared(self) -> str:
-        """Name of the folder of databases, by default inside that of the unpacked archive."""
-        return f'{self.name}_lmdb'
-
-    def databases(self, part: str) -> tuple[str, str]:
-        """Return the names of the databases of a split or a camera: short exposures and long ones."""
-        return f'{self.name}_{part}_lq.lmdb', f'{self.name}_{part}_gt.lmdb'
 
     def find(self, root: Path, part: str, backend: Literal['lmdb', 'disk'] | None) -> tuple[Path, Path] | None:
         """Find databases.
@@ -55,13 +39,12 @@ class RawArchive:
             Those of short and of long exposures; None where files are to be read.
 
         Raises:
-            InputError: There are none, but they are asked for.
+            InputError: There are none, but they are asked for; or the folder cannot be read.
         """
         if backend == 'disk':
             return None
-        for folder in (root, root / self.prepared):
-            short, long = (folder / name for name in self.databases(part))
-            if short.is_dir() and long.is_dir():
+        for short, long in present(root, self.database_places(part)):
+            if long is not None:
                 return short, long
         if backend == 'lmdb':
             wanted = ' and '.join(self.databases(part))

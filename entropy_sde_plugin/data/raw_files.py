@@ -12,7 +12,7 @@ from entropy_sde_plugin.data.raw import is_raw
 from entropy_sde_plugin.data.raw_frame import read_metadata
 from entropy_sde_plugin.errors import InputError, printable
 from entropy_sde_plugin.utils.distributed import warn
-from entropy_sde_plugin.utils.paths import read_text
+from entropy_sde_plugin.utils.paths import not_a_file, read_text
 
 __all__ = ['ELD_RATIOS', 'RawFilePair', 'eld_pairs', 'exposure_ratio', 'is_eld_input', 'raw_files', 'sid_pairs']
 
@@ -89,7 +89,7 @@ def _check_present(files: Sequence[Path], where: str) -> None:
     Raises:
         InputError: One line that names those that are not.
     """
-    missing = [path for path in dict.fromkeys(files) if not path.is_file()]
+    missing = [path for path in dict.fromkeys(files) if not_a_file(path)]
     if missing:
         raise InputError(f'{where}: missing {listed(missing)}; unpack the archive again.', option='dataroot')
 
@@ -185,10 +185,13 @@ def eld_pairs(root: Path, ratio: int, scenes: Sequence[str] | None = None) -> li
         scenes: The scenes; by default those that are there.
 
     Raises:
-        InputError: There are no scenes, a file is missing or does not state its exposure.
+        InputError: There are no scenes, ``root`` cannot be read, a file is missing or does not state its exposure.
     """
     if scenes is None:
-        scenes = sorted((scene.name for scene in root.glob('scene-*')), key=lambda name: (len(name), name))
+        try:
+            scenes = sorted((scene.name for scene in root.glob('scene-*')), key=lambda name: (len(name), name))
+        except OSError as error:  # a name too long, no permission
+            raise InputError(f"'{root}' cannot be read ({error.strerror}).", option='dataroot') from None
     if not scenes:
         raise InputError(f"'dataroot': {root} holds no folder scene-1, scene-2, …", option='dataroot')
     pairs = [pair for scene in scenes for pair in _eld_scene(root / scene, ratio)]
