@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -81,6 +82,11 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
             if option.startswith('dataroot') and getattr(self, option) == '':
                 # Python would take it for the working directory.
                 raise InputError(f"'{option}' is empty: name a folder or a database.", option=option)
+        given = msgspec.structs.asdict(self)
+        # Here, so that every data set takes ~/folder, which no shell has expanded in an option file.
+        for option, value in files_replaced(given, os.path.expanduser).items():
+            if value != given[option]:
+                msgspec.structs.force_setattr(self, option, value)
 
     @property
     def has_truth(self) -> bool:
@@ -200,7 +206,7 @@ def files_replaced(section: Mapping[str, Any], replace: Callable[[str], str]) ->
 
     def replaced(option: str, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
-            return [replaced(option, part) for part in value]
+            return type(value)(replaced(option, part) for part in value)
         return replace(value) if isinstance(value, str) and _names_file(option, value) else value
 
     return {option: replaced(option, value) for option, value in section.items()}

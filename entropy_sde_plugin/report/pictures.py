@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,4 +126,5 @@ def _picture(item: Mapping[str, Any], kind: str) -> RGBImage:
 
 def _rooted(section: Mapping[str, Any], root: str) -> dict[str, Any]:
     """The section with its paths as they were meant in the working directory of the run."""
-    return files_replaced(section, lambda file: str(Path(root, file)))
+    absolute_at_home = files_replaced(section, os.path.expanduser)
+    return files_replaced(absolute_at_home, lambda file: str(Path(root, file)))

@@ -119,11 +119,13 @@ def test_the_table_says_what_the_files_say(folder, page):
     assert heading[2:5] == ['PSNR, dB ↑', 'ssim_cut ↑crop_border: 8', 'lpips ↓']
 
 
-def test_a_run_on_raw_images_shows_them_developed(tmp_path):
+@pytest.mark.parametrize('photographs', ['pairs/gt', '~/pairs/gt'])
+def test_a_run_on_raw_images_shows_them_developed(tmp_path, monkeypatch, photographs):
+    monkeypatch.setenv('HOME', str(tmp_path))
     write_pairs(tmp_path / 'pairs', NAMES[:1], size=64)
     place = tmp_path / 'experiments/raw'
     place.mkdir(parents=True)
-    data = {'name': 'planes', 'type': 'SyntheticRawDataset', 'phase': 'val', 'dataroot_gt': 'pairs/gt'}
+    data = {'name': 'planes', 'type': 'SyntheticRawDataset', 'phase': 'val', 'dataroot_gt': photographs}
     changes = {'path__experiments_root': str(place), 'path__visualization': str(place / 'visualization')}
     metrics = {'psnr_raw': {'type': 'calculate_psnr_raw'}, 'psnr': METRICS['psnr']}
     raw = exposure_model.model(
