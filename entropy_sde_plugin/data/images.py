@@ -162,7 +162,7 @@ def encode(suffix: str, samples: NDArray[Any], *settings: int) -> bytes:
     """Encode an image by OpenCV.
 
     Args:
-        suffix: Of the format, such as ``.png``.
+        suffix: Suffix of the format, such as ``.png``.
         samples: (H, W), or (H, W, 3 or 4) in the order BGR or BGRA; uint8 or uint16.
         settings: Pairs of a name and a value, as of ``cv2.imencode``.
     """
