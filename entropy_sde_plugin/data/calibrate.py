@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,24 +77,8 @@ def calibrate(
     """
     isos = _isos(flats, darks, iso)
     frames = _Frames()
-    bright, dark = defaultdict[float, list[_Centre]](list), defaultdict[float, list[_Centre]](list)
-    noises = defaultdict[float, list[DarkNoise]](list)
-    problems = Problems()
-    for path in progress([*flats, *darks]):
-        with problems.collect():
-            frame = frames.read(path)
-            centre = _centre(frame, _PAIR_SIDE)
-            of_iso = bright if path in flats else dark
-            _check_unclipped(path, centre, is_flat=path in flats)
-            of_iso[isos[path]].append(_Centre(path, centre, float(centre.mean())))
-            if path in darks:
-                noises[isos[path]].append(_dark_noise(path, _centre(frame, _DARK_SIDE)))
-    problems.raise_any()
-    measured = []
-    for each in sorted(bright):
-        with problems.collect():
-            measured.append(ISONoise(each, _gain(each, bright[each], dark[each]), noises[each]))
-    problems.raise_any()
+    groups = _read(frames, isos, frozenset(flats), progress([*flats, *darks]))
+    measured = _measured(groups)
     camera_from_srgb = np.linalg.inv(frames.first.metadata.matrix.astype(np.float64))
     return fitted_camera(measured, camera_from_srgb, frames.first.value_range), measured
 
@@ -149,6 +134,74 @@ class _Frames:
         return frame
 
 
+@dataclass
+class _Group:
+    """What is kept of the frames of one ISO."""
+
+    flats: list[_Centre] = field(default_factory=list)
+    darks: list[_Centre] = field(default_factory=list)
+    noises: list[DarkNoise] = field(default_factory=list)
+
+    def add_flat(self, path: Path, frame: RawFrame) -> None:
+        """Add a flat frame.
+
+        Raises:
+            InputError: It is overexposed.
+        """
+        self.flats.append(_unclipped(path, frame, is_flat=True))
+
+    def add_dark(self, path: Path, frame: RawFrame) -> None:
+        """Add a dark frame, and measure its noise.
+
+        Raises:
+            InputError: It is clipped at black, or its noise cannot be measured.
+        """
+        self.darks.append(_unclipped(path, frame, is_flat=False))
+        self.noises.append(_dark_noise(path, _centre(frame, _DARK_SIDE)))
+
+
+def _read(
+    frames: _Frames, isos: Mapping[Path, float], flats: Collection[Path], paths: Iterable[Path]
+) -> dict[float, _Group]:
+    """Read all frames, check each by itself and group them by their ISO.
+
+    Args:
+        frames: Reads them.
+        isos: Their ISO values.
+        flats: The flat ones; the others are dark.
+        paths: All of them.
+
+    Raises:
+        InputError: One line for each frame that is unreadable, clipped, or differs in size or levels.
+    """
+    groups: dict[float, _Group] = {iso: _Group() for iso in isos.values()}
+    problems = Problems()
+    for path in paths:
+        with problems.collect():
+            group, frame = groups[isos[path]], frames.read(path)
+            if path in flats:
+                group.add_flat(path, frame)
+            else:
+                group.add_dark(path, frame)
+    problems.raise_any()
+    return groups
+
+
+def _measured(groups: Mapping[float, _Group]) -> list[ISONoise]:
+    """Measure gain and noise at each ISO, the lowest first.
+
+    Raises:
+        InputError: One line for each ISO at which the gain cannot be measured.
+    """
+    problems = Problems()
+    measured = []
+    for iso, group in sorted(groups.items(), key=itemgetter(0)):
+        with problems.collect():
+            measured.append(ISONoise(iso, _gain(iso, group.flats, group.darks), group.noises))
+    problems.raise_any()
+    return measured
+
+
 def _centre(frame: RawFrame, side: int) -> Planes:
     """The centre of a frame in ADU above black."""
     height, width = frame.planes.shape[1:]
@@ -157,8 +210,13 @@ def _centre(frame: RawFrame, side: int) -> Planes:
     return frame.planes[:, top : top + side, left : left + side] * scale[:, None, None]
 
 
-def _check_unclipped(path: Path, planes: Planes, *, is_flat: bool) -> None:
-    """Check that values do not heap up at an end: at the greatest of a flat frame, at the least of a dark one."""
+def _unclipped(path: Path, frame: RawFrame, *, is_flat: bool) -> _Centre:
+    """Return the centre of a frame whose values do not heap up at an end.
+
+    Raises:
+        InputError: They do, at the greatest value of a flat frame or at the least of a dark one.
+    """
+    planes = _centre(frame, _PAIR_SIDE)
     # A hot pixel may lie above the values at which all others end.
     greatest = np.quantile(planes, 0.999, axis=(1, 2), keepdims=True, method='lower')
     at_end = planes >= greatest if is_flat else planes <= planes.min((1, 2), keepdims=True)
@@ -166,6 +224,7 @@ def _check_unclipped(path: Path, planes: Planes, *, is_flat: bool) -> None:
     if share > _CLIPPED:
         end, advice = ('greatest', 'expose it shorter') if is_flat else ('least', 'the camera clips its noise at black')
         raise InputError(f'{path}: {share:.0%} of the pixels of a colour have the {end} value: {advice}.')
+    return _Centre(path, planes, float(planes.mean()))
 
 
 def _dark_noise(path: Path, planes: Planes) -> DarkNoise:
