@@ -16,6 +16,7 @@ __all__ = [
     'OtherProcessError',
     'about',
     'dotted',
+    'first_line',
     'nearest',
     'print_error',
     'printable',
@@ -109,6 +110,16 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
     choices = sorted(valid)
     near = nearest(name, choices)
     return f"Did you mean '{near}'?" if near else f'Valid names: {", ".join(choices)}.'
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class if it has none.
+
+    Example:
+        >>> first_line(ValueError('wrong\\nbecause')), first_line(MemoryError())
+        ('wrong', 'MemoryError')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from entropy_sde_plugin.errors import first_line
 from entropy_sde_plugin.utils.atomic_file import WriteError, atomic_file
 from entropy_sde_plugin.utils.paths import opens_as_utf8
 
@@ -72,7 +73,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__context__
-    return str(error).splitlines()[0]
+    return first_line(error)
 
 
 def save_networks(

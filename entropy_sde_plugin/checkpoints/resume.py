@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_sde_plugin.checkpoints import files, training_state
-from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.errors import InputError, first_line
 from entropy_sde_plugin.utils.distributed import gather, warn
 
 __all__ = ['load_resume_state', 'network_files']
@@ -82,7 +82,7 @@ def _chosen(opt: dict[str, Any]) -> dict[str, Any] | None:
             warn(f'resuming from the older {path} instead.')
         _check_end(opt, state, path)
         path_opt['resume_state'] = str(path)
-        _take_up_seed(opt, state, path)
+        _use_saved_seed(opt, state, path)
         check_resume(opt, state['iter'])
         return state
     if is_foreign and _is_elsewhere(candidates[0], opt):
@@ -155,7 +155,8 @@ def _check_whole(path: Path) -> None:
 def _check_networks(networks: list[Path], fingerprints: dict[str, str]) -> None:
     for path in networks:
         _check_whole(path)
-        if files.fingerprint(path) != fingerprints.get(path.name, files.fingerprint(path)):
+        saved_as = fingerprints.get(path.name)  # None: saved without this plugin
+        if saved_as is not None and files.fingerprint(path) != saved_as:
             raise ForeignError(f'{path} was not saved with it')
 
 
@@ -165,7 +166,7 @@ def _load(path: Path) -> dict[str, Any]:
         # On the CPU: the optimisers move what they load to where their parameters are.
         state = files.load(path)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise IncompleteError(f'{path} is unreadable ({str(error).splitlines()[0]})') from error
+        raise IncompleteError(f'{path} is unreadable ({first_line(error)})') from error
     if fault := training_state.fault(state, path):
         raise IncompleteError(f'{path} {fault}')
     return state
@@ -181,7 +182,7 @@ def _check_end(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
         )
 
 
-def _take_up_seed(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
+def _use_saved_seed(opt: dict[str, Any], state: dict[str, Any], path: Path) -> None:
     """Use the seed of the resumed run.
 
     P+M options.py:107 draws a seed if the options give none. Symptom: a resumed run uses another seed.
@@ -197,9 +198,8 @@ def _take_up_seed(opt: dict[str, Any], state: dict[str, Any], path: Path) -> Non
         )
     opt['manual_seed'] = saved
     for name, section in opt['datasets'].items():
-        if (
-            section.get('seed') == present
-        ):  # by default; a plain section, since a data set already built has the other seed
+        # By default its seed is the run's. A plain section: a data set that is already built has the other seed.
+        if section.get('seed') == present:
             opt['datasets'][name] = OrderedDict(section, seed=saved)
     from basicsr.utils.misc import set_random_seed
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from entropy_sde_plugin.checkpoints.released import released_state, with_current_names, without_wrappers
-from entropy_sde_plugin.errors import InputError, quoted
+from entropy_sde_plugin.errors import InputError, first_line, quoted
 from entropy_sde_plugin.utils.paths import opens_as_utf8
 
 __all__ = ['SAFETENSORS', 'SETTINGS_KEY', 'Weights', 'WeightsFile', 'check_file', 'dense']
@@ -35,7 +35,8 @@ _ENTRIES = ('params', 'state_dict', 'model_state_dict', 'model')
 """Names under which BasicSR and then other projects store a state dict; one may contain the other."""
 
 _NO_ENTRY = (Tensor, argparse.Namespace)
-"""What the names of entries may also name: a weight, or the options of LLDiffusion's release, its ``params``."""
+"""An entry of such a type is no state dict in spite of its name: a weight, or the options that LLDiffusion's release
+stores as ``params``."""
 
 _DEPTH = 4
 """Maximum nesting of a state dict: a damaged file can contain itself."""
@@ -192,7 +193,7 @@ def _safetensors(path: Path, data: bytes | None) -> tuple[Mapping[str, Any], Any
             metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], 'little')]).get('__metadata__') or {}
         settings = metadata.get(SETTINGS_KEY)
     except (SafetensorError, OSError, LookupError) as error:
-        raise InputError(f"Weights '{path}' cannot be read as safetensors: {_first_line(error)}.") from None
+        raise InputError(f"Weights '{path}' cannot be read as safetensors: {first_line(error)}.") from None
     try:
         return tensors, None if settings is None else json.loads(settings)
     except (ValueError, RecursionError) as error:  # a number that is too long is a ValueError
@@ -219,10 +220,6 @@ def _unpickled(path: Path, data: bytes | None, on_disk: bool) -> Any:
         else 'it is damaged, truncated or not a checkpoint; get the file again'
     )
     raise InputError(f"Weights '{path}' cannot be read as a checkpoint: {reason}.")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), repr(error))
 
 
 def _check_section(settings: Any) -> None:

@@ -170,7 +170,7 @@ def patch_resuming() -> None:
             running.compare(resume_state)
         original(self, resume_state)
         if running is not None:
-            running.take_up(self, resume_state)
+            running.restore(self, resume_state)
 
     BaseModel.resume_training = resume_training
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torchvision import models
 
-from entropy_sde_plugin.errors import MetricUnavailableError
+from entropy_sde_plugin.errors import MetricUnavailableError, first_line
 
 __all__ = [
     'FEATURE_URLS',
@@ -74,12 +74,8 @@ def _failed_download(url: str, file: Path) -> str:
         digest = file.stem.rpartition('-')[2]  # all these files' names end in the digest
         torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=False)
     except (OSError, URLError, RuntimeError) as error:
-        return _first_line(error)
+        return first_line(error).strip('<>')
     return ''
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip('<>').splitlines()), type(error).__name__)
 
 
 def _features(name: str) -> nn.Module:

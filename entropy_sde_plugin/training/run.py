@@ -76,7 +76,7 @@ class Run:
     def before_step(self, model: Any, current_iter: int) -> None:
         """Called between two steps, in every process: everything that belongs to the finished iteration is done.
 
-        Does a validation that the previous run missed, and stops if a signal was received.
+        Catch up on a validation that the previous run missed. Stop if a signal was received.
 
         Args:
             model: The model in training; its learning rate is still that of the finished iteration.
@@ -134,7 +134,7 @@ class Run:
         struct = None if checked is None or checked.train is None else type(checked.train)
         self._train_options = resumed_options.compare(saved, self._train_options, struct)
 
-    def take_up(self, model: Any, state: dict[str, Any]) -> None:
+    def restore(self, model: Any, state: dict[str, Any]) -> None:
         """Continue from the ``entries`` of a state, and correct its ``epoch``, from which the pipeline continues.
 
         With a state of plain BasicSR, which has no entries, the epoch starts again.
@@ -150,9 +150,9 @@ class Run:
             # Its epochs may have had another length: the remaining ones must cover all iterations.
             state['epoch'] = self._epoch = min(state['epoch'], state['iter'] // self._epoch_steps)
             return
-        self._take_up_epoch(state, entries)
-        self._take_up_best(model, entries['best_metric_results'])
-        self._take_up_generators(entries['generators'])
+        self._restore_epoch(state, entries)
+        self._restore_best(model, entries['best_metric_results'])
+        self._restore_generators(entries['generators'])
         self._validation_due = entries['validation_due'] and self._due(state['iter'])
 
     def save_what_is_sound(self) -> str:
@@ -200,7 +200,7 @@ class Run:
         for loader in self._val_loaders:
             model.validation(loader, iteration, self._tb_logger, self._opt['val']['save_img'])
 
-    def _take_up_epoch(self, state: dict[str, Any], entries: dict[str, Any]) -> None:
+    def _restore_epoch(self, state: dict[str, Any], entries: dict[str, Any]) -> None:
         size, drawn = self._sampler.total_size, entries['drawn']
         saved = entries['epoch_size'], entries['batch']
         if saved != (size, self._batch):
@@ -219,7 +219,7 @@ class Run:
         self._drawn_before = drawn
         self._sampler.drawn_before = self._epoch, drawn
 
-    def _take_up_best(self, model: Any, best: dict[str, Any]) -> None:
+    def _restore_best(self, model: Any, best: dict[str, Any]) -> None:
         if not (self._opt.get('val') or {}).get('metrics'):
             return
         for dataset, metrics in best.items():
@@ -227,7 +227,7 @@ class Run:
             record = model.best_metric_results[dataset]
             record |= {name: dict(entry) for name, entry in metrics.items() if name in record}
 
-    def _take_up_generators(self, states: list[dict[str, Any]]) -> None:
+    def _restore_generators(self, states: list[dict[str, Any]]) -> None:
         rank, world_size = process_info()
         if rank < len(states):
             random_state.set_state(states[rank])

@@ -13,7 +13,7 @@ import torch
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
-from entropy_sde_plugin.errors import DivergedError
+from entropy_sde_plugin.errors import DivergedError, first_line
 from entropy_sde_plugin.utils import random_state, signals
 from entropy_sde_plugin.utils.atomic_file import WriteError
 from entropy_sde_plugin.utils.distributed import process_info
@@ -129,6 +129,6 @@ class SaveOnError:
         try:
             outcome = self._save()
         except Exception as failure:
-            outcome = f'nothing could be saved ({str(failure).splitlines()[0]})'
+            outcome = f'nothing could be saved ({first_line(failure)})'
         get_root_logger().error(f'The training fails: {outcome}.')
         sys.stderr.flush()

@@ -12,7 +12,7 @@ import torch.distributed
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
-from entropy_sde_plugin.errors import DivergedError, InputError, OtherProcessError, printable
+from entropy_sde_plugin.errors import DivergedError, InputError, OtherProcessError, first_line, printable
 from entropy_sde_plugin.utils.launchers import rank_and_size
 from entropy_sde_plugin.utils.signals import InterruptionError
 
@@ -55,7 +55,7 @@ def meet(backend: str, **settings: Any) -> None:
         _agree_on_number(store, rank, size)
         torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, **settings)
     except (RuntimeError, ValueError) as error:
-        place, reason = (os.environ.get(f'MASTER_{key}', '') for key in ('ADDR', 'PORT')), str(error).splitlines()[0]
+        place, reason = (os.environ.get(f'MASTER_{key}', '') for key in ('ADDR', 'PORT')), first_line(error)
         raise InputError(
             f"The processes of this run cannot meet at '{':'.join(place)}' ({reason}): check the address, or choose "
             'another port (MASTER_PORT; under SLURM dist_params.port).'

@@ -73,7 +73,7 @@ def test_the_pipeline_comes_to_its_last_iteration(then, now, iteration, log):
     ours = state | {'run': before.entries(SimpleNamespace(), iteration)}
 
     resumed = run_of(*now)
-    resumed.take_up(SimpleNamespace(), ours)
+    resumed.restore(SimpleNamespace(), ours)
     size, batch = resumed._sampler.total_size, resumed._batch
     epoch, drawn = resumed._sampler.drawn_before
     assert epoch == ours['epoch']
@@ -83,7 +83,7 @@ def test_the_pipeline_comes_to_its_last_iteration(then, now, iteration, log):
 
     log.clear()
     resumed = run_of(*now)
-    resumed.take_up(SimpleNamespace(), state)
+    resumed.restore(SimpleNamespace(), state)
     assert last_iteration(resumed, state) == TOTAL
     (warning,) = warnings(log)
     assert 'The epoch starts again' in warning
@@ -193,6 +193,20 @@ def test_what_is_not_worth_saving_or_cannot_be_is_not_saved(error):
     finally:
         signal.signal(signal.SIGCHLD, before)
     assert reported == [(type(error), error, None)]
+
+
+def test_an_error_is_reported_where_saving_fails_without_a_message():
+    reported, error = [], ValueError('why the training fails')
+    before = signal.getsignal(signal.SIGCHLD)
+
+    def save():
+        raise MemoryError
+
+    try:
+        SaveOnError(lambda *what: reported.append(what), save)(ValueError, error, None)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert reported == [(ValueError, error, None)]
 
 
 def test_only_what_is_on_disk_is_saved_already(monkeypatch, tmp_path):
