@@ -28,7 +28,8 @@ PATCHES_PIXELS = 512**2
 """Pixels of the patches that pass the network at a time."""
 
 KEPT_BYTES = 2**30
-"""Limit of what is kept of the windows. The rest is computed again at every step, which adds a sixth of a call."""
+"""Limit of what is kept of the windows of an image. The rest is computed again at every step, which adds a sixth of a
+call."""
 
 
 class _InWindows(ABC):
@@ -59,6 +60,7 @@ class _InWindows(ABC):
         """
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not torch.float32):
             if not self._knows(cond):
+                self._images = []  # what is known of other images, up to 1 GiB each, is released first
                 self._images = [self._image(image) for image in cond.split(1)]
                 self._made_of = cond.clone(), self.tile
             predicted = [image.predict(state, time) for image, state in zip(self._images, x.split(1), strict=True)]
@@ -153,10 +155,13 @@ class Patches(_InWindows):
             raise InputError(message, option='stride')
         super().__init__(network, tile, dtype, compile)
         self.stride = stride
+        # Of the size asked for: where memory ran out, patches are smaller, and no more of them pass at a time.
+        self._batch = max(1, PATCHES_PIXELS // tile**2)
 
     def _image(self, cond: Tensor) -> _Image:
         canvas = reflect_to(cond, *(max(side, self.tile) for side in cond.shape[-2:]))
-        return _Patched(self.network, canvas, _Layout.of(canvas, self.tile, min(self.stride, self.tile)))
+        layout = _Layout.of(canvas, self.tile, min(self.stride, self.tile))
+        return _Patched(self.network, canvas, layout, canvas.new_ones(()), self._batch)
 
 
 @dataclass(frozen=True)
@@ -254,10 +259,6 @@ class _Tiled(_Image):
 
 class _Patched(_Image):
     """Windows of equal weight, many at a time, each an image of its own."""
-
-    def __init__(self, network: LLDiffusionNet, canvas: Tensor, layout: _Layout) -> None:
-        area = layout[0].height * layout[0].width
-        super().__init__(network, canvas, layout, canvas.new_ones(()), batch=max(1, PATCHES_PIXELS // area))
 
     def _features(self, windows: list[_Window], conds: Tensor) -> Features:
         return self.network.features(conds)

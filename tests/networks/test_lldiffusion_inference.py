@@ -99,6 +99,22 @@ def test_small_patches_of_a_formula_are_averaged_as_released():
     assert relative_error(restored, OUTPUTS['restore_patch_out']) < 1e-5
 
 
+def test_smaller_patches_take_less_memory():
+    """As where memory ran out: no more of them pass at a time than of those asked for."""
+    seen = []
+
+    def predict(x, cond, time):
+        seen.append(tuple(x.shape))
+        return x
+
+    patches = Patches(Formula(predict), tile=256, stride=256)
+    x = torch.rand(1, 3, 512, 1024)
+    patches(x, x, 1)
+    patches.tile = 128
+    patches(x, x, 1)
+    assert set(seen) == {(4, 3, 256, 256), (4, 3, 128, 128)}
+
+
 def test_the_released_restoration_of_a_whole_image():
     cond = 2 * reflected((3, 20, 40), (32, 64)) - 1
     assert relative_error(cond, OUTPUTS['whole_cond']) < 1e-6
