@@ -35,7 +35,8 @@ def read_teacher(options: DistillationOptions, student: DiffusionOptions, networ
         network: The class of its network.
 
     Raises:
-        InputError: The file does not hold a model, or one of another process or kind of network.
+        InputError: The file does not hold a model, or one of another process or kind of network, or one that was
+            trained for a few times only.
     """
     with about('train.distillation.teacher'):
         with warnings.catch_warnings(record=True) as noted:
@@ -53,6 +54,11 @@ def read_teacher(options: DistillationOptions, student: DiffusionOptions, networ
                     "not the options': write its own beside its weights with entropy-sde convert, and name that file."
                 ) from None
             raise InputError(f"The teacher '{options.teacher}' was {error}") from None
+        if teacher.diffusion.sampler.times is not None:
+            raise InputError(
+                f"The teacher '{options.teacher}' was trained for {len(teacher.diffusion.sampler.times)} times only "
+                '(train.times: sampler): use one that was trained for all.'
+            )
         if type(teacher.network) is not network:
             raise InputError(
                 f"The teacher '{options.teacher}' is a {type(teacher.network).__name__}, but the network in training "
@@ -128,5 +134,6 @@ class Distillation:
             return output
 
         denoiser = NetworkDenoiser(network, self._process, self._prediction)
+        # No noise is drawn: the start is given, and the sampler is deterministic.
         times = [time, *(to for to in self._grid if to is CLEAN or to < time)]
         return ddim(denoiser, self._process, cond, times, start=xt, noise=torch.randn_like, clip=self._clip)

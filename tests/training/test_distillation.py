@@ -210,6 +210,17 @@ def test_wrong_options_are_refused(changes, expected):
     assert '\n' not in str(caught.value)
 
 
+def test_a_teacher_of_a_few_times_is_refused(teacher, tmp_path):
+    """It would be called at times that it never learned."""
+    taught = load_model(teacher)
+    few = IRSDEOptions.from_settings({'sde': {'T': 20}, 'prediction': 'v', 'sampler': {'times': [20, 8]}})
+    save_model(Model(taught.network, few), tmp_path / 'few.safetensors')
+    options = DistillationOptions(str(tmp_path / 'few.safetensors'))
+    with pytest.raises(InputError, match=r'was trained for 2 times only \(train\.times: sampler\): use one') as caught:
+        read_teacher(options, IRSDEOptions.from_options({'sde': {'T': 20}}), ConditionalNAFNet)
+    assert caught.value.option == 'train.distillation.teacher'
+
+
 def test_a_teacher_without_settings_is_taken_to_have_the_papers(teacher, tmp_path, capsys):
     bare = tmp_path / 'bare.pth'
     torch.save({'state_dict': load_model(teacher).network.state_dict()}, bare)
