@@ -104,14 +104,15 @@ def match_brightness(images: Tensor, wanted: Tensor, weights: Tensor | None = No
         >>> round(mean_luma(match_brightness(dark, torch.tensor([0.6]))).item(), 3)
         0.6
     """
-    each = [None] * len(images) if weights is None else [weight.double().flatten() for weight in weights]
+    each = [None] * len(images) if weights is None else [weight.cpu().double().flatten() for weight in weights]
     return torch.stack([_matched(*image) for image in zip(images, wanted.tolist(), each, strict=True)])
 
 
 def _matched(image: Tensor, wanted: float, weight: Tensor | None) -> Tensor:
     if wanted == 0:
         return image
-    levels, shares = _histogram(image, weight)
+    # On the CPU: MPS has no float64, and every turn of the search would wait for a GPU.
+    levels, shares = _histogram(image.cpu(), weight)
     low, high = _GAMMAS
     for _ in range(40):
         gamma = (low * high) ** 0.5

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-__all__ = ['kept_picture']
+from entropy_sde_plugin.utils.atomic_file import LONGEST_NAME
 
-_LONGEST_NAME = 240
-"""Maximum length in bytes. File systems allow 255; `atomic_file` lengthens the name while it writes."""
+__all__ = ['kept_picture']
 
 
 def kept_picture(folder: Path, dataset: str, key: str, label: int | str, *, training: bool) -> Path:
@@ -31,8 +30,8 @@ def kept_picture(folder: Path, dataset: str, key: str, label: int | str, *, trai
     if training:
         folders.append(name)
     ending = f'_{label}.png'
-    below = [_shortened(each, _LONGEST_NAME) for each in folders]
-    below.append(_shortened(name, _LONGEST_NAME - len(ending.encode(errors='surrogateescape'))) + ending)
+    below = [_shortened(each, LONGEST_NAME) for each in folders]
+    below.append(_shortened(name, LONGEST_NAME - len(ending.encode(errors='surrogateescape'))) + ending)
     return Path(f'{folder}/{dataset}/{"/".join(below)}')  # a key that begins with a slash stays below the folder
 
 

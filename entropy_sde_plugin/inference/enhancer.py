@@ -17,7 +17,7 @@ from entropy_sde_plugin.diffusion.denoiser import NetworkDenoiser
 from entropy_sde_plugin.diffusion.process import TimeGrid
 from entropy_sde_plugin.diffusion.samplers import Callback, standard_normal
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.inference.enhancer_options import DEFAULT_SAMPLER, EnhancerOptions, checked_seed
+from entropy_sde_plugin.inference.enhancer_options import DEFAULT_STEPS, EnhancerOptions, checked_seed
 from entropy_sde_plugin.inference.memory import in_memory
 from entropy_sde_plugin.inference.restoration import restore
 from entropy_sde_plugin.networks.architectures import InferenceNetwork, architecture_of_network
@@ -61,9 +61,9 @@ class Enhancer:
         self.device = options.device
         self.network = self._for_inference(model, options)
         self.process = model.process
-        self.times = _time_grid(model, options.sampler.steps)
+        self.times = self._time_grid(model, options.sampler.steps)
         self.sampler = msgspec.structs.replace(options.sampler, steps=len(self.times) - 1)
-        self._denoiser_of = partial(NetworkDenoiser, process=model.process, prediction=model.prediction)
+        self._denoiser_of = partial(NetworkDenoiser, process=self.process, prediction=model.prediction)
 
     def _for_inference(self, model: Model, options: EnhancerOptions) -> InferenceNetwork:
         architecture = architecture_of_network(model.network)
@@ -77,6 +77,13 @@ class Enhancer:
                 )
             prepare = partial(architecture.patches, stride=options.stride)
         return prepare(model.network.to(self.device), **options.for_network)
+
+    def _time_grid(self, model: Model, steps: int | None) -> TimeGrid:
+        """Return the sampler's times: the model's own, if it has any and ``steps`` is None or their number."""
+        own = model.diffusion.sampler.times
+        if own is not None and steps in (None, len(own)):
+            return model.diffusion.times()
+        return self.process.time_grid(steps or min(DEFAULT_STEPS, len(self.process.times)))
 
     @classmethod
     def from_file(cls, path: str | Path, **options: Any) -> Enhancer:
@@ -115,7 +122,8 @@ class Enhancer:
             raise InputError(f'An image must be an array or a tensor, got {type(image).__name__}.')
         if isinstance(image, Tensor):
             batch = _checked(image if image.dim() == 4 else image[None])
-            return self._restore(batch, seed, callback).view(image.shape).to(image)
+            # Copied: a tensor of inference mode cannot be changed in place or used in training.
+            return self._restore(batch, seed, callback).view(image.shape).to(image, copy=True)
         full_scale = np.iinfo(image.dtype).max if image.dtype.newbyteorder('=') in (np.uint8, np.uint16) else None
         if full_scale is None and not np.issubdtype(image.dtype, np.floating):
             raise InputError(f'An image must be uint8, uint16 or floating-point, got {image.dtype}.')
@@ -148,14 +156,6 @@ class Enhancer:
                 noise=standard_normal([torch.Generator().manual_seed(seed) for _ in images]),
                 callback=callback,
             )
-
-
-def _time_grid(model: Model, steps: int | None) -> TimeGrid:
-    """Return the sampler's times: the model's own, if it has any and ``steps`` is None or their number."""
-    own = model.diffusion.sampler.times
-    if own is not None and steps in (None, len(own)):
-        return model.diffusion.times()
-    return model.process.time_grid(steps or min(DEFAULT_SAMPLER.steps or 1, len(model.process.times)))
 
 
 def _checked(batch: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from entropy_sde_plugin.utils.schema import parse
 
 __all__ = [
     'DEFAULT_SAMPLER',
+    'DEFAULT_STEPS',
     'SMALLEST_TILE',
     'ComputingOptions',
     'EnhancerOptions',
@@ -25,7 +26,8 @@ __all__ = [
     'checked_seed',
 ]
 
-DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=8, brightness='auto')
+DEFAULT_STEPS = 8
+DEFAULT_SAMPLER = SamplerOptions(type='posterior', steps=DEFAULT_STEPS, brightness='auto')
 """No worse than 100 steps on the demonstration's photographs: `scripts/benchmarks/bench_sampling.py`."""
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}

@@ -12,7 +12,7 @@ from entropy_sde_plugin.data.images import IMAGE_SUFFIXES
 from entropy_sde_plugin.data.raw import FOREIGN_SUFFIXES, is_raw
 from entropy_sde_plugin.errors import InputError, suggestion
 from entropy_sde_plugin.inference.pictures.formats import FORMATS
-from entropy_sde_plugin.utils.atomic_file import existing_folder
+from entropy_sde_plugin.utils.atomic_file import LONGEST_NAME, existing_folder
 from entropy_sde_plugin.utils.paths import not_a_file
 from entropy_sde_plugin.utils.problems import Problems
 
@@ -23,9 +23,6 @@ EXTENSIONS = ('auto', 'jpg', 'png', 'webp', 'tif', 'dng')
 
 DNG = '.dng'
 """Suffix of the outputs of raw images that are written as such."""
-
-_LONGEST_NAME = 240
-"""Maximum length in bytes. File systems allow 255; `atomic_file` lengthens the name while it writes."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ def _check_outputs(jobs: Sequence[Job], extension: str, problems: Problems) -> N
     made_from: dict[Path, Path] = {}
     for job in jobs:
         for path in job.outputs:
-            if len(os.fsencode(path.name)) > _LONGEST_NAME:
+            if len(os.fsencode(path.name)) > LONGEST_NAME:
                 problems.add(f"'{job.source}': the output name is too long; rename the file, or shorten --suffix.")
             other = made_from.setdefault(path, job.source)
             if other != job.source:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from entropy_sde_plugin.errors import InputError
 
 __all__ = [
+    'LONGEST_NAME',
     'WriteError',
     'atomic_file',
     'check_output_folder',
@@ -22,6 +23,10 @@ __all__ = [
     'output_path',
     'write_file',
 ]
+
+
+LONGEST_NAME = 240
+"""Maximum length of a file's name in bytes. File systems allow 255; `atomic_file` lengthens it while it writes."""
 
 
 class WriteError(InputError, OSError):

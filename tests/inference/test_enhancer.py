@@ -81,6 +81,14 @@ def test_tensors_come_back_as_they_went_in(model):
     assert torch.equal(enhancer(model).enhance(batch[0]), result[0])
 
 
+def test_a_float32_tensor_can_be_used_as_any_other(model):
+    result = enhancer(model).enhance(torch.from_numpy(DARK.transpose(2, 0, 1) / 255).float())
+    result.clamp_(0, 1)  # refused for tensors of inference mode
+    weight = torch.ones(1, requires_grad=True)
+    (weight * result).sum().backward()
+    assert weight.grad.item() == pytest.approx(result.sum().item(), rel=1e-4)
+
+
 @pytest.mark.parametrize('tile', [0, 16, 32, 'auto'])
 def test_the_tile_changes_nothing_one_could_see(model, tile):
     assert np.abs(enhancer(model, tile=tile).enhance(DARK).astype(int) - enhancer(model).enhance(DARK)).max() <= 1
