@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.metrics.perceptual import LPIPS_SMALLEST_SIDE, LPIPSNet, lpips_network
+from entropy_sde_plugin.metrics.perceptual import LPIPSNet, lpips_network, too_small
 
 __all__ = ['LPIPSLoss']
 
@@ -36,9 +36,9 @@ class LPIPSLoss(nn.Module):
 
     def __init__(self, net: LPIPSNet = 'alex', loss_weight: float = 1.0) -> None:
         super().__init__()
+        self.net: LPIPSNet = net
         self.loss_weight = loss_weight
         self.network = lpips_network(net).requires_grad_(False)
-        self.smallest_side = LPIPS_SMALLEST_SIDE[net]
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a scalar, of images (B, 3, H, W) in [0, 1].
@@ -46,8 +46,6 @@ class LPIPSLoss(nn.Module):
         Raises:
             InputError: The images are too small for the backbone.
         """
-        height, width = pred.shape[-2:]
-        if min(height, width) < self.smallest_side:
-            least = f'{self.smallest_side}x{self.smallest_side}'
-            raise InputError(f'LPIPSLoss needs images of at least {least} pixels, not {width}x{height}.')
+        if fault := too_small(self.net, *pred.shape[-2:]):
+            raise InputError(fault)
         return self.loss_weight * self.network(pred, target, normalize=True).mean()

@@ -14,7 +14,7 @@ from entropy_sde_plugin.errors import InputError, MetricUnavailableError, sugges
 from entropy_sde_plugin.metrics.backbones import as_batch, evaluation_device, inference, torchvision_features
 from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, rgb_pair
 
-__all__ = ['LPIPS_SMALLEST_SIDE', 'LPIPSNet', 'calculate_dists', 'calculate_lpips', 'lpips_network']
+__all__ = ['LPIPSNet', 'calculate_dists', 'calculate_lpips', 'check_backbone', 'lpips_network', 'too_small']
 
 LPIPSNet = Literal['alex', 'vgg', 'squeeze']
 LPIPS_SMALLEST_SIDE = {'alex': 31, 'vgg': 16, 'squeeze': 17}
@@ -49,14 +49,10 @@ def calculate_lpips(
         MetricUnavailableError: The backbone's weights are not available, or the image is too small for it.
         InputError: Unknown backbone, or the images differ in shape.
     """
-    if net not in LPIPS_SMALLEST_SIDE:
-        raise InputError(f"net '{net}' of calculate_lpips: {suggestion(net, LPIPS_SMALLEST_SIDE)}")
+    check_backbone(net)
     first, second = rgb_pair(img, img2, crop_border, input_order)
-    smallest = LPIPS_SMALLEST_SIDE[net]
-    if min(first.shape[:2]) < smallest:
-        height, width = first.shape[:2]
-        least = f'{smallest}x{smallest}'
-        raise MetricUnavailableError(f'LPIPS ({net}) needs images of at least {least} pixels, not {width}x{height}.')
+    if fault := too_small(net, *first.shape[:2]):
+        raise MetricUnavailableError(fault)
     with inference():
         return _lpips(net, evaluation_device())(as_batch(first), as_batch(second), normalize=True).item()
 
@@ -89,6 +85,20 @@ def calculate_dists(
         return _dists(evaluation_device())(as_batch(first), as_batch(second)).item()
 
 
+def check_backbone(net: str) -> None:
+    """Raise an InputError unless LPIPS has the backbone."""
+    if net not in LPIPS_SMALLEST_SIDE:
+        raise InputError(f"net: LPIPS has no backbone '{net}'. {suggestion(net, LPIPS_SMALLEST_SIDE)}", option='net')
+
+
+def too_small(net: LPIPSNet, height: int, width: int) -> str:
+    """Return why images are too small for a backbone of LPIPS; '' if they are not."""
+    side = LPIPS_SMALLEST_SIDE[net]
+    if min(height, width) >= side:
+        return ''
+    return f'LPIPS ({net}) needs images of at least {side}x{side} pixels, not {width}x{height}.'
+
+
 # The packages are imported when a metric is used, since every start of BasicSR imports this module.
 def lpips_network(net: LPIPSNet) -> nn.Module:
     """Return LPIPS as a network on the CPU: (B, 3, H, W), (B, 3, H, W) -> (B, 1, 1, 1), in [-1, 1], or with
@@ -100,8 +110,7 @@ def lpips_network(net: LPIPSNet) -> nn.Module:
     """
     import lpips
 
-    if net not in LPIPS_SMALLEST_SIDE:
-        raise InputError(f"net: LPIPS has no backbone '{net}'. {suggestion(net, LPIPS_SMALLEST_SIDE)}", option='net')
+    check_backbone(net)
     with torch.device('cpu'), torchvision_features(lpips.pretrained_networks, 'tv'):
         return lpips.LPIPS(net=net, verbose=False)
 

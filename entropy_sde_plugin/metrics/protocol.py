@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 
-__all__ = ['InputOrder', 'check_ssim_window', 'crop', 'ignore_better', 'rgb_pair', 'takes_planes', 'takes_unrounded']
+__all__ = [
+    'InputOrder',
+    'check_ssim_window',
+    'crop',
+    'ignore_better',
+    'inner',
+    'rgb_pair',
+    'takes_planes',
+    'takes_unrounded',
+]
 
 InputOrder = Literal['HWC', 'CHW']
 Metric = TypeVar('Metric', bound=Callable[..., float])
@@ -74,8 +83,6 @@ def rgb_pair(
     Raises:
         InputError: Wrong type, different shapes, or nothing left after the crop.
     """
-    if input_order not in ('HWC', 'CHW'):
-        raise InputError(f"input_order '{input_order}' of a metric must be HWC or CHW.")
     if img.shape != img2.shape:
         raise InputError(f'A metric compares images of the same shape, not {img.shape} and {img2.shape}.')
     return _rgb(img, crop_border, input_order), _rgb(img2, crop_border, input_order)
@@ -91,14 +98,25 @@ def crop(img: NDArray[Any], crop_border: int, input_order: InputOrder) -> NDArra
     """Return one image as ``rgb_pair`` does, of any type.
 
     Raises:
-        InputError: It does not have three channels, or nothing is left after the crop.
+        InputError: It does not have three channels, the order is unknown, or nothing is left after the crop.
     """
+    if input_order not in ('HWC', 'CHW'):
+        raise InputError(f"input_order '{input_order}' of a metric must be HWC or CHW.")
     picture = img.transpose(1, 2, 0) if input_order == 'CHW' and img.ndim == 3 else img
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise InputError(f'A metric needs colour images, not one of shape {img.shape}.')
+    return inner(picture, crop_border)[..., ::-1]
+
+
+def inner(picture: NDArray[Any], crop_border: int) -> NDArray[Any]:
+    """Return an image (H, W, C) without ``crop_border`` pixels at each side.
+
+    Raises:
+        InputError: Nothing is left.
+    """
     height, width = picture.shape[:2]
     if not 0 <= crop_border < min(height, width) / 2:
         raise InputError(
             f'crop_border {crop_border} of a metric leaves nothing of an image of {width}x{height} pixels: lower it.'
         )
-    return picture[crop_border : height - crop_border, crop_border : width - crop_border, ::-1]
+    return picture[crop_border : height - crop_border, crop_border : width - crop_border]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from entropy_sde_plugin.errors import InputError, MetricUnavailableError
-from entropy_sde_plugin.metrics.protocol import InputOrder, ignore_better, takes_planes
+from entropy_sde_plugin.errors import InputError
+from entropy_sde_plugin.metrics.protocol import InputOrder, check_ssim_window, ignore_better, inner, takes_planes
 
 __all__ = ['calculate_psnr_raw', 'calculate_ssim_raw']
 
@@ -72,9 +72,7 @@ def calculate_ssim_raw(
     from skimage.metrics import structural_similarity
 
     result, truth = _planes(img, img2, crop_border, input_order)
-    if min(truth.shape[:2]) < _WINDOW:
-        height, width = truth.shape[:2]
-        raise MetricUnavailableError(f'SSIM needs planes of at least {_WINDOW}x{_WINDOW} values, not {width}x{height}.')
+    check_ssim_window(*truth.shape[:2], window=_WINDOW)
     similarity: Any = structural_similarity(truth, result, win_size=_WINDOW, data_range=1, channel_axis=2)
     return float(similarity)
 
@@ -87,8 +85,4 @@ def _planes(
     if not all(np.issubdtype(planes.dtype, np.floating) for planes in (img, img2)):
         raise InputError(f'A raw metric compares floating planes in [0, 1], not {img.dtype} and {img2.dtype}.')
     pair = [planes.transpose(1, 2, 0) if input_order == 'CHW' else planes for planes in (img, img2)]
-    height, width = pair[0].shape[:2]
-    if not 0 <= crop_border < min(height, width) / 2:
-        raise InputError(f'crop_border {crop_border} of a metric leaves nothing of planes of {height} x {width}.')
-    inner = slice(crop_border, height - crop_border), slice(crop_border, width - crop_border)
-    return [planes[inner].astype(np.float64).clip(0, 1) for planes in pair]
+    return [inner(planes, crop_border).astype(np.float64).clip(0, 1) for planes in pair]

@@ -40,7 +40,7 @@ def test_its_gradient_is_the_slope(real_weights, cache):
 
 
 def test_small_images_are_refused(real_weights, cache):
-    with pytest.raises(InputError, match='LPIPSLoss needs images of at least 31x31 pixels, not 40x30'):
+    with pytest.raises(InputError, match=r'LPIPS \(alex\) needs images of at least 31x31 pixels, not 40x30'):
         LPIPSLoss()(*torch.rand(2, 1, 3, 30, 40))
 
 

@@ -67,5 +67,7 @@ def test_what_cannot_be_compared():
         calculate_ssim_lldiffusion(RESULT[:, :6], TRUTH[:, :6], input_order='CHW')
     with pytest.raises(InputError, match='the same shape'):
         calculate_psnr_lldiffusion(RESULT[:, :6], TRUTH, input_order='CHW')
+    with pytest.raises(InputError, match=r"^input_order 'hcw' of a metric must be HWC or CHW\.$"):
+        calculate_psnr_lldiffusion(RESULT, TRUTH, input_order='hcw')
     with pytest.raises(InputError, match='colour'):
         calculate_psnr_lldiffusion(RESULT[0], TRUTH[0])

@@ -206,7 +206,7 @@ def test_damaged_weights_are_named(content, cache, pictures):
         ((40, 40, 3), (40, 40, 3), {'crop_border': 20}, 'crop_border 20 .* nothing of an image of 40x40'),
         ((40, 40, 3), (40, 40, 3), {'crop_border': -1}, 'crop_border -1'),
         ((40, 40, 3), (40, 40, 3), {'input_order': 'WHC'}, "input_order 'WHC'"),
-        ((40, 40, 3), (40, 40, 3), {'net': 'alexx'}, "net 'alexx' .* Did you mean 'alex'"),
+        ((40, 40, 3), (40, 40, 3), {'net': 'alexx'}, r"LPIPS has no backbone 'alexx'\. Did you mean 'alex'"),
         ((30, 99, 3), (30, 99, 3), {}, r'LPIPS \(alex\) needs images of at least 31x31 pixels, not 99x30'),
         ((40, 40, 3), (40, 40, 3), {'crop_border': 5}, 'needs images of at least 31x31 pixels, not 30x30'),
     ],
