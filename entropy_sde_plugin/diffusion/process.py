@@ -101,10 +101,9 @@ class Level:
 class GaussianProcess(Process):
     """A diffusion whose states are Gaussian around the clean image: x_t = m + a_t (x0 - m) + s_t noise.
 
-    The noisy states are numbered by whole times.
-    m is :meth:`mean`, the image that the process reverts to. The variance is preserved: a_t² + s_t² / S² = 1, where S
-    is ``stationary_std``. Images are (B, C, H, W), of any floating dtype and device.
-    A time outside ``times``, or times that do not match the batch, raise an ``InputError``.
+    The noisy states are numbered by whole times. The process reverts to the image m (:meth:`mean`) and preserves the
+    variance: a_t² + s_t² / S² = 1, where S is ``stationary_std``. Images are (B, C, H, W), of any floating dtype and
+    device. A time outside ``times``, or times that do not match the batch, raise an ``InputError``.
 
     Attributes:
         times: The noisy states, from the least noisy to the noisiest.
@@ -234,14 +233,18 @@ class GaussianProcess(Process):
 
     def posterior_mean(self, xt: Tensor, x0: Tensor, cond: Tensor, t: Time, to: Arrival) -> Tensor:
         """Return the mean of the state at ``to`` given x_t and x0; at :data:`CLEAN` it is x0."""
-        towards_xt, towards_x0, _ = self._posterior(self._check(t), self._arrival(self._check(t), to))
+        towards_xt, towards_x0, _ = self._checked_posterior(t, to)
         towards_xt, towards_x0 = self._on(xt, towards_xt, towards_x0)
         m = self.mean(cond)
         return m + towards_xt * (xt - m) + towards_x0 * (x0 - m)
 
     def posterior_std(self, t: Time, to: Arrival) -> Tensor:
         """Return the standard deviation of the state at ``to`` given x_t and x0: float64, (B or 1, 1, 1, 1)."""
-        return self._posterior(self._check(t), self._arrival(self._check(t), to))[2].view(-1, 1, 1, 1)
+        return self._checked_posterior(t, to)[2].view(-1, 1, 1, 1)
+
+    def _checked_posterior(self, t: Time, to: Arrival) -> tuple[Tensor, Tensor, Tensor]:
+        times = self._check(t)
+        return self._posterior(times, self._arrival(times, to))
 
     def elapsed(self, t: int, to: int) -> float:
         """Return ln(a_to / a_t), above 0: the length of a step in the time of the variance-preserving SDE."""

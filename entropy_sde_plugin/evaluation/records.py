@@ -32,7 +32,7 @@ name            of the run
 options         the option file as it was used: after ``--force_yml`` and defaults
 versions        of ``python``, ``torch``, ``basicsr`` and ``entropy_sde_plugin``
 device          ``cpu``, or the name of the GPU
-sampler         the section ``sampler`` with its defaults; ``steps`` is the number of network calls' time steps
+sampler         the section ``sampler`` with its defaults; ``steps`` is the number of network calls per image
 validations     a list, one for each iteration and dataset, of: ``iteration`` (null in a test), ``dataset``,
                 ``seeds``, ``images``, ``data_sha256`` (names and images, input and truth, as the network and
                 the metrics receive them), ``weights_sha256`` (of the tensors that restored, see ``weights_sha256``),

@@ -59,11 +59,6 @@ class Scorer:
         self._take_planes = {key for key, function in functions.items() if hasattr(function, 'takes_planes')}
 
     @property
-    def keys(self) -> list[str]:
-        """The metrics' keys, in the section's order."""
-        return list(self._metrics)
-
-    @property
     def scores_sets(self) -> bool:
         """Whether one of the metrics needs the whole set."""
         return bool(self._set_metrics)

@@ -43,7 +43,7 @@ class Draw:
     def __len__(self) -> int:
         return len(self.t)
 
-    def words(self) -> list[str]:
+    def descriptions(self) -> list[str]:
         """Return the time of each image, for the log."""
         return [f't={time}' for time in self.t.tolist()]
 
@@ -88,6 +88,7 @@ class DiffusionModel(SystemModel[Draw]):
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
         self.process = self.options.process()
+        self.call_times = self.options.call_times()
 
     def init_training_settings(self) -> None:
         super().init_training_settings()
@@ -124,7 +125,7 @@ class DiffusionModel(SystemModel[Draw]):
         """
         if self.train_options.times == 'all':
             return self.process.draw_time(generator)
-        times = torch.tensor(self.options.call_times())
+        times = torch.tensor(self.call_times)
         return times[torch.randint(len(times), (), generator=generator)]
 
     def clean_target(self, gt: Tensor, xt: Tensor, cond: Tensor, t: Tensor, **inputs: Tensor) -> Tensor:
@@ -141,14 +142,14 @@ class DiffusionModel(SystemModel[Draw]):
 
     def checkpoint_options(self) -> DiffusionOptions:
         """Return the options; of the sampler only its times, and these only if the network learns no others."""
-        times = tuple(self.options.call_times()) if self.train_options.times == 'sampler' else None
+        times = tuple(self.call_times) if self.train_options.times == 'sampler' else None
         sampler = SamplerOptions(times=times)
         return msgspec.structs.replace(self.options, sampler=sampler)
 
     @property
     def sampler_settings(self) -> dict[str, Any]:
         sampler = self.options.sampler
-        return msgspec.structs.asdict(sampler) | {'steps': len(self.options.call_times())}
+        return msgspec.structs.asdict(sampler) | {'steps': len(self.call_times)}
 
     def feed_data(self, data: dict[str, Any]) -> None:
         super().feed_data(data)

@@ -20,7 +20,7 @@ from entropy_sde_plugin.evaluation.validator import Restoration
 from entropy_sde_plugin.inference.restoration import check_finite
 from entropy_sde_plugin.losses.exposure import CallWeights, call_loss
 from entropy_sde_plugin.models.system import SystemModel
-from entropy_sde_plugin.networks.architectures import ARCHITECTURES
+from entropy_sde_plugin.networks.architectures import find_architecture
 from entropy_sde_plugin.networks.exposure import ResidualParts
 from entropy_sde_plugin.options.exposure import ExposureOptions
 from entropy_sde_plugin.options.system import SystemOptions
@@ -48,7 +48,7 @@ class LadderDraw:
     def __len__(self) -> int:
         return len(self.generators)
 
-    def words(self) -> list[str]:
+    def descriptions(self) -> list[str]:
         """Return the exposures of each image, for the log."""
         rows = torch.stack(self.times[:-1], dim=1).tolist()
         return [f'exposures {", ".join(f"{exposure:g}" for exposure in row)}' for row in rows]
@@ -235,9 +235,9 @@ class ExposureDiffusionModel(SystemModel[LadderDraw]):
 
 def _for_whole_frames(network: nn.Module) -> Callable[[Tensor], Any]:
     """Prepare a network of this package for frames of any size; any other is returned as it is."""
-    prepared = {architecture.network: architecture.for_raw_inference for architecture in ARCHITECTURES}
-    prepare = prepared.get(type(network))
-    return network if prepare is None else prepare(network)
+    architecture = find_architecture(network)
+    prepare = architecture and architecture.for_raw_inference
+    return prepare(network) if prepare else network
 
 
 def _last_axis(image: Tensor) -> np.ndarray:

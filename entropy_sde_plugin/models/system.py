@@ -52,7 +52,7 @@ class StepDraw(Protocol):
         """Return the draws of some images of the batch."""
         ...
 
-    def words(self) -> list[str]:
+    def descriptions(self) -> list[str]:
         """Return where on the way each image was, for the log."""
         ...
 
@@ -286,7 +286,8 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
             weight: Weight of each image, (B,), in a ``SpatialEntropyLoss``.
         """
         return {
-            name: self._loss(criterion, predicted, target, draw.iteration, weight) * self._share(criterion, len(draw))
+            name: self._loss_share(criterion, len(draw))
+            * self._loss(criterion, predicted, target, draw.iteration, weight)
             for name, criterion in criteria.items()
             if criterion is not None
         }
@@ -295,7 +296,7 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         """The weight of some images' mean in the batch's mean."""
         return images / self.gt.shape[0]
 
-    def _share(self, criterion: nn.Module, images: int) -> float:
+    def _loss_share(self, criterion: nn.Module, images: int) -> float:
         """The weight of some images' loss in the batch's."""
         return 1.0 if getattr(criterion, 'reduction', 'mean') == 'sum' else self.share(images)
 
@@ -310,7 +311,7 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
 
     def _report_skipped(self, draw: Drawn) -> None:
         current_iter = draw.iteration
-        batches = gather(lambda: [f'{where} {path}' for where, path in zip(draw.words(), self.lq_paths, strict=True)])
+        batches = gather(lambda: [' '.join(image) for image in zip(draw.descriptions(), self.lq_paths, strict=True)])
         losses = ', '.join(f'{name} {value:g}' for name, value in self.get_current_log().items())
         get_root_logger().warning(
             f'Iteration {current_iter}: a loss or the gradient is not finite ({losses}), the step is skipped. '
@@ -320,9 +321,9 @@ class SystemModel(ValidatedModel, Generic[Drawn]):
         if self.training_step.skipped_in_row >= limit:
             raise DivergedError(
                 f'Training stops at iteration {current_iter}: {limit} steps in a row had a loss or gradient that is '
-                'not finite (train.max_skipped_steps). The log names their images; where these are sound, begin '
-                'again from the weights of an earlier checkpoint (path.pretrain_network_g), with a lower learning '
-                'rate or train.grad_clip_norm; a resumed training would continue with the rate of its state.'
+                'not finite (train.max_skipped_steps). The log names their images. If they are sound, start again from '
+                'the weights of an earlier checkpoint (path.pretrain_network_g), with a lower learning rate or '
+                'train.grad_clip_norm. Do not resume: that would keep the old learning rate.'
             )
 
     def _check_last_weights(self) -> None:

@@ -41,7 +41,7 @@ class ValidatedModel(SRModel):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self._given = copy.deepcopy(opt)  # BasicSR takes entries out of the sections it has used
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         super().__init__(opt)
 
     @property
@@ -141,7 +141,7 @@ class ValidatedModel(SRModel):
             summary = validation.summary(key)
             if isinstance(summary, MetricUnavailableError):
                 lines.append(f'\t # {key}: n/a\n')
-                self._tell_once(f'val.metrics.{key} is n/a: {summary}')
+                self._warn_once(f'val.metrics.{key} is n/a: {summary}')
                 continue
             self.metric_results[key] = summary.mean
             self._update_best_metric_result(validation.dataset, key, summary.mean, current_iter)
@@ -151,9 +151,9 @@ class ValidatedModel(SRModel):
                 tb_logger.add_scalar(f'metrics/{validation.dataset}/{key}', summary.mean, current_iter)
         get_root_logger().info(''.join(lines))
 
-    def _tell_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
             get_root_logger().warning(message)
 
     def _record(self, validation: Validation, iteration: int | None, settings: dict[str, Any]) -> None:

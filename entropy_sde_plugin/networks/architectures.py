@@ -29,6 +29,7 @@ __all__ = [
     'RawInferenceNetwork',
     'architecture_of',
     'architecture_of_network',
+    'find_architecture',
 ]
 
 
@@ -155,13 +156,17 @@ def architecture_of(state: Mapping[str, Tensor]) -> Architecture:
     raise InputError(f"These are not the weights of a known network ({names}); their first key is '{first}'.")
 
 
+def find_architecture(network: nn.Module) -> Architecture | None:
+    """Return the architecture of a network; None if it is not a known one."""
+    return next((architecture for architecture in ARCHITECTURES if type(network) is architecture.network), None)
+
+
 def architecture_of_network(network: nn.Module) -> Architecture:
     """Return the architecture of a network.
 
     Raises:
         InputError: It is not a known one.
     """
-    for architecture in ARCHITECTURES:
-        if type(network) is architecture.network:
-            return architecture
+    if architecture := find_architecture(network):
+        return architecture
     raise InputError(f'{type(network).__name__} has no entry among the known architectures.')

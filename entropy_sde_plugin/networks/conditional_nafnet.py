@@ -10,11 +10,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.networks.brightness import BrightnessEmbedding
-from entropy_sde_plugin.networks.nafnet import Affine, NAFBlock, NAFNet, SimpleGate, block_counts, check_sizes
+from entropy_sde_plugin.networks.nafnet import (
+    Affine,
+    NAFBlock,
+    NAFNet,
+    SimpleGate,
+    block_counts,
+    channel_norm,
+    check_sizes,
+)
 from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
 from entropy_sde_plugin.networks.time_embedding import SinusoidalEmbedding
 
@@ -31,9 +38,7 @@ class ChannelLayerNorm(nn.Module):
         self.g = nn.Parameter(torch.ones(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Channels last is the layout of torch's fused kernel; a channels-last network pays no copy for it.
-        normed = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.g.flatten(), None, self.eps)
-        return normed.permute(0, 3, 1, 2)
+        return channel_norm(x, self.g.flatten(), None, self.eps)
 
 
 class ConditionalNAFBlock(NAFBlock):

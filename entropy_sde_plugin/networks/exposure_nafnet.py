@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from entropy_sde_plugin.networks.exposure import (
     RAW_PLANES,
@@ -20,7 +19,7 @@ from entropy_sde_plugin.networks.exposure import (
     output_planes,
     plane_options,
 )
-from entropy_sde_plugin.networks.nafnet import Affine, NAFBlock, NAFNet, block_counts, check_sizes
+from entropy_sde_plugin.networks.nafnet import Affine, NAFBlock, NAFNet, block_counts, channel_norm, check_sizes
 from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
 
 __all__ = ['ExposureNAFNet', 'nafnet_options']
@@ -37,9 +36,7 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Channels last is the layout of torch's fused kernel; a channels-last network pays no copy for it.
-        normed = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.weight, self.bias, self.eps)
-        return normed.permute(0, 3, 1, 2)
+        return channel_norm(x, self.weight, self.bias, self.eps)
 
 
 class ExposureNAFBlock(NAFBlock):

@@ -89,10 +89,10 @@ class ExposureUNet(nn.Module):
         if planes.shape[-2] % SIZE_MULTIPLE or planes.shape[-1] % SIZE_MULTIPLE:
             message = f'ExposureUNet takes sides that are multiples of {SIZE_MULTIPLE}, got {tuple(planes.shape[-2:])}.'
             raise InputError(message)
-        output = self.last_convolution(planes)
+        output = self._last_convolution(planes)
         return adaptive_residual(output, planes[:, :RAW_PLANES]) if self.adaptive else (output.clamp(0, 1), None)
 
-    def last_convolution(self, planes: Tensor) -> Tensor:
+    def _last_convolution(self, planes: Tensor) -> Tensor:
         """Return what the last convolution gives for the planes, (B, 9 or 4, H, W)."""
         levels = len(WIDTHS)
         x, skips = self._pair(1, planes), []

@@ -15,7 +15,7 @@ from entropy_sde_plugin.networks.lldiffusion_blocks import GROUPS
 from entropy_sde_plugin.networks.lldiffusion_encoder import MAP_WIDTHS, LatentMapEncoder
 from entropy_sde_plugin.networks.lldiffusion_unet import LEVELS, FuseMode, UNet
 from entropy_sde_plugin.networks.padding import reflect_to
-from entropy_sde_plugin.networks.state_dicts import check_fit, size_of
+from entropy_sde_plugin.networks.state_dicts import MOST_BLOCKS, check_fit, size_of
 
 __all__ = ['Features', 'LLDiffusionNet', 'color_map', 'lldiffusion_options', 'padded']
 
@@ -23,9 +23,6 @@ MULTIPLE = 32
 """The sides of an image are padded to a multiple of this …"""
 SMALLEST = 64
 """… and to this at least: the encoder reflects images at 1/32 of their size."""
-
-MOST_BLOCKS = 1000
-"""Most blocks of a level: a network with more, by a typing error, would take minutes to build."""
 
 
 @dataclass(frozen=True)

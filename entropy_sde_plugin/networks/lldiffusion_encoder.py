@@ -18,8 +18,9 @@ MAP_WIDTHS = (32, 32, 16, 16, 8, 8)
 image's."""
 
 REACH = 2
-"""How many pixels of the trunk's output beyond a part its maps depend on. At each stage pixel p needs p + 1 of the
-doubled image, which is (p + 1) / 2, rounded up, of the image before: 1 pixel beyond the border, then 2, and no more."""
+"""The maps of a part depend on the trunk's output this many pixels beyond its border. At each stage pixel p needs p + 1
+of the doubled image, which is (p + 1) / 2, rounded up, of the image before: 1 pixel beyond the border, then 2, and no
+more."""
 
 SLOPE = 0.2
 

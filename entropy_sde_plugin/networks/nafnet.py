@@ -15,14 +15,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from entropy_sde_plugin.errors import InputError, quoted
+from entropy_sde_plugin.networks.state_dicts import MOST_BLOCKS
 
-__all__ = ['Affine', 'NAFBlock', 'NAFNet', 'SimpleGate', 'block_counts', 'check_sizes']
+__all__ = ['Affine', 'NAFBlock', 'NAFNet', 'SimpleGate', 'block_counts', 'channel_norm', 'check_sizes']
 
 MOST_LEVELS = 10
 """Images are padded to multiples of 2^levels."""
-
-MOST_BLOCKS = 1000
-"""Most blocks of a level: a network with more, by a typing error, would take minutes to build."""
 
 
 class SimpleGate(nn.Module):
@@ -31,6 +29,12 @@ class SimpleGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first, second = x.chunk(2, dim=1)
         return first * second
+
+
+def channel_norm(x: Tensor, gain: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+    """Layer norm over the channels of each pixel, (B, C, H, W) -> (B, C, H, W)."""
+    # Channels last is the layout of torch's fused kernel; a channels-last network pays no copy for it.
+    return F.layer_norm(x.permute(0, 2, 3, 1), gain.shape, gain, bias, eps).permute(0, 3, 1, 2)
 
 
 class Affine(NamedTuple):
@@ -180,7 +184,7 @@ def check_sizes(width: int, middle_blk_num: int, enc_blk_nums: Sequence[int], de
             option='enc_blk_nums',
         )
     if len(enc_blk_nums) > MOST_LEVELS:
-        message = f'enc_blk_nums has {len(enc_blk_nums)} levels, more than {MOST_LEVELS}: each halves x.'
+        message = f'enc_blk_nums has {len(enc_blk_nums)} levels, more than {MOST_LEVELS}: each halves height and width.'
         raise InputError(message, option='enc_blk_nums')
     blocks = {'enc_blk_nums': enc_blk_nums, 'middle_blk_num': (middle_blk_num,), 'dec_blk_nums': dec_blk_nums}
     for name, counts in blocks.items():

@@ -13,6 +13,10 @@ from entropy_sde_plugin.errors import InputError
 __all__ = ['check_fit', 'size_of']
 
 
+MOST_BLOCKS = 1000
+"""Most blocks of a level: a network with more, by a typing error, would take minutes to build."""
+
+
 def size_of(state: Mapping[str, Tensor], key: str, name: str, dims: int = 4) -> torch.Size:
     """Return the shape of a weight.
 
@@ -26,7 +30,7 @@ def size_of(state: Mapping[str, Tensor], key: str, name: str, dims: int = 4) -> 
         InputError: It is missing, or has other dimensions.
     """
     if key not in state or state[key].dim() != dims:
-        raise InputError(f"These are not the weights of a {name}: '{key}' is missing or misshapen.")
+        raise InputError(f"These weights do not belong to the network {name}: '{key}' is missing or misshapen.")
     return state[key].shape
 
 
@@ -40,5 +44,5 @@ def check_fit(network: type[nn.Module], options: Mapping[str, Any], state: Mappi
         expected = network(**options).state_dict()
     for key in [*expected, *state]:
         if key not in expected or key not in state or expected[key].shape != state[key].shape:
-            message = f"These are not the weights of a {network.__name__}: '{key}' does not fit the others."
+            message = f"These weights do not belong to the network {network.__name__}: '{key}' does not fit the others."
             raise InputError(message)

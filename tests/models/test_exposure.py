@@ -93,7 +93,7 @@ def test_processes_share_the_draws_of_one():
             assert torch.equal(exposure, others[rank::2])
         for generator, other in zip(draw.generators, expected.generators[rank::2], strict=True):
             assert torch.equal(generator.get_state(), other.get_state())
-    assert [words.count(',') for words in expected.words()] == [2] * 4
+    assert [text.count(',') for text in expected.descriptions()] == [2] * 4
 
 
 @pytest.mark.parametrize('weighting', ['released', 'fixed'])
