@@ -125,8 +125,9 @@ def validate(
     progress: bool = False,
     save: Callable[[str, RGBImage], None] | None = None,
 ) -> Validation:
-    """Restore and score every image of a set; called in every process of the run. Of n processes, process i mod n
-    restores image i. All return the same table, which does not depend on n.
+    """Restore and score every image of a set; called in every process of the run.
+
+    Of n processes, process i mod n restores image i. All return the same table, which does not depend on n.
 
     Args:
         dataloader: Loader of a set whose items hold ``lq``, perhaps ``gt``, ``lq_path`` and perhaps the image's name in

@@ -74,7 +74,7 @@ def _failed_download(url: str, file: Path) -> str:
         digest = file.stem.rpartition('-')[2]  # all these files' names end in the digest
         torch.hub.download_url_to_file(url, str(file), hash_prefix=digest, progress=False)
     except (OSError, URLError, RuntimeError) as error:
-        return first_line(error).strip('<>')
+        return first_line(error).strip('<>') or type(error).__name__
     return ''
 
 

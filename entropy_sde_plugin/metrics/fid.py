@@ -28,8 +28,7 @@ class FrechetInceptionDistance:
     Protocol: RGB, the whole image less ``crop_border``, resized to 299 x 299 (bilinear, not antialiased) and scaled
     to [-1, 1] as in pytorch-fid; pool features of its Inception (TensorFlow's weights of 2015-12-05) in float32,
     statistics in float64. Under ``RELIABLE`` images the covariance does not have full rank and the value is only
-    indicative.
-    Oracles in the tests: BasicSR's formula over ``scipy.linalg.sqrtm``, and closed forms.
+    indicative. Oracles in the tests: BasicSR's formula over ``scipy.linalg.sqrtm``, and closed forms.
 
     Args:
         crop_border: Pixels to leave out at each side.

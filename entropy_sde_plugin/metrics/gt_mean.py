@@ -20,8 +20,8 @@ def calculate_psnr_gtmean(
     """PSNR in dB of the result rescaled to the mean gray value of the ground truth. Not the paper's PSNR.
 
     Protocol: RGB in 0…255; the result times mean gray of the truth over mean gray of the result (BT.601 luma), clipped
-    to 0…255, not rounded; then BasicSR's PSNR over all channels. ``crop_border`` is cut off first.
-    Oracle in the tests: scikit-image.
+    to 0…255, not rounded; then BasicSR's PSNR over all channels. ``crop_border`` is cut off first. Oracle
+    in the tests: scikit-image.
 
     Args:
         img: Result: BGR, uint8, shape (H, W, 3), or (3, H, W) with ``input_order`` CHW.

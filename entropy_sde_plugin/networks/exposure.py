@@ -70,5 +70,7 @@ def plane_options(first: int, last: int, name: str) -> dict[str, bool]:
     """
     adaptive: Mapping[int, bool] = {output_planes(each): each for each in (False, True)}
     if first not in (4, 8, 12) or last not in adaptive:
-        raise InputError(f'These are not the weights of an {name}: they take {first} planes and return {last}.')
+        raise InputError(
+            f'These weights do not belong to the network {name}: they take {first} planes and return {last}.'
+        )
     return {'adaptive': adaptive[last], 'photon_plane': first >= 8, 'concat_origin': first == 12}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from entropy_sde_plugin.errors import InputError
 
-__all__ = ['check_fit', 'size_of']
+__all__ = ['MOST_BLOCKS', 'check_fit', 'size_of']
 
 
 MOST_BLOCKS = 1000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def assembled(tags: ImageFileDirectory_v2, strips: Sequence[bytes]) -> bytes:
     """
     sizes = [len(strip) for strip in strips]
     tags[Base.RowsPerStrip] = _ROWS_PER_STRIP
-    tags[Base.StripOffsets] = tuple(int(sum_) for sum_ in np.cumsum([0, *sizes[:-1]]))  # counted from the tags' end
+    tags[Base.StripOffsets] = tuple(accumulate(sizes[:-1], initial=0))  # counted from the tags' end
     tags[Base.StripByteCounts] = tuple(sizes)
     file = io.BytesIO()
     tags.save(file)
