@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import PIL.Image
+import PIL.PngImagePlugin
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
@@ -24,6 +25,10 @@ from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.extras import needs_extra
 
 __all__ = ['MODES_OF_8_BITS', 'frame_count', 'opened', 'orientation', 'sample_bits', 'turn', 'upright_size']
+
+# Pillow refuses a PNG file with a compressed text or colour profile of more than 1 MB, but not one with 64 MB of texts.
+# The profiles of some printers, and the records of Photoshop that ImageMagick stores as text, are larger than 1 MB.
+PIL.PngImagePlugin.MAX_TEXT_CHUNK = PIL.PngImagePlugin.MAX_TEXT_MEMORY
 
 _FORMATS = ('PNG', 'JPEG', 'WEBP', 'TIFF', 'BMP', 'AVIF')
 """Pillow's names of the formats that it reads by itself."""

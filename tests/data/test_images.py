@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.PngImagePlugin
 import pytest
 import tifffile
-from PIL.PngImagePlugin import putchunk
 
 from entropy_sde_plugin.data import images
 from entropy_sde_plugin.demo.photographs import photograph
@@ -46,6 +46,16 @@ def test_jpeg_agrees_with_pillow(picture):
     difference = np.abs(images.decode(data, 'x').astype(int) - reference)
     assert difference.mean() < 0.5
     assert difference.max() <= 8
+
+
+def test_a_png_with_a_long_profile_or_compressed_text(tmp_path, picture):
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_text('Raw profile type 8bim', '0' * 3_000_000, zip=True)
+    path, profile = tmp_path / 'a.png', bytes(3_000_000)
+    picture.save(path, pnginfo=text, icc_profile=profile)
+    assert images.header_size(path) == picture.size[::-1]
+    np.testing.assert_array_equal(images.read(path), np.asarray(picture))
+    assert read_picture(path).icc_profile == profile
 
 
 def test_16_bit_tiff_is_refused(picture):
@@ -208,7 +218,7 @@ def test_an_orientation_behind_the_pixels_of_a_png(tmp_path, picture, name):
     exif[ORIENTATION] = 6
     content = {b'eXIf': exif.tobytes()[6:], b'iTXt': b'XML:com.adobe.xmp' + bytes(5) + XMP}[name]
     file = io.BytesIO()
-    putchunk(file, name, content)
+    PIL.PngImagePlugin.putchunk(file, name, content)
     data = pillow_bytes(picture, 'PNG')
     (tmp_path / 'a.png').write_bytes(data[:-12] + file.getvalue() + data[-12:])
     check_upright(tmp_path / 'a.png', picture, 6)
