@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import msgspec
 
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, Positive, parse
+from entropy_sde_plugin.utils.schema import AtLeastOne, NotNegative, parse
 
 __all__ = [
     'DatasetOptions',
@@ -64,8 +64,9 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     """Samples per process and iteration; required in training."""
     num_worker_per_gpu: NotNegative = 0
     """Loader workers per training process; 0 loads in the training process itself. Required in training."""
-    dataset_enlarge_ratio: Positive = 1
-    """How often an epoch passes over the set; with long epochs, workers are restarted less often."""
+    dataset_enlarge_ratio: AtLeastOne = 1
+    """How often an epoch passes over the set; with long epochs, workers are restarted less often. A fraction is refused,
+    since BasicSR's sampler would take the first images of the set more often than the others, in every epoch."""
     use_shuffle: bool = True
     """Accepted because BasicSR's option files have it; without effect, since a training always shuffles."""
     pin_memory: bool = False

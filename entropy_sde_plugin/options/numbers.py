@@ -25,7 +25,7 @@ def read_numbers(opt: MutableMapping[str, Any]) -> None:
     for dataset in opt.get('datasets', {}).values():
         if 'dataset_enlarge_ratio' in dataset:
             dataset['dataset_enlarge_ratio'] = _with_numbers(dataset['dataset_enlarge_ratio'])
-        _read_counts(dataset, 'batch_size_per_gpu', 'num_worker_per_gpu', 'num_prefetch_queue')
+        _read_counts(dataset, 'batch_size_per_gpu', 'num_worker_per_gpu', 'num_prefetch_queue', 'dataset_enlarge_ratio')
     _read_counts(opt, 'num_gpu')
 
 

@@ -260,6 +260,12 @@ NETWORK = '{type: ConditionalNAFNet, width: 8, enc_blk_nums: [1], middle_blk_num
             'batch_size_per_gpu',
             "Option 'datasets.train.batch_size_per_gpu': expected a whole number, but it is 'x'.",
         ),
+        (
+            'ratio: 1e2',
+            'ratio: 1.5',
+            'dataset_enlarge_ratio',
+            "Option 'datasets.train.dataset_enlarge_ratio': expected a whole number, but it is 1.5.",
+        ),
     ],
 )
 def test_what_would_fail_in_a_training_is_reported_with_its_line(parse, old, new, culprit, message):

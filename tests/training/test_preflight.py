@@ -71,7 +71,7 @@ def suffix(request):
         ('datasets.val.dataroot_gt', '', 'is empty: name a folder or a database'),
         ('datasets.val.dataroot_lq', 'n' * 3000, 'cannot be read \\(File name too long\\)'),
         ('datasets.val.meta_info_file', 'names.txt', "meta_info_file 'names.txt' cannot be read"),
-        ('datasets.train.dataset_enlarge_ratio', 0.5, 'gives a process 2 images per epoch, fewer than its batch of 4'),
+        ('datasets.train.batch_size_per_gpu', 5, 'gives a process 4 images per epoch, fewer than its batch of 5'),
         ('datasets.train.dataset_enlarge_ratio', 1e12, 'makes an epoch of 4e\\+12 images'),
         ('val.metrics.psnr.crop_border', 20, "cuts 20 pixels off every side, and 'datasets.val' .* 40x40"),
     ],
