@@ -65,8 +65,8 @@ class DatasetOptions(msgspec.Struct, kw_only=True, frozen=True):
     num_worker_per_gpu: NotNegative = 0
     """Loader workers per training process; 0 loads in the training process itself. Required in training."""
     dataset_enlarge_ratio: AtLeastOne = 1
-    """How often an epoch passes over the set; with long epochs, workers are restarted less often. A fraction is refused,
-    since BasicSR's sampler would take the first images of the set more often than the others, in every epoch."""
+    """How often an epoch passes over the set; with long epochs, workers are restarted less often. Not a fraction, with
+    which BasicSR's sampler would take the first images of the set more often than the others, in every epoch."""
     use_shuffle: bool = True
     """Accepted because BasicSR's option files have it; without effect, since a training always shuffles."""
     pin_memory: bool = False
