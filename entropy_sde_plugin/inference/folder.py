@@ -124,12 +124,15 @@ def fitted(job: Job, picture: Picture) -> Picture:
     Raises:
         InputError: They cannot.
     """
+    where = str(job.source)
     try:
+        result = picture if job.target.suffix == DNG else fit(picture, job.target.suffix)
         if job.comparison is not None:
+            where += ', before and after side by side'
             fit(side_by_side(picture, picture), job.comparison.suffix)
-        return picture if job.target.suffix == DNG else fit(picture, job.target.suffix)
     except InputError as error:
-        raise InputError(f'{job.source}: {error}') from None
+        raise InputError(f'{where}: {error}') from None
+    return result
 
 
 def side_by_side(before: Picture, after: Picture) -> Picture:

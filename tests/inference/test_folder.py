@@ -246,6 +246,14 @@ def test_before_and_after_side_by_side(photos, tmp_path):
             np.testing.assert_array_equal(both.rgb, np.hstack((before.rgb, after.rgb)))
 
 
+def test_a_comparison_that_is_too_wide_is_named(tmp_path, capsys):
+    wide = tmp_path / 'wide.webp'
+    write_picture(Picture(np.zeros((1, 9000, 3), np.uint8)), wide)
+    assert enhance_pictures(plan([wide], tmp_path / 'out', compare=True), gamma, show_progress=False) == 1
+    assert f'{wide}, before and after side by side: more than 16383 pixels a side' in capsys.readouterr().err
+    assert enhance_pictures(plan([wide], tmp_path / 'out'), gamma, show_progress=False) == 0
+
+
 def test_alpha_and_gray_go_around_the_enhancer(tmp_path):
     alpha = np.random.default_rng(0).integers(0, 65536, (8, 9)).astype(np.uint16)
     gray = np.random.default_rng(1).integers(0, 65536, (8, 9)).astype(np.uint16)
