@@ -113,6 +113,14 @@ COMMANDS = {
     'python -m basicsr.test -opt options/test_sid_exposure.yml': STARTS,
     'python -m basicsr.train -opt options/finetune_own_pairs.yml': STARTS,
     'python -m basicsr.train -opt options/distil_lowlight_small.yml': STARTS,
+    'python -m basicsr.train -opt options/train_lolv1_small.yml': STARTS,
+    'python -m basicsr.train -opt options/train_lolv1_small.yml --force_yml name=train_lolv1_small_details '
+    'path:pretrain_network_g=experiments/train_lolv1_small/models/net_g_latest.pth path:param_key_g=params_ema '
+    'train:optim_g:lr=4e-4 "train:scheduler:periods=[4000]" train:total_iter=4000 '
+    'train:entropy_opt:loss_weight=0.2 train:entropy_opt:levels=16 '
+    'train:entropy_opt:subtract_local_mean=15 "train:entropy_opt:intensity_range=[-0.25, 0.25]"': STARTS,
+    'python -m basicsr.test -opt options/test_lolv1_small.yml --force_yml '
+    'path:pretrain_network_g=experiments/train_lolv1_small_details/models/net_g_latest.pth': STARTS,
     'python -m basicsr.train -opt options/train_lolv1_entropy.yml --auto_resume': TestedBy(
         'test_resuming_passes_over_a_cut_off_state'
     ),
