@@ -109,9 +109,10 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """
     runs: list[Run] = []
     for folder in folders:
-        record, steps = read_run(folder), read_steps(folder)
+        is_folder = folder.is_dir()
+        record, steps = (read_run(folder), read_steps(folder)) if is_folder else ({}, [])
         if not record and not steps:
-            fault = 'holds neither run.json nor the log of a training' if folder.is_dir() else 'is not a folder'
+            fault = 'holds neither run.json nor the log of a training' if is_folder else 'is not a folder'
             raise InputError(
                 f"'{folder}' {fault}: give the folder of an experiment or of a test's results (experiments/NAME, "
                 'results/NAME).'

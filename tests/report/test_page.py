@@ -228,6 +228,7 @@ def test_moved_data_are_reported_on_the_page(folder, tmp_path):
     ('folders', 'fault'),
     [
         (['nothing'], "nothing' is not a folder: give the folder of an experiment"),
+        (['experiments/a/run.json'], "experiments/a/run.json' is not a folder: give the folder of an experiment"),
         (['experiments'], "experiments' holds neither run.json nor the log of a training: give"),
         (['experiments/a', 'experiments/a'], "experiments/a' is given twice."),
     ],
