@@ -229,9 +229,12 @@ def _check_section(settings: Any) -> None:
 
 def _finite(key: object, value: Tensor) -> Tensor:
     """Check that a tensor holds finite real numbers; integers are allowed, since networks have counters."""
-    unlike = value.is_meta or value.is_quantized or value.is_complex()
+    is_float8 = value.is_floating_point() and value.dtype.itemsize == 1
+    if value.is_meta or value.is_quantized or value.is_complex() or is_float8:
+        kind = 'no numbers (device meta)' if value.is_meta else f'numbers of {value.dtype}'
+        raise InputError(f"'{key}' holds {kind}: save the weights in float32 or float16.")
     try:
-        is_finite = not unlike and bool(dense(value).isfinite().all())
+        is_finite = bool(dense(value).isfinite().all())
     except RuntimeError:  # a small file can request any amount of memory
         is_finite = False
     if not is_finite:

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the verb."""
     register()
     from entropy_sde_plugin.data.sources import by_templates, open_source
-    from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table
+    from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, checked_pairs, evaluate, format_table
     from entropy_sde_plugin.metrics.backbones import evaluating_on
     from entropy_sde_plugin.utils.devices import choose_device
 
@@ -73,12 +73,13 @@ def run(options: argparse.Namespace) -> None:
         _check_output(options.output)
     metrics = options.metrics or DEFAULT_METRICS
     truth = open_source(options.truth)
-    evaluations = {}
+    sets = {'result': (open_source(options.result), by_templates(options.names[0], options.names[1] + options.suffix))}
+    if options.low is not None:
+        sets = {'low': (open_source(options.low), by_templates(*options.names)), **sets}
+    for images, name in sets.values():  # all before the first is scored, which can take minutes
+        checked_pairs(images, truth, name)
     with evaluating_on(choose_device(options.device)):
-        if options.low is not None:
-            evaluations['low'] = evaluate(open_source(options.low), truth, metrics, by_templates(*options.names))
-        result_name = by_templates(options.names[0], options.names[1] + options.suffix)
-        evaluations['result'] = evaluate(open_source(options.result), truth, metrics, result_name)
+        evaluations = {kind: evaluate(images, truth, metrics, name) for kind, (images, name) in sets.items()}
     files = []
     try:
         if options.output is not None:

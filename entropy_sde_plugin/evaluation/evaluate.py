@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from entropy_sde_plugin.data.images import RGBImage
-from entropy_sde_plugin.data.sources import ImageSource, check_sizes, match_pairs
+from entropy_sde_plugin.data.sources import ImageSource, Pair, check_sizes, match_pairs
 from entropy_sde_plugin.errors import InputError, MetricUnavailableError, printable, suggestion
 from entropy_sde_plugin.evaluation.scoring import Score, Scorer
 from entropy_sde_plugin.metrics.fid import FrechetInceptionDistance
@@ -26,6 +26,7 @@ __all__ = [
     'Evaluation',
     'NamedMetric',
     'check_csv',
+    'checked_pairs',
     'evaluate',
     'format_table',
     'write_csv',
@@ -94,6 +95,13 @@ class Evaluation:
         return fmean(values)
 
 
+def checked_pairs(result: ImageSource, truth: ImageSource, result_name: Callable[[str], str] = str) -> list[Pair]:
+    """Pair images with the true ones, and compare the sizes in their headers; errors as those of :func:`evaluate`."""
+    pairs = match_pairs(result, truth, result_name)
+    check_sizes(result, truth, pairs)
+    return pairs
+
+
 def evaluate(
     result: ImageSource,
     truth: ImageSource,
@@ -114,8 +122,7 @@ def evaluate(
     for name in metrics:
         if name not in METRICS:
             raise InputError(f"There is no metric '{name}'. {suggestion(name, METRICS)}")
-    pairs = match_pairs(result, truth, result_name)
-    check_sizes(result, truth, pairs)
+    pairs = checked_pairs(result, truth, result_name)
     scorer = Scorer({'metrics': {name: METRICS[name].section for name in metrics}})
     scores: dict[str, dict[str, Score]] = {}
     kept: list[tuple[RGBImage, RGBImage]] = []

@@ -240,6 +240,12 @@ def test_given_settings_fill_gaps_and_contradict_nothing(tmp_path):
         ('a.pth', {**a_state(), 'intro.bias': torch.full((8,), torch.nan)}, "'intro.bias' does not hold finite"),
         (
             'a.pth',
+            {**a_state(), 'intro.bias': torch.zeros(8).to(torch.float8_e4m3fn)},
+            r"'intro\.bias' holds numbers of torch\.float8_e4m3fn: save the weights in float32 or float16\.",
+        ),
+        ('a.pth', {**a_state(), 'intro.bias': torch.zeros(8, dtype=torch.complex64)}, 'numbers of torch.complex64'),
+        (
+            'a.pth',
             {**a_state(), 'intro.bias': torch.ones(8, dtype=torch.int64)},
             'does not hold floating-point',
         ),

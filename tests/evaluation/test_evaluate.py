@@ -85,6 +85,16 @@ def test_names_that_differ_by_a_prefix_on_each_side(sets, capsys):
     assert "'normal' must contain {} once" in capsys.readouterr().err
 
 
+def test_names_are_compared_before_anything_is_scored(sets, capsys, monkeypatch):
+    def score(*_):
+        pytest.fail('it was scored')
+
+    (sets / 'result' / 'coffee.png').rename(sets / 'result' / 'tea.png')
+    monkeypatch.setattr('entropy_sde_plugin.evaluation.scoring.Scorer.of_picture', score)
+    assert evaluate(sets, '--low', str(sets / 'low'), '--metrics', 'psnr') == 1
+    assert 'tea.png' in capsys.readouterr().err
+
+
 def test_names_that_are_not_utf_8(sets):
     for kind in ('truth', 'result'):
         (sets / kind / 'coffee.png').rename(sets / kind / os.fsdecode(b'caf\xe9.png'))
