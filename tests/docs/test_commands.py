@@ -154,6 +154,8 @@ COMMANDS = {
     'L1_and_hellinger_64_levels window_1 window_1_64_levels windows_1_3_5 window_11 neighbours_legacy': HOURS,
     'python scripts/studies/ablation.py continued -o ablation_lol --pairs datasets/LOLv1/our485 --iterations 1500 '
     '--only L1 hellinger relative_entropy': HOURS,
+    'python scripts/studies/ablation.py details -o ablation_lol --pairs datasets/LOLv1/our485 '
+    '--only L1 L1_and_hellinger L1_and_details_0.3': HOURS,
     'python scripts/studies/ablation.py lldiffusion -o ablation_ll --pairs datasets/LOLv1/our485 --seeds 0 1 '
     '--only as_published no_degradation entropy_abar': HOURS,
     'python scripts/studies/ablation.py scratch continued forms -o ablation --table': TestedBy('test_table'),
