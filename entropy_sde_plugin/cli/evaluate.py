@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the verb."""
     register()
     from entropy_sde_plugin.data.sources import by_templates, open_source
-    from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, checked_pairs, evaluate, format_table
+    from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, ImageSet, evaluate, format_table
     from entropy_sde_plugin.metrics.backbones import evaluating_on
     from entropy_sde_plugin.utils.devices import choose_device
 
@@ -73,13 +73,13 @@ def run(options: argparse.Namespace) -> None:
         _check_output(options.output)
     metrics = options.metrics or DEFAULT_METRICS
     truth = open_source(options.truth)
-    sets = {'result': (open_source(options.result), by_templates(options.names[0], options.names[1] + options.suffix))}
+    gt_template, lq_template = options.names
+    sets = {}
     if options.low is not None:
-        sets = {'low': (open_source(options.low), by_templates(*options.names)), **sets}
-    for images, name in sets.values():  # all before the first is scored, which can take minutes
-        checked_pairs(images, truth, name)
+        sets['low'] = ImageSet(open_source(options.low), by_templates(gt_template, lq_template))
+    sets['result'] = ImageSet(open_source(options.result), by_templates(gt_template, lq_template + options.suffix))
     with evaluating_on(choose_device(options.device)):
-        evaluations = {kind: evaluate(images, truth, metrics, name) for kind, (images, name) in sets.items()}
+        evaluations = evaluate(sets, truth, metrics)
     files = []
     try:
         if options.output is not None:

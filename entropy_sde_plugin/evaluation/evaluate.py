@@ -24,9 +24,9 @@ __all__ = [
     'DEFAULT_METRICS',
     'METRICS',
     'Evaluation',
+    'ImageSet',
     'NamedMetric',
     'check_csv',
-    'checked_pairs',
     'evaluate',
     'format_table',
     'write_csv',
@@ -95,26 +95,30 @@ class Evaluation:
         return fmean(values)
 
 
-def checked_pairs(result: ImageSource, truth: ImageSource, result_name: Callable[[str], str] = str) -> list[Pair]:
-    """Pair images with the true ones, and compare the sizes in their headers; errors as those of :func:`evaluate`."""
-    pairs = match_pairs(result, truth, result_name)
-    check_sizes(result, truth, pairs)
-    return pairs
+class ImageSet(NamedTuple):
+    """Images to score.
+
+    Attributes:
+        images: The images.
+        name_of: Returns the name of an image for that of the truth.
+    """
+
+    images: ImageSource
+    name_of: Callable[[str], str] = str
 
 
 def evaluate(
-    result: ImageSource,
-    truth: ImageSource,
-    metrics: Sequence[str] = DEFAULT_METRICS,
-    result_name: Callable[[str], str] = str,
-) -> Evaluation:
-    """Score images against the true ones of the same names; nothing is resized.
+    sets: Mapping[str, ImageSet], truth: ImageSource, metrics: Sequence[str] = DEFAULT_METRICS
+) -> dict[str, Evaluation]:
+    """Score sets of images against the true ones; nothing is resized, and all are paired before the first is scored.
 
     Args:
-        result: The method's results.
+        sets: The sets, by the names of their methods.
         truth: The ground truth.
         metrics: Names from ``METRICS``.
-        result_name: Returns the name of the result for that of the truth.
+
+    Returns:
+        The scores of each set.
 
     Raises:
         InputError: No such metric; one line for each image without a partner, unreadable or of another size.
@@ -122,7 +126,17 @@ def evaluate(
     for name in metrics:
         if name not in METRICS:
             raise InputError(f"There is no metric '{name}'. {suggestion(name, METRICS)}")
-    pairs = checked_pairs(result, truth, result_name)
+    pairs = {method: _checked_pairs(images, truth, name_of) for method, (images, name_of) in sets.items()}
+    return {method: _scored(sets[method].images, truth, pairs[method], metrics) for method in sets}
+
+
+def _checked_pairs(result: ImageSource, truth: ImageSource, name_of: Callable[[str], str]) -> list[Pair]:
+    pairs = match_pairs(result, truth, name_of)
+    check_sizes(result, truth, pairs)
+    return pairs
+
+
+def _scored(result: ImageSource, truth: ImageSource, pairs: Sequence[Pair], metrics: Sequence[str]) -> Evaluation:
     scorer = Scorer({'metrics': {name: METRICS[name].section for name in metrics}})
     scores: dict[str, dict[str, Score]] = {}
     kept: list[tuple[RGBImage, RGBImage]] = []

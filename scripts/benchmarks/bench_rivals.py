@@ -30,7 +30,7 @@ from entropy_sde_plugin.data.lmdb import LmdbReader  # noqa: E402
 from entropy_sde_plugin.data.sources import ImageFolder, ImageSource, open_source  # noqa: E402
 from entropy_sde_plugin.demo.photographs import write_demo_databases  # noqa: E402
 from entropy_sde_plugin.evaluation.baselines import BASELINES, RETINEX  # noqa: E402
-from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, evaluate, format_table  # noqa: E402
+from entropy_sde_plugin.evaluation.evaluate import DEFAULT_METRICS, ImageSet, evaluate, format_table  # noqa: E402
 from entropy_sde_plugin.utils.resources import packaged_model  # noqa: E402
 
 OURS = 'Entropy-SDE'
@@ -44,9 +44,8 @@ def main() -> None:
     folders = dict(_restored(dark, options.output, None if options.ours else options.model))
     if options.ours is not None:
         folders[OURS] = options.ours
-    table = format_table(
-        {name: evaluate(ImageFolder(folder), truth, options.metrics) for name, folder in folders.items()}
-    )
+    sets = {name: ImageSet(ImageFolder(folder)) for name, folder in folders.items()}
+    table = format_table(evaluate(sets, truth, options.metrics))
     (options.output / 'table.md').write_text(table, encoding='utf-8')
     print(table, end='')
     if ZERO_DCE not in folders:
