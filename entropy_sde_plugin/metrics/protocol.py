@@ -13,6 +13,7 @@ from entropy_sde_plugin.errors import InputError, MetricUnavailableError
 
 __all__ = [
     'InputOrder',
+    'channels_last',
     'check_ssim_window',
     'crop',
     'ignore_better',
@@ -100,12 +101,21 @@ def crop(img: NDArray[Any], crop_border: int, input_order: InputOrder) -> NDArra
     Raises:
         InputError: It does not have three channels, the order is unknown, or nothing is left after the crop.
     """
-    if input_order not in ('HWC', 'CHW'):
-        raise InputError(f"input_order '{input_order}' of a metric must be HWC or CHW.")
-    picture = img.transpose(1, 2, 0) if input_order == 'CHW' and img.ndim == 3 else img
+    picture = channels_last(img, input_order)
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise InputError(f'A metric needs colour images, not one of shape {img.shape}.')
     return inner(picture, crop_border)[..., ::-1]
+
+
+def channels_last(img: NDArray[Any], input_order: InputOrder) -> NDArray[Any]:
+    """Return an image as (H, W, C); one of another number of axes as it is.
+
+    Raises:
+        InputError: The order is unknown.
+    """
+    if input_order not in ('HWC', 'CHW'):
+        raise InputError(f"input_order '{input_order}' of a metric must be HWC or CHW.")
+    return img.transpose(1, 2, 0) if input_order == 'CHW' and img.ndim == 3 else img
 
 
 def inner(picture: NDArray[Any], crop_border: int) -> NDArray[Any]:

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropy_sde_plugin.errors import InputError
-from entropy_sde_plugin.metrics.protocol import InputOrder, check_ssim_window, ignore_better, inner, takes_planes
+from entropy_sde_plugin.metrics.protocol import (
+    InputOrder,
+    channels_last,
+    check_ssim_window,
+    ignore_better,
+    inner,
+    takes_planes,
+)
 
 __all__ = ['calculate_psnr_raw', 'calculate_ssim_raw']
 
@@ -84,5 +91,5 @@ def _planes(
         raise InputError(f'A raw metric compares planes of one shape, not {img.shape} and {img2.shape}.')
     if not all(np.issubdtype(planes.dtype, np.floating) for planes in (img, img2)):
         raise InputError(f'A raw metric compares floating planes in [0, 1], not {img.dtype} and {img2.dtype}.')
-    pair = [planes.transpose(1, 2, 0) if input_order == 'CHW' else planes for planes in (img, img2)]
-    return [inner(planes, crop_border).astype(np.float64).clip(0, 1) for planes in pair]
+    pair = [inner(channels_last(planes, input_order), crop_border) for planes in (img, img2)]
+    return [planes.astype(np.float64).clip(0, 1) for planes in pair]

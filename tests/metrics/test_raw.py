@@ -37,6 +37,8 @@ def test_what_cannot_be_compared():
         calculate_psnr_raw(planes, planes[:4])
     with pytest.raises(InputError, match='floating'):
         calculate_psnr_raw(planes.astype(np.uint8), planes.astype(np.uint8))
+    with pytest.raises(InputError, match=r"^input_order 'hcw' of a metric must be HWC or CHW\.$"):
+        calculate_psnr_raw(planes, planes, input_order='hcw')
     with pytest.raises(InputError, match='leaves nothing'):
         calculate_psnr_raw(planes, planes, crop_border=4)
     with pytest.raises(MetricUnavailableError, match='at least 7x7 pixels, not 8x6'):
