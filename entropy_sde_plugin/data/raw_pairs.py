@@ -13,6 +13,7 @@ from entropy_sde_plugin.data.raw_files import RawFilePair
 from entropy_sde_plugin.data.raw_frame import RawFrame, RawMetadata, planes_size, read_frame
 from entropy_sde_plugin.data.raw_lmdb import PlanesReader, StoredFrame
 from entropy_sde_plugin.data.sizes import Sized, check_equal_sizes
+from entropy_sde_plugin.data.sources import NamedImage
 from entropy_sde_plugin.errors import InputError
 from entropy_sde_plugin.utils.problems import Problems
 
@@ -97,21 +98,13 @@ class RawFile:
 
 
 @dataclass(frozen=True)
-class StoredImage:
+class StoredImage(NamedImage):
     """An image of a database, by its key."""
 
-    reader: PlanesReader
-    key: str
-
-    @property
-    def where(self) -> str:
-        return self.reader.where(self.key)
-
-    def size(self) -> tuple[int, int]:
-        return self.reader.size(self.key)
+    source: PlanesReader
 
     def frame(self) -> StoredFrame:
-        return self.reader.frame(self.key)
+        return self.source.frame(self.name)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -18,6 +19,7 @@ from entropy_sde_plugin.utils.problems import Problems, collecting
 __all__ = [
     'ImageFolder',
     'ImageSource',
+    'NamedImage',
     'NamedSet',
     'NamedSizes',
     'Pair',
@@ -287,15 +289,16 @@ def check_sizes(lq: ImageSource, gt: ImageSource, pairs: Sequence[Pair]) -> None
         InputError: One line per offending pair or unreadable image.
     """
     problems = Problems()
-    named = ((_Image(lq, dark), _Image(gt, bright)) for dark, bright in pairs if bright is not None)
+    named = ((NamedImage(lq, dark), NamedImage(gt, bright)) for dark, bright in pairs if bright is not None)
     check_equal_sizes(named, problems, options=(lq.option, gt.option))
     problems.raise_any()
 
 
-class _Image(NamedTuple):
+@dataclass(frozen=True)
+class NamedImage:
     """An image of a set, by its name."""
 
-    source: ImageSource
+    source: NamedSizes
     name: str
 
     @property
