@@ -82,7 +82,7 @@ class Enhancer:
         """Return the sampler's times: the model's own, if it has any and ``steps`` is None or their number."""
         own = model.diffusion.sampler.times
         if own is not None and steps in (None, len(own)):
-            return model.diffusion.times()
+            return self.process.grid_of(own)
         return self.process.time_grid(steps or min(DEFAULT_STEPS, len(self.process.times)))
 
     @classmethod

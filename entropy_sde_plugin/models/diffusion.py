@@ -88,6 +88,7 @@ class DiffusionModel(SystemModel[Draw]):
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
         self.process = self.options.process()
+        self.times = self.options.times()
         self.call_times = self.options.call_times()
 
     def init_training_settings(self) -> None:
@@ -163,7 +164,7 @@ class DiffusionModel(SystemModel[Draw]):
             denoiser_of=self.denoiser,
             process=self.process,
             sampler=self.options.sampler,
-            times=self.options.times(),
+            times=self.times,
             noise=standard_normal(generator),
             truth=getattr(self, 'gt', None),
         )
