@@ -126,5 +126,8 @@ def _picture(item: Mapping[str, Any], kind: str) -> RGBImage:
 
 def _rooted(section: Mapping[str, Any], root: str) -> dict[str, Any]:
     """The section with its paths as they were meant in the working directory of the run."""
-    absolute_at_home = files_replaced(section, os.path.expanduser)
-    return files_replaced(absolute_at_home, lambda file: str(Path(root, file)))
+
+    def rooted(file: str) -> str:
+        return str(Path(root, os.path.expanduser(file)))  # noqa: PTH111  Path's raises where it knows no such user
+
+    return files_replaced(section, rooted)

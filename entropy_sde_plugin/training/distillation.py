@@ -134,6 +134,6 @@ class Distillation:
             return output
 
         denoiser = NetworkDenoiser(network, self._process, self._prediction)
-        # No noise is drawn: the start is given, and the sampler is deterministic.
         times = [time, *(to for to in self._grid if to is CLEAN or to < time)]
+        # No noise is drawn: the start is given, and the sampler is deterministic.
         return ddim(denoiser, self._process, cond, times, start=xt, noise=torch.randn_like, clip=self._clip)

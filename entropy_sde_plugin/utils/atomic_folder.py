@@ -36,20 +36,25 @@ def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Pa
     if target.exists():
         _check_replaceable(target, overwrite)
     part = target.with_name(f'.{target.name}.{secrets.token_hex(4)}.part')
-    try:
+    with _writing(target):
         part.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"'{target}' cannot be written ({error.strerror}).") from None
     try:
         yield part
-        try:
+        with _writing(target):
             _sync_tree(part)
-        except OSError as error:
-            raise InputError(f"'{target}' cannot be written ({error.strerror}).") from None
         _put_in_place(part, target, overwrite)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Report a failure of the block in one line that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"'{target}' cannot be written ({error.strerror}).") from None
 
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:
